@@ -1,0 +1,99 @@
+"""What a method may ask of other processes. The default is one process; the trainer brings the other."""
+
+import torch
+import torch.distributed as dist  # noqa: TID251
+from torch import Tensor
+
+
+class Exchange:
+    """One process: everything is already here. Methods see only this interface, never a rank."""
+
+    num_processes = 1
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Rows of all processes in rank order, (B, …) -> (G, …), with gradient; every process brings B rows."""
+        return tensor
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Mean of a tensor over all processes, without gradient."""
+        return tensor
+
+    def own_rows(self, num_rows: int, device: torch.device | None = None) -> Tensor:
+        """Where this process's `num_rows` rows stand among the gathered ones, int64 (num_rows,)."""
+        return torch.arange(num_rows, device=device)
+
+    def share(self, num_rows: int) -> range:
+        """The rows, of `num_rows` known to all, that this process works on; equally many on every process.
+
+        The last process repeats its last row where the numbers do not divide; `merge` drops the repetitions.
+        """
+        return range(num_rows)
+
+    def merge(self, rows: Tensor, num_rows: int) -> Tensor:
+        """Puts together what all processes made of their `share`, (num_rows, …), without gradient."""
+        return rows
+
+
+class ProcessExchange(Exchange):
+    """Several processes of the default `torch.distributed` group."""
+
+    def __init__(self):
+        self.rank, self.num_processes = dist.get_rank(), dist.get_world_size()
+
+    def gather(self, tensor: Tensor) -> Tensor:  # noqa: D102
+        return _Gather.apply(tensor) if tensor.requires_grad else _all_rows(tensor)
+
+    def mean(self, tensor: Tensor) -> Tensor:  # noqa: D102
+        total = tensor.detach().clone()
+        dist.all_reduce(total)
+        return total / self.num_processes
+
+    def own_rows(self, num_rows: int, device: torch.device | None = None) -> Tensor:  # noqa: D102
+        return torch.arange(num_rows, device=device) + self.rank * num_rows
+
+    def share(self, num_rows: int) -> "_Clipped":  # noqa: D102
+        each = -(-num_rows // self.num_processes)
+        return _Clipped(self.rank * each, each, num_rows - 1)
+
+    def merge(self, rows: Tensor, num_rows: int) -> Tensor:  # noqa: D102
+        return self.gather(rows.detach())[:num_rows]
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; the gradient of a row is the sum of what all processes want of it.
+
+    With each process minimising the mean over its own rows, and DDP averaging over processes, the result is the
+    gradient of the mean over all rows. `accelerate.gather` has no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        ctx.num_rows = len(rows)
+        return _all_rows(rows)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        start = dist.get_rank() * ctx.num_rows
+        return gradient[start : start + ctx.num_rows]
+
+
+def _all_rows(rows: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
+
+
+class _Clipped:
+    """Consecutive rows, none beyond the last: iterable and sized like a range."""
+
+    def __init__(self, start: int, count: int, last: int):
+        self._start, self._count, self._last = start, count, last
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self):
+        return (min(row, self._last) for row in range(self._start, self._start + self._count))
