@@ -1,0 +1,1 @@
+"""Equations: tensors or arrays in, tensors or arrays out. No model, no device, no process, no file."""

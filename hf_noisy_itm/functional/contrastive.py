@@ -1,0 +1,74 @@
+"""InfoNCE, one value per pair. Batch losses of every method are made of these; `reduction.py` makes one number."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SameImage = Literal["mask", "negative", "positive"]
+
+
+def info_nce(
+    anchors: Tensor,
+    candidates: Tensor,
+    own_column: Tensor,
+    logit_scale: Tensor | float,
+    same: Tensor | None = None,
+    same_image: SameImage = "mask",
+) -> Tensor:
+    """Cross-entropy of finding each anchor's own candidate (van den Oord et al. 2018; CLIP, Radford et al. 2021).
+
+    Args:
+        anchors: unit rows, (B, D).
+        candidates: unit rows of the other modality, (G, D), G >= B.
+        own_column: the right candidate of each anchor, (B,), in [0, G).
+        logit_scale: inverse temperature, > 0 (not its logarithm).
+        same: True where a candidate other than the own one shows the anchor's picture, (B, G).
+        same_image: what such candidates are: left out ("mask"), wrong answers ("negative", as the released codes of
+            NPC and FNE have it), or further right answers ("positive": the mean of -log p over all right ones).
+
+    Returns:
+        Loss per anchor, float32 (B,), >= 0.
+    """
+    logits = (anchors.float() @ candidates.float().T) * logit_scale  # (B, G)
+    if same is not None and same_image == "mask":
+        logits = logits.masked_fill(same, -torch.inf)
+    log_prob = logits.log_softmax(dim=1)
+    own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
+    if same is None or same_image != "positive":
+        return -own
+    return -(own + (log_prob * same).sum(dim=1)) / (1 + same.sum(dim=1))
+
+
+def pair_losses(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor | float,
+    same: Tensor | None = None,
+    same_image: SameImage = "mask",
+    all_image_embeds: Tensor | None = None,
+    all_text_embeds: Tensor | None = None,
+    own_column: Tensor | None = None,
+) -> Tensor:
+    """CLIP's loss of each pair: the mean of both directions, `l_i = (ce_i2t + ce_t2i) / 2`.
+
+    Args:
+        image_embeds: unit rows of the local pairs, (B, D).
+        text_embeds: unit rows, (B, D); row i belongs to image row i.
+        logit_scale: inverse temperature, > 0.
+        same: pairs of the same picture, bool (B, G), see `similarity.same_image_mask`.
+        same_image: see `info_nce`.
+        all_image_embeds: rows of all processes, (G, D); the local ones if left out.
+        all_text_embeds: likewise.
+        own_column: where the local pairs stand among the G, (B,); 0..B-1 if left out.
+
+    Returns:
+        Loss per local pair, float32 (B,), >= 0.
+    """
+    if own_column is None:
+        own_column = torch.arange(len(image_embeds), device=image_embeds.device)
+    all_image_embeds = image_embeds if all_image_embeds is None else all_image_embeds
+    all_text_embeds = text_embeds if all_text_embeds is None else all_text_embeds
+    image_to_text = info_nce(image_embeds, all_text_embeds, own_column, logit_scale, same, same_image)
+    text_to_image = info_nce(text_embeds, all_image_embeds, own_column, logit_scale, same, same_image)
+    return (image_to_text + text_to_image) / 2

@@ -1,0 +1,47 @@
+"""One optimizer step as an equation, for methods that look where a step would lead without taking it."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def sgd_step(parameter: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
+    """`theta - lr * g`, a new tensor of the parameter's shape."""
+    return parameter - learning_rate * gradient
+
+
+@torch.no_grad()
+def adamw_step(
+    parameter: Tensor,
+    gradient: Tensor,
+    exp_avg: Tensor | None,
+    exp_avg_sq: Tensor | None,
+    step: int,
+    learning_rate: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> Tensor:
+    """Where AdamW (Loshchilov & Hutter 2019) would move a parameter; nothing given is changed.
+
+    Args:
+        parameter: theta, any shape.
+        gradient: of the same shape.
+        exp_avg: running mean of gradients before this step, or None before the first.
+        exp_avg_sq: running mean of squared gradients, or None.
+        step: how many steps those have seen, >= 0.
+        learning_rate: > 0.
+        betas: decay of the two means, in [0, 1).
+        eps: > 0.
+        weight_decay: decoupled, >= 0.
+
+    Returns:
+        The parameter after the step, a new tensor.
+    """
+    mean = (1 - betas[0]) * gradient if exp_avg is None else torch.lerp(exp_avg, gradient, 1 - betas[0])
+    square = (1 - betas[1]) * gradient**2
+    if exp_avg_sq is not None:
+        square = square + betas[1] * exp_avg_sq
+    mean = mean / (1 - betas[0] ** (step + 1))
+    square = square / (1 - betas[1] ** (step + 1))
+    return parameter * (1 - learning_rate * weight_decay) - learning_rate * mean / (square.sqrt() + eps)

@@ -1,0 +1,20 @@
+"""The only place where the losses of many pairs become one number."""
+
+from torch import Tensor
+
+
+def weighted_mean(loss_per_pair: Tensor, weight_per_pair: Tensor | None = None) -> Tensor:
+    """`mean(w_i * l_i)`: the sum of weighted losses over the number of pairs, not over the sum of weights.
+
+    So a pair of zero weight adds nothing, and a batch in which all pairs are distrusted makes a small step.
+
+    Args:
+        loss_per_pair: (B,).
+        weight_per_pair: (B,), constants (no gradient flows into them); all ones if left out.
+
+    Returns:
+        Scalar.
+    """
+    if weight_per_pair is None:
+        return loss_per_pair.mean()
+    return (weight_per_pair.detach() * loss_per_pair).mean()

@@ -1,0 +1,54 @@
+"""Cosine similarity, and which pairs of a batch show the same picture."""
+
+import torch
+from torch import Tensor
+
+
+def normalize(embeds: Tensor) -> Tensor:
+    """Scales rows (..., D) to unit length, in float32 at least; a zero row stays zero."""
+    return torch.nn.functional.normalize(embeds.float(), dim=-1)
+
+
+def same_image_mask(image_id: Tensor, all_image_id: Tensor, own_column: Tensor) -> Tensor:
+    """Marks captions of the same picture that stand in other rows.
+
+    Args:
+        image_id: picture of each local pair, (B,).
+        all_image_id: picture of each pair of all processes, (G,).
+        own_column: where in those G the local pairs stand, (B,).
+
+    Returns:
+        Bool (B, G), True where a column shows the row's picture but is not the row's own pair.
+    """
+    same = image_id[:, None] == all_image_id[None, :]
+    return same.scatter(1, own_column[:, None], False)
+
+
+@torch.no_grad()
+def nearest_rows(queries: Tensor, keys: Tensor, exclude: Tensor | None = None, block: int = 2048) -> Tensor:
+    """Finds the most similar key of every query by cosine, in blocks.
+
+    Args:
+        queries: (N, D), any scale.
+        keys: (M, D), any scale, M >= 1.
+        exclude: a key each query must not find, (N,), or -1 for none; it is found nevertheless where it is the only one.
+        block: queries per block; memory is `block` x M similarities.
+
+    Returns:
+        Index into keys, int64 (N,); the first of equals.
+
+    Raises:
+        ValueError: there is no key.
+    """
+    if not len(keys):
+        raise ValueError(f"nearest_rows: no keys to search among for {len(queries)} queries.")
+    keys = normalize(keys)
+    nearest = torch.empty(len(queries), dtype=torch.long, device=queries.device)
+    for start in range(0, len(queries), block):
+        part = slice(start, start + block)
+        similarity = normalize(queries[part]) @ keys.T  # (block, M)
+        if exclude is not None:
+            rows = torch.nonzero(exclude[part] >= 0).squeeze(1)
+            similarity[rows, exclude[part][rows]] = -2.0
+        nearest[part] = similarity.argmax(dim=1)
+    return nearest
