@@ -1,0 +1,1 @@
+"""State that survives from one step, or one epoch, to the next."""

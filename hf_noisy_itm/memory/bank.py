@@ -1,0 +1,83 @@
+"""The memory bank: for each training pair, the clean pairs it is measured against."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import atomic_path
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """The training set as one model sees it; P pictures, N pairs, width D.
+
+    Args:
+        image_embeds: unit rows, (P, D).
+        text_embeds: unit rows, one per pair, (N, D).
+        image_of_pair: row of each pair's picture, int64 (N,).
+        fingerprint: hash of the pairs, so that what is derived from them can be refused elsewhere.
+    """
+
+    image_embeds: Tensor
+    text_embeds: Tensor
+    image_of_pair: Tensor
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """Entries and scores of N training pairs, and where they come from.
+
+    Args:
+        entries: for each kind of entry (NPC: "image" and "text") the row of a clean pair, int64 (N,).
+        scores: figures per pair worth keeping, float32 (N,), by name.
+        provenance: JSON-able facts; `fingerprint` names the data it was built for.
+    """
+
+    entries: dict[str, Tensor]
+    scores: dict[str, Tensor] = field(default_factory=dict)
+    provenance: dict = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one safetensors file, under its final name only when it is whole."""
+        tensors = {f"entries.{name}": rows.contiguous() for name, rows in self.entries.items()}
+        tensors |= {f"scores.{name}": values.contiguous() for name, values in self.scores.items()}
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"provenance": json.dumps(self.provenance, sort_keys=True)})
+
+    @classmethod
+    def load(cls, path: str | Path, fingerprint: str) -> "MemoryBank":
+        """Reads a bank for the data of that fingerprint.
+
+        Raises:
+            InputError: the file is no bank, or was built for other data.
+        """
+        groups: dict[str, dict[str, Tensor]] = {"entries": {}, "scores": {}}
+        try:
+            with safe_open(path, framework="pt") as file:
+                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+                for key in file.keys():  # noqa: SIM118
+                    group, name = key.split(".", 1)
+                    groups[group][name] = file.get_tensor(key)
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
+        if provenance.get("fingerprint") != fingerprint:
+            raise InputError(
+                f"The memory bank {path} was built for other data (fingerprint {provenance.get('fingerprint')}, "
+                f"this data has {fingerprint}); build it again for this data."
+            )
+        return cls(groups["entries"], groups["scores"], provenance)
+
+    def to(self, device: torch.device | str) -> "MemoryBank":
+        """The same bank on a device."""
+        return MemoryBank(
+            {name: rows.to(device) for name, rows in self.entries.items()},
+            {name: values.to(device) for name, values in self.scores.items()},
+            self.provenance,
+        )
