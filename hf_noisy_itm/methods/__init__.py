@@ -1,0 +1,15 @@
+"""One paper, one file. Importing this package registers every method with `AutoConfig` and `AutoModel`."""
+
+from ._base import NoisyITMConfig, NoisyITMModel, NoisyITMOutput
+from .baseline import BaselineConfig, BaselineModel
+from .npc import NPCConfig, NPCModel
+
+__all__ = [
+    "BaselineConfig",
+    "BaselineModel",
+    "NPCConfig",
+    "NPCModel",
+    "NoisyITMConfig",
+    "NoisyITMModel",
+    "NoisyITMOutput",
+]
