@@ -1,0 +1,107 @@
+"""The one form in which the trainer sees data: pictures, captions, and which caption goes with which picture."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import datasets
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N image-caption pairs over P pictures; a map-style data set whose rows are pairs.
+
+    Captions live beside the pictures, not in copies of them, so five captions cost one picture, and noise is a
+    permutation of captions (`with_noise`). Pictures stay encoded until a collator asks for them.
+
+    Args:
+        pictures: data set with an undecoded `image` column, P rows.
+        captions: N strings.
+        image_row: row of each pair's picture, int64 (N,).
+        image_id: id of each picture, int64 (P,); equal ids are the same picture.
+        source: for each pair, the pair that its caption belonged to before noise, int64 (N,).
+    """
+
+    pictures: datasets.Dataset
+    captions: list[str]
+    image_row: np.ndarray
+    image_id: np.ndarray
+    source: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = int(self.image_row[index])
+        return {"index": int(index), "image_row": row, "caption": self.captions[index]}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def is_noisy(self) -> np.ndarray:
+        """Whether noise gave a pair the caption of another picture, bool (N,). For analysis: no batch contains it."""
+        return self.image_id[self.image_row] != self.image_id[self.image_row[self.source]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of captions, pairing and picture ids (not of pixels)."""
+        digest = hashlib.sha256()
+        for array in (self.image_row, self.image_id):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        for caption in self.captions:
+            digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()[:16]
+
+    def picture(self, row: int) -> Image.Image:
+        """Decodes a picture to RGB; transparent pixels become white.
+
+        Raises:
+            InputError: it does not decode; the row is named.
+        """
+        cell = self.pictures[int(row)]["image"]
+        try:
+            source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
+            with Image.open(source) as image:
+                image.load()
+                return _rgb(image)
+        except Exception as error:  # Pillow's decoders raise almost anything on broken files
+            raise InputError(
+                f"The picture in row {row} does not decode ({type(error).__name__}: {error}); "
+                f"mend it, or leave such rows out with --on_bad_row skip."
+            ) from error
+
+    def with_noise(self, source: np.ndarray) -> "Pairs":
+        """The same pairs with caption `source[i]` in place of caption i."""
+        return replace(self, captions=[self.captions[i] for i in source], source=self.source[source])
+
+    def keep_pictures(self, rows: np.ndarray) -> "Pairs":
+        """The pairs of some pictures, given by ascending rows; both are numbered anew."""
+        new_row = np.full(len(self.image_id), -1)
+        new_row[rows] = np.arange(len(rows))
+        kept = np.flatnonzero(new_row[self.image_row] >= 0)
+        return Pairs(
+            self.pictures.select(rows),
+            [self.captions[i] for i in kept],
+            new_row[self.image_row[kept]],
+            self.image_id[rows],
+            np.arange(len(kept)),
+        )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        span = float(np.ptp(values)) or 1.0
+        image = Image.fromarray(((values - values.min()) / span * 255).astype(np.uint8))
+    return image.convert("RGB")
