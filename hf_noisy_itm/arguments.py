@@ -1,0 +1,189 @@
+"""What a run is told: dataclasses, and a parser that reads a YAML recipe first and the command line over it."""
+
+import dataclasses
+import difflib
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import CLIPConfig, HfArgumentParser, TrainingArguments
+
+from .data import DataArguments
+from .errors import InputError
+from .methods import NoisyITMConfig
+
+
+@dataclass
+class NoisyITMArguments(TrainingArguments):
+    """`TrainingArguments` and what batches of pairs need beside them.
+
+    Defaults that differ: `remove_unused_columns=False` and `dataloader_drop_last=True` (a smaller last batch has
+    fewer negatives), `ddp_broadcast_buffers=False` (memory is the same on every process by construction),
+    `ddp_find_unused_parameters=False` (methods use, or freeze, every parameter), and the optimizer's
+    constants, which are CLIP's (Radford et al. 2021, Table 18; learning rate: fine-tuning of ViT-B/32 in
+    OSA's and CLIP_ITM's codes).
+    """
+
+    learning_rate: float = field(default=1e-5, metadata={"help": "Initial learning rate of AdamW."})
+    adam_beta2: float = field(default=0.98, metadata={"help": "Decay of AdamW's squared gradients."})
+    adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: rows are not columns here."})
+    dataloader_drop_last: bool = field(default=True, metadata={"help": "Drop the last, smaller training batch."})
+    ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Copy buffers of process 0."})
+    ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Look for unused parameters."})
+    cache_pictures: int = field(
+        default=0, metadata={"help": "Processed pictures to keep in memory, per worker (600 KB each at 224 pixels)."}
+    )
+
+    def __post_init__(self):
+        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        has_gpu = torch.accelerator.is_available()
+        self.use_cpu |= launched > 1 and not has_gpu  # else accelerate gives every process a world of its own
+        self.dataloader_pin_memory &= has_gpu
+        super().__post_init__()
+        if launched != self.world_size:
+            raise InputError(
+                f"The launcher started {launched} processes but accelerate sees {self.world_size}: start with "
+                f"`accelerate launch --config_file` and one of accelerate_configs/."
+            )
+        if self.per_device_train_batch_size * self.world_size < 2:
+            raise InputError("A batch of one pair has no negatives: give per_device_train_batch_size of 2 or more.")
+        if self.n_gpu > 1:
+            raise InputError(
+                f"{self.n_gpu} GPUs but one process: start with `accelerate launch`, or show one GPU by "
+                f"CUDA_VISIBLE_DEVICES (nn.DataParallel would lose what methods remember)."
+            )
+
+
+@dataclass
+class RunArguments:
+    """Which model, trained by which method."""
+
+    method: str = field(default="baseline", metadata={"help": "Name of a method: baseline, npc, …"})
+    model: str = field(
+        default="scenes-clip", metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub."}
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe: everything that one training run needs to know."""
+
+    run: RunArguments
+    data: DataArguments
+    training: NoisyITMArguments
+    method: dict  # fields of the method's config that were given
+    extra: object | None = None  # what a script asked for beside these
+
+    @property
+    def name(self) -> str:
+        """Of the method, as in `--method`."""
+        return self.run.method
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str):
+        raise InputError(f"{message[:1].upper()}{message[1:]}.")
+
+
+def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: type | None = None) -> Recipe:
+    """Parses `[FILE.yaml] [--field value …]`; the command line wins over the file, the file over `defaults`.
+
+    Args:
+        arguments: words of the command line.
+        defaults: values of fields where neither file nor command line speak.
+        extra: a dataclass of further fields that a script takes.
+
+    Raises:
+        InputError: no such file, an unknown field (the nearest known one is named), or a value of the wrong kind.
+    """
+    arguments = list(arguments)
+    given = dict(defaults or {})
+    if arguments and not arguments[0].startswith("-"):
+        given |= _read_yaml(Path(arguments.pop(0)))
+    method = _method_of(arguments, given)
+    config_fields = _config_fields(method)
+    classes = (RunArguments, DataArguments, NoisyITMArguments, *([extra] if extra else []))
+    options = (*classes, _as_dataclass(config_fields))
+    known = [f.name for cls in options for f in dataclasses.fields(cls) if f.init]
+    _refuse_unknown(given, known, "the recipe")
+    parser = _Parser(options, allow_abbrev=False)
+    parser.set_defaults(**given)
+    namespace, rest = parser.parse_known_args(arguments, namespace=Namespace())
+    _refuse_unknown([word[2:].split("=")[0] for word in rest if word.startswith("--")], known, "the command line")
+    if rest:
+        raise InputError(f"Unexpected word on the command line: {rest[0]!r}; write --field value.")
+    values = vars(namespace)
+    values["output_dir"] = values["output_dir"] or f"runs/{values['method']}"
+    try:
+        run, data, training, *more = (
+            cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.init and f.name in values})
+            for cls in classes
+        )
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The recipe does not hold together: {error}") from error
+    chosen = {name: values[name] for name in config_fields if values[name] is not None}
+    return Recipe(run, data, training, chosen, *more)
+
+
+def config_class(method: str) -> type[NoisyITMConfig]:
+    """The config of a method by its short name.
+
+    Raises:
+        InputError: there is no such method; the nearest is named.
+    """
+    names = {cls.model_type.removeprefix("noisy_itm_"): cls for cls in NoisyITMConfig.__subclasses__()}
+    if method not in names:
+        raise InputError(f"There is no method {method!r}{_nearest(method, names)}; there are {', '.join(names)}.")
+    return names[method]
+
+
+def _config_fields(method: str) -> dict[str, dataclasses.Field]:
+    inherited = {f.name for f in dataclasses.fields(CLIPConfig)}
+    return {f.name: f for f in dataclasses.fields(config_class(method)) if f.name not in inherited and f.init}
+
+
+def _as_dataclass(fields: dict[str, dataclasses.Field]) -> type:
+    """The method's own fields as options; unset ones stay None so that a loaded checkpoint's values are kept."""
+    return dataclasses.make_dataclass(
+        "MethodArguments",
+        [
+            (name, f.type | None, field(default=None, metadata={"help": f"Of the method; default {f.default!r}."}))
+            for name, f in fields.items()
+        ],
+    )
+
+
+def _read_yaml(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(f"There is no recipe {path}.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold lines of `field: value`.")
+    return content
+
+
+def _method_of(arguments: list[str], given: dict) -> str:
+    parser = _Parser(RunArguments, allow_abbrev=False, add_help=False)
+    parser.set_defaults(**{key: value for key, value in given.items() if key in ("method", "model")})
+    return parser.parse_known_args(arguments, namespace=Namespace())[0].method
+
+
+def _refuse_unknown(names, known: list[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise InputError(f"Unknown field {name!r} in {where}{_nearest(name, known)}.")
+
+
+def _nearest(name: str, known) -> str:
+    match = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""

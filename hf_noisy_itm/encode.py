@@ -1,0 +1,61 @@
+"""Embeds a whole data set: each picture once, each caption once, shared among the processes."""
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from .data import PairCollator
+from .exchange import Exchange
+from .memory.bank import EncodedPairs
+from .methods import NoisyITMModel
+
+
+@torch.no_grad()
+def encode(
+    model: NoisyITMModel,
+    collator: PairCollator,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    exchange: Exchange | None = None,
+    description: str = "Encoding",
+) -> EncodedPairs:
+    """Embeds the pictures and captions of `collator.pairs` in order, whatever the number of processes.
+
+    Args:
+        model: any method; its mode (train or eval) is left as it was found.
+        collator: of the pairs to embed; what its memory bank would add is not looked up.
+        batch_size: pictures, and captions, per forward pass.
+        num_workers: processes that decode pictures.
+        exchange: the processes among which the rows are shared; one if left out.
+        description: of the progress bar.
+
+    Returns:
+        Unit rows in float32 on the model's device.
+    """
+    exchange, pairs = exchange or Exchange(), collator.pairs
+    was_training = model.training
+    model.eval()
+    pictures, captions = exchange.share(len(pairs.image_id)), exchange.share(len(pairs))
+    progress = tqdm(total=len(pictures) + len(captions), desc=description, delay=2, unit="rows", leave=False)
+    image_embeds, text_embeds = [], []
+    with progress:
+        for pixel_values in DataLoader(
+            list(pictures),
+            batch_size,
+            collate_fn=collator.images,
+            num_workers=num_workers,
+            generator=torch.Generator(),  # a loader without one draws from, and so moves, the global generator
+        ):
+            image_embeds.append(model.embed_images(pixel_values.to(model.device)))
+            progress.update(len(pixel_values))
+        for rows in DataLoader(list(captions), batch_size, collate_fn=list, generator=torch.Generator()):
+            tokens = collator.texts([pairs.captions[row] for row in rows])
+            text_embeds.append(model.embed_texts(**{name: value.to(model.device) for name, value in tokens.items()}))
+            progress.update(len(rows))
+    model.train(was_training)
+    return EncodedPairs(
+        exchange.merge(torch.cat(image_embeds), len(pairs.image_id)),
+        exchange.merge(torch.cat(text_embeds), len(pairs)),
+        torch.from_numpy(pairs.image_row).to(model.device),
+        pairs.fingerprint,
+    )
