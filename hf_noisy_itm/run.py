@@ -1,0 +1,188 @@
+"""One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
+
+import contextlib
+import dataclasses
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from sklearn.metrics import roc_auc_score
+from transformers import AutoModel, AutoProcessor, CLIPProcessor
+from transformers.utils import logging
+
+from .arguments import NoisyITMArguments, Recipe, config_class
+from .data import Pairs, load_pairs
+from .errors import InputError
+from .files import write_json
+from .hub import write_model_card
+from .methods import NoisyITMModel
+from .trainer import NoisyITMTrainer, is_main_process
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None, command: list[str] | None = None) -> dict:
+    """Trains by a recipe and leaves model, processor and `metrics.json` in its output folder.
+
+    Args:
+        recipe: what to do.
+        pairs: training and evaluation pairs, if they are loaded already.
+        command: what to note as the command that made the figures.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
+    _check_size(recipe, train_pairs)
+    transformers.set_seed(recipe.training.seed)
+    model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
+    return train_model(recipe, model, processor, (train_pairs, eval_pairs), command)
+
+
+def train_model(
+    recipe: Recipe,
+    model: NoisyITMModel,
+    processor: CLIPProcessor,
+    pairs: tuple[Pairs, Pairs],
+    command: list[str] | None = None,
+) -> dict:
+    """The part of `train` after data and model are there."""
+    train_pairs, eval_pairs = pairs
+    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
+    if is_main_process():
+        print(
+            f"Training {recipe.name} on {len(train_pairs)} pairs over {len(train_pairs.image_id)} pictures, "
+            f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
+            f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
+        )
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_resume(recipe))
+    seconds = time.perf_counter() - start
+    figures = trainer.evaluate()
+    folder = Path(recipe.training.output_dir)
+    trainer.save_model(str(folder))
+    metrics = {
+        "method": recipe.name,
+        "model": recipe.run.model,
+        "data": {name: value for name, value in vars(recipe.data).items() if value is not None},
+        "pairs": {"train": len(train_pairs), "eval": len(eval_pairs), "fingerprint": train_pairs.fingerprint},
+        "noise": {"nominal": recipe.data.noise_rate, "realised": float(train_pairs.is_noisy.mean())},
+        "method_config": {**recipe.method},
+        "training": _given(recipe.training),
+        "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
+        "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
+        "weights": separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
+        "bank_scores": {
+            name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
+        }
+        if trainer.bank
+        else None,
+        "bank": trainer.bank.provenance if trainer.bank else None,
+        "processes": trainer.args.world_size,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__},
+        "command": command or sys.argv,
+    }
+    if trainer.is_world_process_zero():
+        write_json(folder / "metrics.json", metrics)
+        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"))
+    return metrics
+
+
+def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | None:
+    """How well a score of pairs tells right from wrong ones, where noise is known; None without scores.
+
+    Args:
+        scores: one per pair, (N,), NaN for pairs that have none.
+        is_noisy: bool (N,).
+
+    Returns:
+        How many pairs have a score, the mean of right and of wrong pairs, and the AUC: the chance that a right pair
+        has a higher score than a wrong one (0.5 tells nothing; near 0 where low scores are good, as with losses).
+    """
+    seen = np.isfinite(scores)
+    right, wrong = seen & ~is_noisy, seen & is_noisy
+    if not seen.any():
+        return None
+    figures = {"pairs": int(seen.sum()), "mean_right": float(scores[right].mean()) if right.any() else None}
+    if wrong.any() and right.any():
+        figures["mean_wrong"] = float(scores[wrong].mean())
+        figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
+    return figures
+
+
+def load_model(name: str, method: str, fields: dict | None = None) -> tuple[NoisyITMModel, CLIPProcessor]:
+    """Loads a CLIP, ours or plain, as a method's model, and its processor.
+
+    Args:
+        name: "scenes-clip", a folder, or a name on the Hub.
+        method: short name of the method.
+        fields: of the method's config, over those of the checkpoint.
+
+    Raises:
+        InputError: there is no such model or method, or a field has a wrong value.
+    """
+    path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
+    if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
+        raise InputError(f"There is no model folder {path.resolve()}.")
+    cls = config_class(method)
+    try:
+        with _quiet():
+            config = cls.from_dict({**cls.get_config_dict(path)[0], **(fields or {})})
+            model = AutoModel.from_pretrained(path, config=config)
+            processor = AutoProcessor.from_pretrained(path)
+    except (OSError, ValueError, StrictDataclassError) as error:
+        reason = str(error).strip().splitlines()[-1].split("Error: ")[-1].strip()
+        raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
+    return model, processor
+
+
+@contextlib.contextmanager
+def clean_exit() -> Iterator[None]:
+    """Turns an `InputError` into its sentence on the error stream and exit status 2."""
+    try:
+        yield
+    except InputError as error:
+        sentence = str(error).strip().splitlines()[-1]  # data loader workers put their traceback before it
+        print(f"error: {sentence.split('InputError: ')[-1]}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what transformers says when a method's config meets a plain CLIP checkpoint; it is meant to."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _check_size(recipe: Recipe, pairs: Pairs) -> None:
+    batch = recipe.training.per_device_train_batch_size * recipe.training.world_size
+    if len(pairs) < batch:
+        raise InputError(
+            f"There are {len(pairs)} training pairs but a batch takes {batch}: "
+            f"give a smaller per_device_train_batch_size."
+        )
+
+
+def _given(training: NoisyITMArguments) -> dict:
+    """The training arguments that differ from their defaults; tokens masked."""
+    defaults = {f.name: f.default for f in dataclasses.fields(training)}
+    return {name: value for name, value in training.to_dict().items() if value != defaults.get(name)}
+
+
+def _resume(recipe: Recipe) -> str | bool | None:
+    value = recipe.training.resume_from_checkpoint
+    return {"true": True, "false": None}.get(str(value).lower(), value)
