@@ -1,0 +1,29 @@
+"""Train image-text models on captions that are partly wrong."""
+
+from .arguments import NoisyITMArguments
+from .data import PairCollator, Pairs, Scenes, load_pairs
+from .encode import encode
+from .errors import InputError
+from .functional.retrieval import recall
+from .methods import BaselineConfig, BaselineModel, NoisyITMConfig, NoisyITMModel, NPCConfig, NPCModel
+from .trainer import NoisyITMTrainer
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "BaselineConfig",
+    "BaselineModel",
+    "InputError",
+    "NPCConfig",
+    "NPCModel",
+    "NoisyITMArguments",
+    "NoisyITMConfig",
+    "NoisyITMModel",
+    "NoisyITMTrainer",
+    "PairCollator",
+    "Pairs",
+    "Scenes",
+    "encode",
+    "load_pairs",
+    "recall",
+]
