@@ -87,7 +87,11 @@ def train_model(
         else None,
         "bank": trainer.bank.provenance if trainer.bank else None,
         "processes": trainer.args.world_size,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
         "command": command or sys.argv,
     }
     if trainer.is_world_process_zero():

@@ -33,8 +33,9 @@ def main(arguments: list[str]) -> None:
     noisy, held_out = load_pairs(recipe.data)
     clean, _ = load_pairs(replace(recipe.data, noise_rate=0.0))
     print(
-        f"{len(noisy)} training pairs over {len(noisy.image_id)} pictures; {noisy.is_noisy.mean():.1%} have the caption "
-        f"of another picture. Evaluation: {len(held_out.image_id)} held-out pictures, {len(held_out)} clean captions."
+        f"{len(noisy)} training pairs over {len(noisy.image_id)} pictures; {noisy.is_noisy.mean():.1%} have the "
+        f"caption of another picture. Evaluation: {len(held_out.image_id)} held-out pictures, "
+        f"{len(held_out)} clean captions."
     )
     rows = {"zero-shot": {"metrics": _zero_shot(recipe, held_out), "seconds": {"train": 0.0}}}
     for name, method, pairs, place in (

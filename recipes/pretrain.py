@@ -1,6 +1,6 @@
-"""Makes a small CLIP, tokenizer included, from clean pairs: `python recipes/pretrain.py [FILE.yaml] [--field value …]`.
+"""Makes a small CLIP, tokenizer included, from clean pairs: `recipes/pretrain.py [FILE.yaml] [--field value …]`.
 
-Without arguments it makes the bundled model again, in about 20 minutes on two cores:
+The bundled model, in 22 minutes on two cores:
 
     python recipes/pretrain.py recipes/pretrain/scenes_clip.yaml
 """

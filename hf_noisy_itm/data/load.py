@@ -28,7 +28,9 @@ class DataArguments:
     image_column: str = field(default="image", metadata={"help": "Column of pictures."})
     caption_column: str | None = field(
         default=None,
-        metadata={"help": "Column of captions, each a string or a list; the first of captions, caption, text if unset."},
+        metadata={
+            "help": "Column of captions, each a string or a list; the first of captions, caption, text if unset."
+        },
     )
     image_id_column: str = field(
         default="image_id", metadata={"help": "Column whose equal values are the same picture; optional."}
@@ -219,7 +221,9 @@ def _load(args: DataArguments) -> dict[str, datasets.Dataset]:
 def _load_scenes(args: DataArguments) -> dict[str, datasets.Dataset]:
     sizes = {"train_size": args.max_train_pictures, "test_size": args.max_eval_pictures}
     try:
-        builder = Scenes(config_name=args.dataset_config, **{name: size for name, size in sizes.items() if size is not None})
+        builder = Scenes(
+            config_name=args.dataset_config, **{name: size for name, size in sizes.items() if size is not None}
+        )
     except ValueError as error:
         raise InputError(str(error)) from error
     builder.download_and_prepare()

@@ -1,7 +1,7 @@
 """Recall that can be trusted: both directions, any number of captions per picture, ties against the model.
 
-Similarities are made in blocks of pictures by captions, so memory is bounded and the full matrix never exists. A pair's
-own score is read from the same product as its rivals': computed apart, rounding alone would decide between equals.
+Similarities are made in blocks of pictures by captions, so memory is bounded and the full matrix never exists. A
+pair's own score is read from the same product as its rivals': computed apart, rounding would decide between equals.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,9 @@ def retrieval_ranks(
 def _check(image_embeds: Tensor, text_embeds: Tensor, image_of_caption: Tensor, ks: Sequence[int]) -> None:
     shapes = tuple(image_embeds.shape), tuple(text_embeds.shape)
     if image_embeds.ndim != 2 or text_embeds.ndim != 2 or shapes[0][1] != shapes[1][1]:
-        raise ValueError(f"Image and text embeddings must be two matrices of one width, got {shapes[0]} and {shapes[1]}.")
+        raise ValueError(
+            f"Image and text embeddings must be two matrices of one width, got {shapes[0]} and {shapes[1]}."
+        )
     if not len(image_embeds) or not len(text_embeds):
         raise ValueError(f"Retrieval needs pictures and captions, got {shapes[0][0]} and {shapes[1][0]}.")
     if tuple(image_of_caption.shape) != (len(text_embeds),):
@@ -90,7 +92,9 @@ def _check(image_embeds: Tensor, text_embeds: Tensor, image_of_caption: Tensor, 
         )
     low, high = int(image_of_caption.min()), int(image_of_caption.max())
     if low < 0 or high >= len(image_embeds):
-        raise ValueError(f"Captions name pictures {low} to {high}, but there are pictures 0 to {len(image_embeds) - 1}.")
+        raise ValueError(
+            f"Captions name pictures {low} to {high}, but there are pictures 0 to {len(image_embeds) - 1}."
+        )
     counts = torch.bincount(image_of_caption, minlength=len(image_embeds))
     if not bool((counts > 0).all()):
         raise ValueError(f"Picture {int((counts == 0).nonzero()[0])} has no caption, so it can never be right.")

@@ -31,7 +31,7 @@ def nearest_rows(queries: Tensor, keys: Tensor, exclude: Tensor | None = None, b
     Args:
         queries: (N, D), any scale.
         keys: (M, D), any scale, M >= 1.
-        exclude: a key each query must not find, (N,), or -1 for none; it is found nevertheless where it is the only one.
+        exclude: a key each query must not find, (N,), or -1 for none; found nevertheless where it is the only key.
         block: queries per block; memory is `block` x M similarities.
 
     Returns:

@@ -1,0 +1,67 @@
+"""Shared fixtures: a CLIP small enough for any test, and 24 pictures of five captions each. Nothing is downloaded."""
+
+import os
+import shutil
+import tempfile
+
+# Before anything imports the libraries that read these: all caches go to a folder that goes with the session.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_noisy_itm_tests_")
+os.environ["HF_DATASETS_CACHE"] = os.path.join(os.environ["HF_HOME"], "datasets")
+os.environ["MPLCONFIGDIR"] = os.path.join(os.environ["HF_HOME"], "matplotlib")
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = os.path.join(os.environ["HF_HOME"], "hypothesis")
+
+from copy import deepcopy
+from dataclasses import replace
+
+import datasets
+import hypothesis
+import pytest
+
+from hf_noisy_itm.data.load import DataArguments, to_pairs
+from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
+
+# The same examples every time, however slow the machine.
+hypothesis.settings.register_profile("tests", database=None, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
+datasets.disable_progress_bars()
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def built_pairs():
+    rows = [draw_row("street", (0, 1, 0), row) for row in range(24)]
+    return to_pairs(
+        datasets.Dataset.from_list(rows).cast_column("image", datasets.Image()), DataArguments(), "training"
+    )
+
+
+@pytest.fixture(scope="session")
+def built_clip(built_pairs):
+    shape = SmallCLIPArguments(
+        image_size=16, patch_size=8, width=32, image_layers=1, text_layers=1, vocab_size=600, context_length=24
+    )
+    return small_clip(shape, built_pairs.captions)
+
+
+# Each test gets its own copy of what the session built once.
+
+
+@pytest.fixture
+def pairs(built_pairs):
+    arrays = {name: getattr(built_pairs, name).copy() for name in ("image_row", "image_id", "source")}
+    return replace(built_pairs, captions=list(built_pairs.captions), **arrays)
+
+
+@pytest.fixture
+def clip_config(built_clip):
+    return deepcopy(built_clip[0])
+
+
+@pytest.fixture
+def processor(built_clip):
+    return deepcopy(built_clip[1])

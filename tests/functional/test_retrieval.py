@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_noisy_itm.functional.retrieval import recall, retrieval_ranks
+
+TIE = 1e-6  # cosines closer than this are equal: float32 does not know better
+
+
+def naive_ranks(images, texts, image_of_caption):
+    """Full matrix, one query at a time, rivals counted one by one."""
+    images, texts, owner = images.double().tolist(), texts.double().tolist(), image_of_caption.tolist()
+    cosine = [[np.dot(i, t) / np.linalg.norm(i) / np.linalg.norm(t) for t in texts] for i in images]
+    image_ranks = []
+    for p in range(len(images)):
+        best = max(cosine[p][c] for c in range(len(texts)) if owner[c] == p)
+        image_ranks.append(sum(owner[c] != p and cosine[p][c] >= best - TIE for c in range(len(texts))))
+    text_ranks = []
+    for c, own in enumerate(owner):
+        text_ranks.append(sum(p != own and cosine[p][c] >= cosine[own][c] - TIE for p in range(len(images))))
+    return image_ranks, text_ranks
+
+
+def as_lists(ranks):
+    return ranks[0].tolist(), ranks[1].tolist()
+
+
+def uneven(num_images, num_texts, seed=0, width=8):
+    rng = torch.Generator().manual_seed(seed)
+    owner = torch.cat(
+        [torch.arange(num_images), torch.randint(0, num_images, (num_texts - num_images,), generator=rng)]
+    )
+    owner = owner[torch.randperm(num_texts, generator=rng)]
+    return torch.randn(num_images, width, generator=rng), torch.randn(num_texts, width, generator=rng), owner
+
+
+@st.composite
+def galleries(draw):
+    """Any number of captions per picture, in any order; embeddings from a small pool, so many are duplicates."""
+    owner = draw(st.lists(st.integers(1, 4), min_size=1, max_size=8))
+    owner = draw(st.permutations(np.repeat(np.arange(len(owner)), owner).tolist()))
+    num_images, width = max(owner) + 1, draw(st.integers(1, 9))
+    pool = torch.randn(
+        draw(st.integers(1, 12)), width, generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    )
+    rows = st.integers(0, len(pool) - 1)
+    scales = st.sampled_from([0.25, 1.0, 64.0])  # powers of two, so that scaling is exact
+
+    def embeds(size):
+        scale = torch.tensor(draw(st.lists(scales, min_size=size, max_size=size)))
+        return pool[draw(st.lists(rows, min_size=size, max_size=size))] * scale[:, None]
+
+    return embeds(num_images), embeds(len(owner)), torch.tensor(owner)
+
+
+@given(galleries())
+def test_ranks_equal_a_loop_over_the_full_matrix(gallery):
+    assert as_lists(retrieval_ranks(*gallery)) == naive_ranks(*gallery)
+
+
+@given(galleries(), st.data())
+def test_recall_counts_the_ranks_of_a_loop(gallery, data):
+    smaller = len(gallery[0])
+    ks = data.draw(st.lists(st.integers(1, smaller), min_size=1, max_size=3, unique=True))
+    expected = {}
+    for direction, ranks in zip(("i2t", "t2i"), naive_ranks(*gallery)):
+        for k in ks:
+            expected[f"{direction}_r@{k}"] = 100 * sum(rank < k for rank in ranks) / len(ranks)
+    expected["rsum"] = sum(expected.values())
+    for direction, ranks in zip(("i2t", "t2i"), naive_ranks(*gallery)):
+        expected[f"{direction}_median_rank"] = 1 + float(np.median(ranks))
+        expected[f"{direction}_mean_rank"] = 1 + float(np.mean(ranks))
+    if 1 in ks:
+        expected["mean_r@1"] = (expected["i2t_r@1"] + expected["t2i_r@1"]) / 2
+    assert recall(*gallery, ks=ks) == pytest.approx(expected)
+
+
+def test_recall_by_hand():
+    # Cosines   caption 0   1    2        owners: captions 0 and 1 belong to picture 0, caption 2 to picture 1.
+    # picture 0       0.6   0    0.8      best own 0.6, beaten by caption 2: rank 1
+    # picture 1       0.8   1    0.6      best own 0.6, beaten by both others: rank 2
+    # Captions 0 and 1 prefer picture 1 and caption 2 prefers picture 0, so each has rank 1.
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    texts = torch.tensor([[0.6, 0.8], [0.0, 1.0], [0.8, 0.6]])
+    owner = torch.tensor([0, 0, 1])
+    assert as_lists(retrieval_ranks(images, texts, owner)) == ([1, 2], [1, 1, 1])
+    assert recall(images, texts, owner, ks=(1, 2)) == pytest.approx(
+        {
+            "i2t_r@1": 0, "i2t_r@2": 50, "t2i_r@1": 0, "t2i_r@2": 100, "rsum": 150, "mean_r@1": 0,
+            "i2t_median_rank": 2.5, "i2t_mean_rank": 2.5, "t2i_median_rank": 2, "t2i_mean_rank": 2,
+        }
+    )  # fmt: skip
+
+
+def test_a_model_that_knows_everything_has_full_recall():
+    figures = recall(torch.eye(12), torch.eye(12).repeat_interleave(5, dim=0), torch.arange(12).repeat_interleave(5))
+    assert figures["rsum"] == 600
+    assert figures["i2t_mean_rank"] == figures["t2i_mean_rank"] == 1
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_texts", "block"),
+    [(5, 5, 512), (5, 5, 2), (37, 185, 512), (37, 185, 7), (101, 101, 100), (513, 2565, 512)],
+)
+def test_a_model_that_answers_all_questions_alike_gets_the_worst_ranks(num_images, num_texts, block):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(96, generator=rng).expand(num_images, 96)
+    texts = torch.randn(96, generator=rng).expand(num_texts, 96)
+    owner = torch.arange(num_texts) % num_images
+    image_ranks, text_ranks = retrieval_ranks(images, texts, owner, block)
+    assert torch.equal(image_ranks, num_texts - torch.bincount(owner))
+    assert (text_ranks == num_images - 1).all()
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 16, 17, 18, 1000])
+def test_ranks_do_not_depend_on_the_block(block):
+    gallery = uneven(17, 40)
+    assert as_lists(retrieval_ranks(*gallery, block=block)) == naive_ranks(*gallery)
+
+
+def test_the_order_of_pictures_and_captions_does_not_matter():
+    images, texts, owner = uneven(17, 40)
+    rng = torch.Generator().manual_seed(1)
+    image_order, text_order = torch.randperm(17, generator=rng), torch.randperm(40, generator=rng)
+    new_row = torch.argsort(image_order)
+    shuffled = recall(images[image_order], texts[text_order], new_row[owner[text_order]])
+    assert shuffled == pytest.approx(recall(images, texts, owner))
+
+
+def test_with_one_caption_per_picture_the_directions_may_change_places():
+    images, texts, _ = uneven(20, 20)
+    there, back = recall(images, texts, torch.arange(20)), recall(texts, images, torch.arange(20))
+    assert there["i2t_mean_rank"] != there["t2i_mean_rank"]
+    for name in ("r@1", "r@5", "r@10", "median_rank", "mean_rank"):
+        assert there[f"i2t_{name}"] == back[f"t2i_{name}"]
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-4, 1e4, 1e300])
+def test_the_scale_of_the_embeddings_does_not_matter(scale):
+    images, texts, owner = uneven(17, 40)
+    scaled = recall(images.double() * scale, texts.double() * scale, owner)
+    assert scaled == pytest.approx(recall(images, texts, owner))
+
+
+def broken(**changes):
+    images, texts, owner = uneven(4, 10)
+    arguments = {"image_embeds": images, "text_embeds": texts, "image_of_caption": owner, "ks": (1,)}
+    return arguments | changes
+
+
+def with_nan(row):
+    return torch.ones(10, 8).index_fill(0, torch.tensor([row, 9]), float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_embeds": torch.ones(4, 7)}, r"one width, got \(4, 7\) and \(10, 8\)"),
+        ({"image_embeds": torch.ones(8)}, r"two matrices"),
+        ({"image_embeds": torch.ones(0, 8)}, "got 0 and 10"),
+        ({"image_of_caption": torch.zeros(9, dtype=torch.long)}, r"each of 10 captions, got shape \(9,\)"),
+        ({"image_of_caption": torch.arange(10) % 5}, "pictures 0 to 4, but there are pictures 0 to 3"),
+        ({"image_of_caption": torch.arange(10) % 4 - 1}, "pictures -1 to 2"),
+        ({"image_of_caption": torch.arange(10) % 2 * 3}, "Picture 1 has no caption"),
+        ({"ks": (1, 5)}, r"the smaller gallery \(4\), got \[1, 5\]"),
+        ({"ks": (0,)}, r"got \[0\]"),
+        ({"ks": ()}, r"got \[\]"),
+        ({"text_embeds": with_nan(6)}, "text embedding of row 6 is not finite"),
+        ({"image_embeds": torch.full((4, 8), torch.inf)}, "image embedding of row 0 is not finite"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused_with_its_numbers(changes, message):
+    with pytest.raises(ValueError, match=message):
+        recall(**broken(**changes))

@@ -1,0 +1,108 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.memory import bank as bank_module
+from hf_noisy_itm.memory.bank import MemoryBank
+
+
+def a_bank(**provenance):
+    return MemoryBank(
+        entries={"image": torch.tensor([2, 0, 1]), "text": torch.tensor([1, 1, 0])},
+        scores={"loss": torch.tensor([0.25, float("nan"), 3e-8])},
+        provenance={"fingerprint": "abc", "epoch": 2, "word": "café"} | provenance,
+    )
+
+
+def test_a_saved_bank_comes_back_bit_by_bit(tmp_path):
+    bank, path = a_bank(), tmp_path / "new" / "bank.safetensors"
+    bank.save(path)
+    loaded = MemoryBank.load(path, "abc")
+    assert loaded.provenance == bank.provenance
+    for before, after in ((bank.entries, loaded.entries), (bank.scores, loaded.scores)):
+        assert before.keys() == after.keys()
+        for name, tensor in before.items():
+            assert tensor.dtype == after[name].dtype
+            torch.testing.assert_close(after[name], tensor, rtol=0, atol=0, equal_nan=True)
+
+
+def test_columns_of_a_matrix_and_names_with_dots_can_be_saved(tmp_path):
+    matrix = torch.arange(6).reshape(3, 2)
+    MemoryBank({"a.b": matrix[:, 1]}, provenance={"fingerprint": "abc"}).save(tmp_path / "bank.safetensors")
+    assert MemoryBank.load(tmp_path / "bank.safetensors", "abc").entries["a.b"].tolist() == [1, 3, 5]
+
+
+def test_one_tensor_may_serve_as_two_kinds_of_entries(tmp_path):
+    rows = torch.tensor([2, 0, 1])
+    MemoryBank({"image": rows, "text": rows}, provenance={"fingerprint": "abc"}).save(tmp_path / "bank.safetensors")
+    entries = MemoryBank.load(tmp_path / "bank.safetensors", "abc").entries
+    assert entries["image"].tolist() == entries["text"].tolist() == [2, 0, 1]
+
+
+def test_a_bank_of_other_data_is_refused_with_both_fingerprints(tmp_path):
+    a_bank().save(tmp_path / "bank.safetensors")
+    with pytest.raises(InputError, match="fingerprint abc, this data has xyz"):
+        MemoryBank.load(tmp_path / "bank.safetensors", "xyz")
+
+
+def write_text(path):
+    path.write_text("not a bank")
+
+
+def write_half(path):
+    a_bank().save(path)
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def write_a_model(path):
+    save_file({"weight": torch.ones(2)}, path)
+
+
+def write_unknown_group(path):
+    save_file({"queue.image": torch.ones(2)}, path)
+
+
+def write_nothing(path):
+    pass
+
+
+@pytest.mark.parametrize("write", [write_text, write_half, write_a_model, write_unknown_group, write_nothing])
+def test_a_file_that_is_no_bank_is_refused_by_name(tmp_path, write):
+    path = tmp_path / "some.safetensors"
+    write(path)
+    with pytest.raises(InputError, match=r"some\.safetensors is not a memory bank"):
+        MemoryBank.load(path, "abc")
+
+
+def test_tensors_without_a_fingerprint_belong_to_no_data(tmp_path):
+    save_file({"entries.image": torch.ones(2)}, tmp_path / "bank.safetensors", {"provenance": json.dumps({})})
+    with pytest.raises(InputError, match="built for other data"):
+        MemoryBank.load(tmp_path / "bank.safetensors", "abc")
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, monkeypatch, existed):
+    path = tmp_path / "bank.safetensors"
+    if existed:
+        a_bank(epoch=1).save(path)
+
+    def half_written(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(bank_module, "save_file", half_written)
+    with pytest.raises(OSError, match="disk full"):
+        a_bank().save(path)
+    assert list(tmp_path.iterdir()) == ([path] if existed else [])
+    if existed:
+        assert MemoryBank.load(path, "abc").provenance["epoch"] == 1
+
+
+def test_to_moves_every_tensor_and_keeps_the_rest():
+    moved = a_bank().to("meta")
+    assert {tensor.device.type for tensor in (*moved.entries.values(), *moved.scores.values())} == {"meta"}
+    assert (moved.entries.keys(), moved.scores.keys()) == ({"image", "text"}, {"loss"})
+    assert moved.provenance == a_bank().provenance

@@ -1,0 +1,246 @@
+"""NPC against its formulae (methods spec: acceptance list NPC 1 to 4, 6, 8)."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hf_noisy_itm.data import PairCollator
+from hf_noisy_itm.encode import encode
+from hf_noisy_itm.exchange import Exchange
+from hf_noisy_itm.functional.contrastive import pair_losses
+from hf_noisy_itm.memory.bank import EncodedPairs
+from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
+
+from .test_contract import make, make_batch
+
+
+def test_ratio_and_weight_by_hand():
+    # Entry losses 2 -> 1 and 1 -> 2: ratios 2 and 0.5, mean 1.25, trusted. 1 -> 2 twice: 0.5, tanh(0.5) = 0.4621.
+    before = {"image": torch.tensor([2.0, 1.0]), "text": torch.tensor([1.0, 1.0])}
+    after = {"image": torch.tensor([1.0, 2.0]), "text": torch.tensor([2.0, 2.0])}
+    ratio = impact_ratio(before, after)
+    torch.testing.assert_close(ratio, torch.tensor([1.25, 0.5]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(confidence_weight(ratio), torch.tensor([1.0, math.tanh(0.5)]), atol=1e-5, rtol=0)
+
+
+def test_the_weight_is_one_from_a_ratio_of_one_on():
+    weights = confidence_weight(torch.tensor([0.999999, 1.0, 1.5]))
+    assert weights[0] == pytest.approx(math.tanh(0.999999))
+    assert weights[1:].tolist() == [1.0, 1.0]
+
+
+def test_without_entries_it_is_the_baseline(clip_config, processor, pairs):
+    npc, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs, entries=False)
+    output = npc(**batch)
+    assert output.weight_per_pair is None
+    assert torch.equal(output.loss, npc(**batch).loss_per_pair.mean())
+    baseline = BaselineModel(npc.config)
+    baseline.load_state_dict(npc.state_dict())
+    assert torch.equal(baseline(**batch).loss, output.loss)
+
+
+def naive_step(model, optimizer, batch, pairs, processor, entries, lr):
+    """Section 2.3 of the spec, with a second model that really takes the virtual step."""
+    collator = PairCollator(processor, pairs)
+    twin = NPCModel(model.config)
+    twin.load_state_dict(model.state_dict())
+    loss = twin(**batch).loss
+    loss.backward()
+    torch.optim.AdamW(twin.parameters(), lr=lr).step()
+
+    def losses(of, rows):
+        part = collator([pairs[int(row)] for row in rows])
+        image_embeds = of.embed_images(part["pixel_values"])
+        text_embeds = of.embed_texts(part["input_ids"], part["attention_mask"])
+        same = part["image_id"][:, None] == part["image_id"][None]
+        same &= ~torch.eye(len(rows), dtype=torch.bool)
+        return pair_losses(image_embeds, text_embeds, of.clip.logit_scale.exp(), same)
+
+    before = {name: losses(model, rows) for name, rows in entries.items()}
+    after = {name: losses(twin, rows) for name, rows in entries.items()}
+    ratio = sum(before[name] / after[name] for name in entries) / len(entries)
+    weight = torch.where(ratio < 1, torch.tanh(ratio), torch.ones(())).detach()
+    own = model(**{key: value for key, value in batch.items() if key != "bank"}).loss_per_pair
+    total = (weight * own).mean() + sum(value.mean() for value in before.values())
+    return weight, total
+
+
+def test_forward_equals_a_step_written_with_a_second_model(clip_config, processor, pairs):
+    model, optimizer = make(NPCModel, NPCConfig, {}, clip_config)
+    rows = np.arange(0, 40, 5)
+    collator = PairCollator(processor, pairs)
+    every = np.arange(len(pairs))
+    collator.entries = {"image": (every // 5) * 5 + 1, "text": np.roll(every, 7)}
+    batch = collator([pairs[int(row)] for row in rows])
+    plain = {key: value for key, value in batch.items() if key != "bank"}
+    entries = {name: of_pair[rows] for name, of_pair in collator.entries.items()}
+    weight, total = naive_step(model, optimizer, plain, pairs, processor, entries, lr=1e-3)
+    output = model(**batch)
+    torch.testing.assert_close(output.weight_per_pair, weight, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(output.loss, total, atol=1e-4, rtol=1e-4)
+
+
+def test_the_loss_of_the_bank_alone_has_a_gradient(clip_config, processor, pairs):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs)
+    both = model(**batch)
+    own = (both.weight_per_pair * model(**batch).loss_per_pair).mean()
+    bank_loss = both.loss - own  # loss_per_pair is detached, so only the bank's part differs
+    batch_only = model(**{key: value for key, value in batch.items() if key != "bank"}).loss
+    gradients = []
+    for loss in (bank_loss, batch_only):
+        gradients.append(torch.autograd.grad(loss, model.clip.visual_projection.weight)[0])
+    assert gradients[0].norm() > 0
+    assert not torch.allclose(gradients[0], gradients[1])
+
+
+def test_weights_act_on_single_pairs(clip_config, processor, pairs, monkeypatch):
+    """Permuting the weights changes the gradient: they are not collapsed into their mean."""
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs)
+    gradients = []
+    for weight in (torch.linspace(0, 1, 8), torch.linspace(1, 0, 8)):
+        monkeypatch.setattr(model, "weigh", lambda *_, weight=weight: weight)
+        gradients.append(torch.autograd.grad(model(**batch).loss, model.clip.text_projection.weight)[0])
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+
+
+def test_a_pair_of_zero_weight_still_acts_as_a_negative(clip_config, processor, pairs, monkeypatch):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs, entries=False)
+    monkeypatch.setattr(model, "weigh", lambda *_: torch.tensor([0.0] + [1.0] * 7))
+    embeds = model.embed_images(batch["pixel_values"]).detach().requires_grad_()
+    texts = model.embed_texts(batch["input_ids"], batch["attention_mask"]).detach()
+    losses = model.pair_losses(embeds, texts, batch["image_id"])
+    (torch.tensor([0.0] + [1.0] * 7) * losses).mean().backward()
+    assert embeds.grad[0].norm() > 0
+    output = model(**batch)
+    torch.testing.assert_close(output.loss, output.loss_per_pair[1:].sum() / 8)
+
+
+def test_the_virtual_step_leaves_parameters_optimizer_and_random_state_alone(clip_config, processor, pairs):
+    model, optimizer = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs)
+    model(**batch).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    parameters = [p.clone() for p in model.parameters()]
+    moments = [{key: value.clone() for key, value in entry.items()} for entry in optimizer.state.values()]
+    rng = torch.get_rng_state()
+    model(**batch)
+    assert all(torch.equal(a, b) for a, b in zip(parameters, model.parameters(), strict=True))
+    for old, new in zip(moments, optimizer.state.values(), strict=True):
+        assert all(torch.equal(old[key], new[key]) for key in old)
+    assert torch.equal(rng, torch.get_rng_state())
+
+
+def test_a_wrong_caption_harms_its_entry_and_a_right_one_does_not(clip_config, processor, pairs):
+    """A model that knows two captions of 16 pictures; in the batch, two pictures have each other's caption."""
+    model, optimizer = make(NPCModel, NPCConfig, {"virtual_optimizer": "sgd"}, clip_config)
+    rows = list(range(0, 80, 5))
+    known = [make_batch(processor, pairs, [row + k for row in rows], entries=False) for k in (0, 1)]
+    for _ in range(60):
+        for batch in known:
+            model(**batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    source = np.arange(len(pairs))
+    source[[0, 5]] = [5, 0]
+    noisy = pairs.with_noise(source)
+    collator = PairCollator(processor, noisy)
+    reference = np.arange(len(pairs)) + 1  # the other known caption of the same picture
+    collator.entries = {"image": reference}
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3
+    weight = model(**collator([noisy[row] for row in rows])).weight_per_pair
+    assert (weight[:2] < 1).all()
+    assert (weight[:2] < weight[2:].median()).all()
+
+
+def test_without_an_optimizer_it_says_what_is_missing(clip_config, processor, pairs):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    model.attach(Exchange(), None)
+    with pytest.raises(ValueError, match="optimizer that trains the model"):
+        model(**make_batch(processor, pairs))
+
+
+def separable(num_images=40, width=16, seed=0):
+    """Embeddings in which pair i is right for captions 0 to 3 of each picture and wrong for the fifth."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.nn.functional.normalize(torch.randn(num_images, width, generator=generator), dim=1)
+    image_of_pair = torch.arange(num_images).repeat_interleave(5)
+    texts = images[image_of_pair] + 0.1 * torch.randn(5 * num_images, width, generator=generator)
+    wrong = torch.arange(4, 5 * num_images, 5)
+    texts[wrong] = texts[wrong.roll(1)]
+    return EncodedPairs(images, torch.nn.functional.normalize(texts, dim=1), image_of_pair, "data"), wrong
+
+
+def test_the_bank_calls_wrong_pairs_unclean_and_finds_the_nearest_clean_ones(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {"bank_batch_size": 32}, clip_config)
+    encoded, wrong = separable()
+    bank = model.build_bank(encoded, 0)
+    clean = bank.scores["clean_posterior"] > model.config.clean_threshold
+    assert not clean[wrong].any()
+    assert clean.float().mean() > 0.7
+    pair_ids = torch.arange(len(clean))
+    for name, embeds in (("image", encoded.image_embeds[encoded.image_of_pair]), ("text", encoded.text_embeds)):
+        similarity = embeds @ embeds.T
+        similarity[:, ~clean] = -2
+        got = similarity[pair_ids, bank.entries[name]]
+        torch.testing.assert_close(got, similarity.max(dim=1).values)
+        assert clean[bank.entries[name]].all()
+    assert bank.provenance["clean_pairs"] == int(clean.sum())
+    own_picture = encoded.image_of_pair[bank.entries["image"]] == encoded.image_of_pair
+    assert own_picture.float().mean() > 0.9  # a wrong caption's entry is its own picture with a clean caption
+
+
+def test_the_bank_is_deterministic_and_scores_every_pair(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {"bank_batch_size": 48}, clip_config)  # 200 pairs: a tail of 8
+    encoded, _ = separable()
+    one, other = model.build_bank(encoded, 0), model.build_bank(encoded, 0)
+    assert all(torch.equal(one.entries[name], other.entries[name]) for name in one.entries)
+    assert torch.isfinite(one.scores["loss"]).all()
+    assert (one.scores["loss"] > 0).all()
+
+
+def test_a_clean_pair_is_its_own_text_entry_unless_excluded(clip_config):
+    encoded, _ = separable()
+    model, _ = make(NPCModel, NPCConfig, {"bank_batch_size": 32}, clip_config)
+    bank = model.build_bank(encoded, 0)
+    clean = torch.nonzero(bank.scores["clean_posterior"] > 0.9).squeeze(1)
+    assert torch.equal(bank.entries["text"][clean], clean)
+    model.config.exclude_self = True
+    excluded = model.build_bank(encoded, 0)
+    assert not (excluded.entries["text"] == torch.arange(len(encoded.text_embeds))).any()
+    other_picture = encoded.image_of_pair[excluded.entries["image"]] != encoded.image_of_pair
+    assert other_picture.all()
+
+
+def test_no_clean_pair_is_an_error_with_the_highest_posterior(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {"clean_threshold": 0.999999999}, clip_config)
+    encoded, _ = separable()
+    flat = EncodedPairs(
+        encoded.image_embeds, encoded.text_embeds.roll(7, 0), encoded.image_of_pair, encoded.fingerprint
+    )
+    with pytest.raises(ValueError, match="lower clean_threshold"):
+        model.build_bank(flat, 0)
+
+
+def test_the_bank_of_a_real_model_matches_its_own_encoding(clip_config, processor, pairs):
+    model, _ = make(NPCModel, NPCConfig, {"bank_batch_size": 30, "clean_threshold": 0.0}, clip_config)
+    encoded = encode(model, PairCollator(processor, pairs), batch_size=7)
+    assert encoded.image_embeds.shape == (24, 32)
+    assert encoded.text_embeds.shape == (120, 32)
+    bank = model.build_bank(encoded, 0)
+    assert bank.provenance["fingerprint"] == pairs.fingerprint
+
+
+def test_when_a_bank_is_wanted(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    assert [model.needs_bank(epoch) for epoch in range(4)] == [True, False, False, False]
+    model.config.bank_refresh_epochs = 2
+    assert [model.needs_bank(epoch) for epoch in range(4)] == [True, False, True, False]

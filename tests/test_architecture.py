@@ -1,0 +1,92 @@
+"""Imports point one way: the layers of CONTRIBUTING.md, checked in the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "hf_noisy_itm"
+FOUNDATION = {"errors", "files", "exchange"}  # one idea each, of everyone's
+
+# layer -> (our layers it may import, packages it must not import)
+RULES = {
+    "functional": (set(), {"transformers", "datasets", "accelerate", "evaluate"}),
+    "memory": ({"functional"}, {"transformers", "datasets", "accelerate", "evaluate"}),
+    "methods": ({"functional", "memory"}, {"datasets", "accelerate", "evaluate", "PIL"}),
+    "data": ({"functional"}, {"accelerate", "evaluate"}),
+    "metrics": ({"functional"}, {"accelerate", "transformers"}),
+    "small_clip": (set(), {"datasets", "accelerate"}),
+    "encode": ({"data", "memory", "methods"}, {"accelerate", "datasets"}),
+    "report": ({"data", "memory"}, {"accelerate", "transformers"}),
+    "arguments": ({"data", "methods"}, {"accelerate"}),
+    "trainer": ({"arguments", "data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
+    "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
+    "run": ({"arguments", "data", "hub", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "errors": (set(), {"torch", "transformers"}),
+    "files": (set(), {"torch", "transformers"}),
+    "exchange": (set(), {"transformers", "accelerate"}),
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imports_of(path):
+    """(our layer or None, outside package or None, the imported name) of every import, inside functions too."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((None, name.name.split(".")[0], name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (parts[: len(parts) - node.level] if node.level else ()) + tuple((node.module or "").split("."))
+            base = tuple(part for part in base if part)
+            full = ".".join(base)
+            if base[0] != "hf_noisy_itm":
+                yield None, base[0], full
+            elif len(base) > 1:
+                yield base[1], None, full
+            else:
+                yield from ((name.name, None, f"{full}.{name.name}") for name in node.names)
+
+
+def layer_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_layers(path):
+    layer = layer_of(path)
+    assert layer in RULES, f"{layer} has no place in the layers; give it one here and in CONTRIBUTING.md"
+    allowed, banned = RULES[layer]
+    for ours, outside, name in imports_of(path):
+        assert ours in {None, layer} | allowed | FOUNDATION, f"{layer} must not import {name}"
+        assert outside not in banned, f"{layer} must not import {outside}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_exchange_speaks_to_other_processes(path):
+    if layer_of(path) != "exchange":
+        assert not any(name.startswith("torch.distributed") for _, _, name in imports_of(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_unpickled(path):
+    names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert not any(name.split(".")[0] in {"pickle", "joblib", "dill"} for _, _, name in imports_of(path))
+    assert "trust_remote_code" not in names
+
+
+def test_the_trainer_names_no_method():
+    text = (PACKAGE / "trainer.py").read_text(encoding="utf-8").lower()
+    methods = [path.stem for path in (PACKAGE / "methods").glob("[!_]*.py")]
+    assert len(methods) > 1
+    assert not [name for name in methods if f"{name}model" in text or f".{name} " in text or f'"{name}"' in text]
+
+
+def test_every_method_is_imported_and_registered():
+    from transformers import AutoConfig
+
+    import hf_noisy_itm.methods as package
+
+    for path in (PACKAGE / "methods").glob("[!_]*.py"):
+        names = [name for name in package.__all__ if name.lower() == f"{path.stem}config"]
+        assert names, f"methods/__init__.py does not import {path.stem}"
+        assert AutoConfig.for_model(f"noisy_itm_{path.stem}").__class__.__name__ == names[0]

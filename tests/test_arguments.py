@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.arguments import parse_recipe
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").rglob("*.yaml"))
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("method: npc\nclean_threshold: 0.7\nlearning_rate: 1e-4\nnoise_rate: 0.2\n")
+    recipe = parse_recipe([str(file), "--noise_rate", "0.6"], {"seed": 3, "learning_rate": 1.0})
+    assert recipe.name == "npc"
+    assert recipe.method == {"clean_threshold": 0.7}
+    assert recipe.data.noise_rate == 0.6
+    assert recipe.training.learning_rate == 1e-4  # YAML reads 1e-4 as a string
+    assert recipe.training.seed == 3
+    assert recipe.training.output_dir == "runs/npc"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--lerning_rate", "1"], "'lerning_rate'.*did you mean 'learning_rate'"),
+        (["--method", "ncp"], "no method 'ncp'; did you mean 'npc'"),
+        (["--max_steps", "many"], "max_steps.*invalid int value: 'many'"),
+        (["--on_bad_row", "ignore"], "on_bad_row"),
+        (["nowhere.yaml"], "There is no recipe nowhere.yaml"),
+        (["--seed", "1", "stray"], "Unexpected word.*'stray'"),
+        (["--clean_threshold", "0.5"], "Unknown field 'clean_threshold'"),  # of npc, not of the baseline
+        (["--per_device_train_batch_size", "1"], "no negatives"),
+    ],
+)
+def test_wrong_words_get_one_sentence(words, sentence):
+    with pytest.raises(InputError, match=sentence) as error:
+        parse_recipe(words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("methd: npc", "'methd'.*did you mean 'method'"),
+        ("- a\n- b", "must hold lines of"),
+        ("a: [", "is not YAML"),
+        ("\xff", "is not YAML"),
+    ],
+)
+def test_wrong_files_get_one_sentence(tmp_path, content, sentence):
+    file = tmp_path / "a.yaml"
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=sentence) as error:
+        parse_recipe([str(file)])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(path.parent.parent)))
+def test_every_key_of_every_recipe_is_known(path):
+    from hf_noisy_itm.small_clip import SmallCLIPArguments
+
+    recipe = parse_recipe([str(path)], extra=SmallCLIPArguments if path.parent.name == "pretrain" else None)
+    assert recipe.training.max_steps > 0 or recipe.training.num_train_epochs > 0
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.parent.glob("accelerate_configs/*.yaml")))
+def test_every_accelerate_config_is_accepted(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    assert load_config_from_file(str(path)).num_processes >= 1
+
+
+def test_control_and_method_differ_in_the_method_only():
+    root = Path(__file__).parent.parent / "recipes"
+    import yaml
+
+    for path in (root / "npc").glob("*.yaml"):
+        npc = yaml.safe_load(path.read_text())
+        control = yaml.safe_load((root / "baseline" / path.name).read_text())
+        assert npc.pop("method") == "npc"
+        assert control.pop("method") == "baseline"
+        assert npc == control

@@ -1,0 +1,93 @@
+"""The scripts as a user runs them, on the smallest scale."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, CLIPModel
+
+import hf_noisy_itm  # noqa: F401
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]
+SMALL += ["--per_device_train_batch_size", "16", "--disable_tqdm", "true"]
+
+
+def run(script, *words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [f"recipes/{script}", *map(str, words)])
+    runpy.run_path(f"recipes/{script}", run_name="__main__")
+
+
+def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
+    run("train.py", "recipes/npc/scenes_noise40.yaml", *SMALL, "--output_dir", tmp_path, monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["method"] == "npc"
+    assert metrics["noise"]["nominal"] == 0.4
+    assert 0 < metrics["noise"]["realised"] <= 0.4
+    assert 0 <= metrics["metrics"]["rsum"] <= 600
+    assert metrics["bank"]["pairs"] == 120
+    pixels = torch.rand(2, 3, 48, 48)
+    embeds = [
+        loaded.get_image_features(pixel_values=pixels).pooler_output
+        for loaded in (CLIPModel.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path).clip)
+    ]
+    assert torch.equal(*embeds)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--dataset", "no/such.parquet"], "There is no file"),
+        (["--model", "./no-such-model"], "There is no model folder"),
+        (["--lerning_rate", "1"], "did you mean 'learning_rate'"),
+        (["--dataset_config", "beach"], "'beach' not found. Available: ['studio', 'street']"),
+        (["--per_device_train_batch_size", "4000"], "a batch takes 4000"),
+        (["--noise_rate", "1.5"], "between 0 and 1"),
+        (["--caption_column", "alt"], "no column 'alt'; there are image, captions"),
+    ],
+)
+def test_wrong_input_ends_with_one_sentence_and_status_2(words, sentence, monkeypatch, capsys, tmp_path):
+    words = ["recipes/baseline/scenes_noise40.yaml", *SMALL, "--output_dir", tmp_path, *words]
+    with pytest.raises(SystemExit) as stop:
+        run("train.py", *words, monkeypatch=monkeypatch)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert [line for line in error.splitlines() if line.startswith("error: ")][-1]
+
+
+def test_pretraining_makes_a_clip_with_its_own_tokenizer(monkeypatch, tmp_path):
+    words = ["--dataset_config", "studio", "--image_layers", "1", "--text_layers", "1", "--width", "32"]
+    run("pretrain.py", *words, *SMALL, "--output_dir", tmp_path, monkeypatch=monkeypatch)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "clip"
+    assert CLIPModel.from_pretrained(tmp_path).config.projection_dim == 32
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    """Same global batch, so the same weights; the log line proves that there were two."""
+    words = ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", *SMALL, "--max_steps", "4"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    results = {}
+    for name, launcher, batch in (
+        ("one", [sys.executable], "16"),
+        (
+            "two",
+            [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"],
+            "8",
+        ),
+    ):
+        command = [*launcher, *words, "--per_device_train_batch_size", batch, "--output_dir", str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert ("in 2 processes" in done.stdout) == (name == "two")
+        results[name] = load_file(tmp_path / name / "model.safetensors")
+    for key, tensor in results["one"].items():
+        torch.testing.assert_close(results["two"][key], tensor, atol=1e-5, rtol=1e-4)
