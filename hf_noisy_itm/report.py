@@ -85,7 +85,7 @@ def plot_retrieval(
     figure = Figure(figsize=(1.15 * top * len(encoded) + 2.2, 1.35 * len(queries) + 0.5), layout="constrained")
     columns = figure.subfigures(1, len(encoded) + 1, width_ratios=[2.2, *[1.15 * top] * len(encoded)])
     for axes, row in zip(np.ravel(columns[0].subplots(len(queries), 1)), queries):
-        axes.text(0, 0.5, _in_three_lines(pairs.captions[row]).strip(), va="center", fontsize=9)
+        axes.text(0, 0.5, _in_three_lines(pairs.captions[row]).strip(), va="center", fontsize=9, parse_math=False)
         axes.axis("off")
     columns[0].suptitle("caption", fontsize=10)
     for column, (name, embeds) in zip(columns[1:], encoded.items()):
@@ -121,7 +121,7 @@ def plot_least_trusted(
     for axes, row in zip(figure.subplots(lines, columns, squeeze=False).ravel(), order):
         colour = GREY if is_noisy is None else WRONG if is_noisy[row] else RIGHT
         _show(axes, pairs, int(pairs.image_row[row]), colour)
-        axes.set_title(_in_three_lines(pairs.captions[row]), fontsize=7.5)
+        axes.set_title(_in_three_lines(pairs.captions[row]), fontsize=7.5, parse_math=False)
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])
         if not axes.images:

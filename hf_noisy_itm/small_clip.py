@@ -41,7 +41,10 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int, context_length: in
     alphabet = sorted(ByteLevel.alphabet())
     letters = [*alphabet, *(letter + _WORD_END for letter in alphabet)]
     trainer = BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=alphabet, end_of_word_suffix=_WORD_END, show_progress=False
+        vocab_size=vocab_size,
+        special_tokens=letters,  # numbered first: in which order words come, and so ties, would else be chance
+        end_of_word_suffix=_WORD_END,
+        show_progress=False,
     )
     learner.train_from_iterator(captions, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]

@@ -53,7 +53,7 @@ def built_clip(built_pairs):
 
 @pytest.fixture
 def pairs(built_pairs):
-    arrays = {name: getattr(built_pairs, name).copy() for name in ("image_row", "image_id", "source")}
+    arrays = {name: getattr(built_pairs, name).copy() for name in ("image_row", "image_id", "caption_image_id")}
     return replace(built_pairs, captions=list(built_pairs.captions), **arrays)
 
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, CLIPModel
 
-import hf_noisy_itm  # noqa: F401
+from hf_noisy_itm.data.scenes import draw_row
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]
@@ -91,3 +92,29 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         results[name] = load_file(tmp_path / name / "model.safetensors")
     for key, tensor in results["one"].items():
         torch.testing.assert_close(results["two"][key], tensor, atol=1e-5, rtol=1e-4)
+
+
+def broken_parquet(folder):
+    """Twelve pictures, the eighth cut short, and the concept that selects half of them."""
+    rows = [draw_row("street", (0, 1, 0), row) for row in range(12)]
+    rows[8]["image"] = {"bytes": rows[8]["image"]["bytes"][:300], "path": None}
+    table = datasets.Dataset.from_list([{**row, "kind": "ab"[number % 2]} for number, row in enumerate(rows)])
+    table.to_parquet(str(folder / "pairs.parquet"))
+    return str(folder / "pairs.parquet")
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_broken_picture_is_named_by_its_row_in_the_file(workers, monkeypatch, capsys, tmp_path):
+    words = ["--dataset", broken_parquet(tmp_path), "--where", "kind=a", "--holdout_every", "3", "--max_steps", "2"]
+    words += ["--per_device_train_batch_size", "20", "--dataloader_num_workers", workers, "--disable_tqdm", "true"]
+    with pytest.raises(SystemExit) as stop:
+        run("train.py", *words, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
+    assert stop.value.code == 2
+    assert "error: The picture in row 8 does not decode" in capsys.readouterr().err
+
+
+def test_a_broken_picture_can_be_skipped(monkeypatch, capsys, tmp_path):
+    words = ["--dataset", broken_parquet(tmp_path), "--on_bad_row", "skip", "--max_steps", "1"]
+    words += ["--per_device_train_batch_size", "20", "--disable_tqdm", "true", "--output_dir", tmp_path / "run"]
+    run("train.py", *words, monkeypatch=monkeypatch)
+    assert "rows [8]" in capsys.readouterr().out

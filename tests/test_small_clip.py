@@ -49,6 +49,11 @@ def test_the_vocabulary_is_small_and_known_words_are_short():
     assert len(TOKENIZER("two pandas")["input_ids"]) == 4
 
 
+def test_words_are_learned_in_lower_case():
+    shouting = train_tokenizer(["TWO PANDAS"] * 5, vocab_size=560, context_length=24)
+    assert len(shouting("two pandas")["input_ids"]) == 4
+
+
 def test_the_tokenizer_marks_start_and_end_and_cuts_at_the_context():
     tokens = TOKENIZER("fox " * 100, truncation=True)["input_ids"]
     assert len(tokens) == 24

@@ -25,14 +25,20 @@ class Pairs:
         captions: N strings.
         image_row: row of each pair's picture, int64 (N,).
         image_id: id of each picture, int64 (P,); equal ids are the same picture.
-        source: for each pair, the pair that its caption belonged to before noise, int64 (N,).
+        caption_image_id: id of the picture that each caption was written for, int64 (N,); the pair's own before noise.
+        row: where each picture stands in the data as loaded, for messages, int64 (P,); 0..P-1 if left out.
     """
 
     pictures: datasets.Dataset
     captions: list[str]
     image_row: np.ndarray
     image_id: np.ndarray
-    source: np.ndarray
+    caption_image_id: np.ndarray
+    row: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.row is None:
+            object.__setattr__(self, "row", np.arange(len(self.image_id)))
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -47,7 +53,7 @@ class Pairs:
     @property
     def is_noisy(self) -> np.ndarray:
         """Whether noise gave a pair the caption of another picture, bool (N,). For analysis: no batch contains it."""
-        return self.image_id[self.image_row] != self.image_id[self.image_row[self.source]]
+        return self.image_id[self.image_row] != self.caption_image_id
 
     @property
     def fingerprint(self) -> str:
@@ -73,13 +79,17 @@ class Pairs:
                 return _rgb(image)
         except Exception as error:  # Pillow's decoders raise almost anything on broken files
             raise InputError(
-                f"The picture in row {row} does not decode ({type(error).__name__}: {error}); "
+                f"The picture in row {self.row[row]} does not decode ({type(error).__name__}: {error}); "
                 f"mend it, or leave such rows out with --on_bad_row skip."
             ) from error
 
     def with_noise(self, source: np.ndarray) -> "Pairs":
         """The same pairs with caption `source[i]` in place of caption i."""
-        return replace(self, captions=[self.captions[i] for i in source], source=self.source[source])
+        return replace(
+            self,
+            captions=[self.captions[i] for i in source],
+            caption_image_id=self.caption_image_id[source],
+        )
 
     def keep_pictures(self, rows: np.ndarray) -> "Pairs":
         """The pairs of some pictures, given by ascending rows; both are numbered anew."""
@@ -91,17 +101,23 @@ class Pairs:
             [self.captions[i] for i in kept],
             new_row[self.image_row[kept]],
             self.image_id[rows],
-            np.arange(len(kept)),
+            self.caption_image_id[kept],
+            self.row[rows],
         )
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB: deep greys are scaled to their range, transparent pixels become white."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        span = float(np.ptp(values)) or 1.0
+        transparent = image.info.get("transparency")
+        grey = (values - values.min()) / span * 255
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image).convert("RGB")
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        span = float(np.ptp(values)) or 1.0
-        image = Image.fromarray(((values - values.min()) / span * 255).astype(np.uint8))
     return image.convert("RGB")

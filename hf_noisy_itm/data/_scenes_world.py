@@ -157,7 +157,7 @@ def _write(scene, domain: Domain, group: tuple[str, ...], rng) -> tuple[str, np.
         claim[5] = colour
     if "{texture}" in template:
         claim[6] = texture
-    return template.format(**words), claim
+    return template.format(**words).replace("a orange", "an orange"), claim
 
 
 def _article(noun: str) -> str:

@@ -1,5 +1,6 @@
 """From the name of a data set to `Pairs` for training and for evaluation."""
 
+import glob
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from ._pairs import Pairs
 from .scenes import Scenes
 
 _CAPTION_COLUMNS = ("captions", "caption", "text")
+_ROW = "_row"  # where a row stood before any selection
 
 
 @dataclass
@@ -91,12 +93,14 @@ def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int 
     image_id = np.arange(len(rows))
     if args.image_id_column in rows.column_names:
         image_id = np.unique(np.asarray(rows[args.image_id_column]), return_inverse=True)[1].astype(np.int64)
+    image_row = np.repeat(np.arange(len(rows)), [len(group) for group in captions])
     pairs = Pairs(
         pictures.cast_column("image", datasets.Image(decode=False)),
         [caption for group in captions for caption in group],
-        np.repeat(np.arange(len(rows)), [len(group) for group in captions]),
+        image_row,
         image_id,
-        np.arange(sum(len(group) for group in captions)),
+        image_id[image_row],
+        np.asarray(rows[_ROW]) if _ROW in rows.column_names else np.arange(len(rows)),
     )
     pairs = _check_captions(pairs, args.on_bad_row, what)
     if args.on_bad_row == "skip":
@@ -111,8 +115,8 @@ def _check_captions(pairs: Pairs, on_bad_row: str, what: str) -> Pairs:
     lonely = np.setdiff1d(np.arange(len(pairs.image_id)), pairs.image_row)
     if not bad and not len(lonely):
         return pairs
-    picture = int(pairs.image_row[bad[0]]) if bad else int(lonely[0])
-    problem = f"{len(bad) + len(lonely)} empty caption(s) among the {what} rows, first in row {picture}"
+    picture = min([int(pairs.image_row[row]) for row in bad[:1]] + lonely[:1].tolist())
+    problem = f"{len(bad) + len(lonely)} empty caption(s) among the {what} rows, first in row {pairs.row[picture]}"
     if on_bad_row == "stop":
         raise InputError(f"There are {problem}; mend them, or leave them out with --on_bad_row skip.")
     print(f"Left out: {problem}.")
@@ -122,7 +126,8 @@ def _check_captions(pairs: Pairs, on_bad_row: str, what: str) -> Pairs:
         [pairs.captions[i] for i in good],
         pairs.image_row[good],
         pairs.image_id,
-        np.arange(len(good)),
+        pairs.caption_image_id[good],
+        pairs.row,
     )
     return kept.keep_pictures(np.unique(kept.image_row))
 
@@ -134,7 +139,7 @@ def _without_broken_pictures(pairs: Pairs, what: str) -> Pairs:
             pairs.picture(row)
             good.append(row)
         except InputError:
-            broken.append(row)
+            broken.append(int(pairs.row[row]))
     if broken:
         print(f"Left out: {len(broken)} {what} picture(s) that do not decode, rows {broken[:10]}.")
     return pairs.keep_pictures(np.array(good, dtype=np.int64)) if broken else pairs
@@ -144,14 +149,15 @@ def _splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
     splits = _load(args)
     if args.train_split not in splits:
         raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
-    splits = {name: _filter(rows, args.where) for name, rows in splits.items()}
+    splits = {name: rows.add_column(_ROW, np.arange(len(rows))) for name, rows in splits.items()}
+    train = _filter(splits[args.train_split], args.where)
+    if args.eval_split and args.eval_split not in splits:
+        raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
     candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
     for name in candidates:
         if name in splits and name != args.train_split:
-            return splits[args.train_split], splits[name]
-    if args.eval_split:
-        raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
-    return _hold_out(splits[args.train_split], args)
+            return train, _filter(splits[name], args.where)
+    return _hold_out(train, args)
 
 
 def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
@@ -189,7 +195,10 @@ def _column(rows: datasets.Dataset, *names: str) -> str:
     for name in names:
         if name in rows.column_names:
             return name
-    raise InputError(f"There is no column {' or '.join(map(repr, names))}; there are {', '.join(rows.column_names)}.")
+    raise InputError(
+        f"There is no column {' or '.join(map(repr, names))}; "
+        f"there are {', '.join(name for name in rows.column_names if name != _ROW)}."
+    )
 
 
 def _load(args: DataArguments) -> dict[str, datasets.Dataset]:
@@ -201,12 +210,11 @@ def _load(args: DataArguments) -> dict[str, datasets.Dataset]:
             raise InputError(f"There is no file {path.resolve()}.")
         if path.is_file() and path.suffix != ".parquet":
             raise InputError(f"{path} is neither a .parquet file nor a folder; these are what can be read so far.")
-        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-            loaded = datasets.load_from_disk(str(path))
-        elif path.is_file():
-            loaded = datasets.load_dataset("parquet", data_files=str(path))
-        else:
-            loaded = datasets.load_dataset(str(path), args.dataset_config)
+        try:
+            loaded = _load_local(path, args.dataset_config)
+        except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise InputError(f"{path} cannot be read as a data set: {reason}") from error
     elif path.is_absolute() or args.dataset.startswith("."):
         raise InputError(f"There is no file or folder {path.resolve()}.")
     else:
@@ -216,6 +224,14 @@ def _load(args: DataArguments) -> dict[str, datasets.Dataset]:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{args.dataset!r} is no local file, nor can the Hub give it: {reason}") from error
     return loaded if isinstance(loaded, dict) else {"train": loaded}
+
+
+def _load_local(path: Path, config: str | None):
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        return datasets.load_from_disk(str(path))
+    if path.is_file():
+        return datasets.load_dataset("parquet", data_files=glob.escape(str(path)))
+    return datasets.load_dataset(str(path), config)
 
 
 def _load_scenes(args: DataArguments) -> dict[str, datasets.Dataset]:

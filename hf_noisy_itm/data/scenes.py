@@ -20,7 +20,7 @@ import numpy as np
 from . import _scenes_world as world
 from ._scenes_paint import paint
 
-_VERSION = datasets.Version("1.0.1")  # of the pictures and words: raise it when either changes
+_VERSION = datasets.Version("1.1.0")  # of the pictures and words: raise it when either changes
 _SPLITS = {datasets.Split.TRAIN: 0, datasets.Split.VALIDATION: 1, datasets.Split.TEST: 2}
 
 
@@ -47,8 +47,6 @@ class ScenesConfig(datasets.BuilderConfig):
     def __post_init__(self):
         super().__post_init__()
         self.domain = self.domain or self.name
-        if self.domain not in world.DOMAINS:
-            raise ValueError(f"scenes has the domains {', '.join(world.DOMAINS)}; there is no {self.domain!r}.")
 
 
 class Scenes(datasets.GeneratorBasedBuilder):
@@ -60,6 +58,8 @@ class Scenes(datasets.GeneratorBasedBuilder):
     DEFAULT_CONFIG_NAME = "street"
 
     def _info(self) -> datasets.DatasetInfo:
+        if self.config.domain not in world.DOMAINS:  # here, since `datasets` sets fields after `__post_init__`
+            raise ValueError(f"scenes has the domains {', '.join(world.DOMAINS)}; there is no {self.config.domain!r}.")
         facts = datasets.List(datasets.Value("int8"), length=len(world.FACTS))
         return datasets.DatasetInfo(
             description=__doc__,

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+TIE = 1e-6  # cosines closer than this are equal: float32 products of equal rows differ by as much
+
 
 def recall(
     image_embeds: Tensor, text_embeds: Tensor, image_of_caption: Tensor, ks: Sequence[int] = (1, 5, 10)
@@ -47,7 +49,7 @@ def recall(
 def retrieval_ranks(
     image_embeds: Tensor, text_embeds: Tensor, image_of_caption: Tensor, block: int = 512
 ) -> tuple[Tensor, Tensor]:
-    """Ranks of the right answers, 0 for the best: rivals that score as high as the right answer count before it.
+    """Ranks of the right answers, 0 for the best: rivals that score as high, within `TIE`, count before them.
 
     Args:
         image_embeds: (P, D), any scale.
@@ -58,8 +60,7 @@ def retrieval_ranks(
     Returns:
         Rank of the best own caption of each picture, int64 (P,), and rank of each caption's picture, int64 (C,).
     """
-    images = torch.nn.functional.normalize(image_embeds.float(), dim=-1)
-    texts = torch.nn.functional.normalize(text_embeds.float(), dim=-1)
+    images, texts = _unit(image_embeds), _unit(text_embeds)
     num_images, num_texts = len(images), len(texts)
     image_ranks = torch.empty(num_images, dtype=torch.long, device=images.device)
     own_score = torch.empty(num_texts, device=images.device)
@@ -67,14 +68,20 @@ def retrieval_ranks(
         score = images[start : start + block] @ texts.T  # (block, C)
         own = image_of_caption[None, :] == torch.arange(start, start + len(score), device=images.device)[:, None]
         best = score.masked_fill(~own, -torch.inf).amax(dim=1, keepdim=True)
-        image_ranks[start : start + block] = ((score >= best) & ~own).sum(dim=1)
+        image_ranks[start : start + block] = ((score >= best - TIE) & ~own).sum(dim=1)
         row, column = own.nonzero(as_tuple=True)
         own_score[column] = score[row, column]
     text_ranks = torch.full((num_texts,), -1, dtype=torch.long, device=images.device)  # the own picture is no rival
     for start in range(0, num_images, block):  # second pass, same blocks and so the same products
         score = images[start : start + block] @ texts.T
-        text_ranks += (score >= own_score).sum(dim=0)
+        text_ranks += (score >= own_score - TIE).sum(dim=0)
     return image_ranks, text_ranks
+
+
+def _unit(embeds: Tensor) -> Tensor:
+    """Unit rows in float32, whatever the scale; a zero row stays zero."""
+    largest = embeds.abs().amax(dim=1, keepdim=True)
+    return torch.nn.functional.normalize((embeds / largest.where(largest > 0, 1.0)).float(), dim=1)
 
 
 def _check(image_embeds: Tensor, text_embeds: Tensor, image_of_caption: Tensor, ks: Sequence[int]) -> None:

@@ -46,8 +46,8 @@ class MemoryBank:
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, under its final name only when it is whole."""
-        tensors = {f"entries.{name}": rows.contiguous() for name, rows in self.entries.items()}
-        tensors |= {f"scores.{name}": values.contiguous() for name, values in self.scores.items()}
+        tensors = {f"entries.{name}": rows.contiguous().clone() for name, rows in self.entries.items()}
+        tensors |= {f"scores.{name}": values.contiguous().clone() for name, values in self.scores.items()}
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={"provenance": json.dumps(self.provenance, sort_keys=True)})
 

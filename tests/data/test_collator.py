@@ -137,7 +137,7 @@ def test_the_cache_gives_the_same_tensors_and_saves_the_work(processor, pairs, c
             decoded.append(row)
             return super().picture(row)
 
-    counting = CountingPairs(pairs.pictures, pairs.captions, pairs.image_row, pairs.image_id, pairs.source)
+    counting = CountingPairs(pairs.pictures, pairs.captions, pairs.image_row, pairs.image_id, pairs.caption_image_id)
     collator = PairCollator(processor, counting, cache_pictures)
     rows = [pairs[row] for row in (0, 5, 10, 15)]
     first, second = collator(rows), collator(rows)

@@ -43,7 +43,7 @@ def test_rows_of_caption_lists_become_pairs():
     assert pairs.captions == ["0 0", "1 0", "1 1", "2 0", "2 1", "2 2"]
     assert pairs.image_row.tolist() == [0, 1, 1, 2, 2, 2]
     assert pairs.image_id.tolist() == [0, 1, 2]
-    assert pairs.source.tolist() == [0, 1, 2, 3, 4, 5]
+    assert pairs.caption_image_id.tolist() == [0, 1, 1, 2, 2, 2]
     assert shades(pairs) == [0, 1, 2]
 
 

@@ -24,8 +24,8 @@ def small_pairs(cells=None, image_id=None):
         rows.cast_column("image", datasets.Image(decode=False)),
         ["a", "b", "c", "d", "e", "f"],
         np.array([0, 0, 1, 2, 2, 2]),
-        np.arange(3) if image_id is None else np.array(image_id),
-        np.arange(6),
+        np.array(ids := image_id or [0, 1, 2]),
+        np.array(ids)[[0, 0, 1, 2, 2, 2]],
     )
 
 
@@ -62,8 +62,10 @@ def test_noise_upon_noise_remembers_where_each_caption_came_from():
     once, twice = rng.permutation(6), rng.permutation(6)
     pairs = small_pairs().with_noise(once).with_noise(twice)
     original = small_pairs()
-    assert pairs.captions == [original.captions[source] for source in pairs.source]
-    back = pairs.with_noise(np.argsort(pairs.source))
+    source = once[twice]
+    assert pairs.captions == [original.captions[row] for row in source]
+    assert pairs.caption_image_id.tolist() == original.caption_image_id[source].tolist()
+    back = pairs.with_noise(np.argsort(source))
     assert back.captions == original.captions
     assert not back.is_noisy.any()
 
@@ -72,7 +74,7 @@ def test_noise_makes_new_pairs_and_leaves_the_old():
     pairs = small_pairs()
     pairs.with_noise(np.array([5, 4, 3, 2, 1, 0]))
     assert pairs.captions == ["a", "b", "c", "d", "e", "f"]
-    assert pairs.source.tolist() == [0, 1, 2, 3, 4, 5]
+    assert pairs.caption_image_id.tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_the_fingerprint_is_that_of_captions_pairing_and_ids():
