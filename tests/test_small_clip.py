@@ -12,6 +12,10 @@ from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip, train_tokeni
 
 CAPTIONS = ["a small fox left of two pandas", "two pandas on a striped red background", "three foxes, plain blue"]
 TOKENIZER = train_tokenizer(CAPTIONS * 5, vocab_size=560, context_length=24)
+GOLDEN_MERGES = (
+    "an as_ das_ ed_ fo pan tw pandas_ two_ ac ai al bl bac ef ee_ es_ gr hr ip kgr lai lef mal nd_ ou of_ on_ plai red_ "
+    "rip st smal thr ue_ xes_ fox_ foxes_ blue_ backgr left_ ound_ plain_ riped_ striped_ small_"
+)
 
 
 def letters(text):
@@ -60,10 +64,11 @@ def test_the_tokenizer_marks_start_and_end_and_cuts_at_the_context():
     assert (tokens[0], tokens[-1]) == (TOKENIZER.bos_token_id, TOKENIZER.eos_token_id)
 
 
-def test_the_same_captions_give_the_same_tokenizer():
+def test_the_same_captions_give_the_same_tokenizer_in_every_process():
     again = train_tokenizer(CAPTIONS * 5, vocab_size=560, context_length=24)
     assert again.get_vocab() == TOKENIZER.get_vocab()
-    assert again(CAPTIONS)["input_ids"] == TOKENIZER(CAPTIONS)["input_ids"]
+    learned = sorted(TOKENIZER.get_vocab().items(), key=lambda entry: entry[1])[514:]
+    assert " ".join(token.replace("</w>", "_") for token, _ in learned) == GOLDEN_MERGES
 
 
 @pytest.mark.parametrize("shape", [SmallCLIPArguments(), SmallCLIPArguments(16, 8, 32, 1, 2, 600, 24)])

@@ -26,9 +26,11 @@ from ..errors import InputError
 from ..functional.contrastive import pair_losses
 from ..functional.mixture import fit_loss_mixture
 from ..functional.optim import adamw_step, sgd_step
-from ..functional.similarity import nearest_rows, same_image_mask
+from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
-from ._base import NoisyITMConfig, NoisyITMModel, PairBatch, Paper
+from ..memory.neighbors import nearest_by_image, nearest_by_text
+from ._base import NoisyITMConfig, NoisyITMModel, Paper
+from ._batch import PairBatch
 
 EPS = 1e-6
 
@@ -187,8 +189,8 @@ class NPCModel(NoisyITMModel):
             )
         return MemoryBank(
             entries={
-                "image": _image_entries(encoded, clean, losses, self.config.exclude_self).cpu(),
-                "text": _text_entries(encoded, clean, self.config.exclude_self).cpu(),
+                "image": nearest_by_image(encoded, clean, losses, self.config.exclude_self).cpu(),
+                "text": nearest_by_text(encoded, clean, self.config.exclude_self).cpu(),
             },
             scores={"loss": losses.float().cpu(), "clean_posterior": posterior.float().cpu()},
             provenance={
@@ -238,28 +240,6 @@ def _used_rows(batch: PairBatch, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
     stacked = torch.stack([entry[kind] for entry in batch.entries.values()])
     rows, position = torch.unique(stacked, return_inverse=True)
     return rows, dict(zip(batch.entries, position))
-
-
-def _image_entries(encoded: EncodedPairs, clean: Tensor, losses: Tensor, exclude_self: bool) -> Tensor:
-    """For each pair, the clean pair whose picture is most like its own, (N,)."""
-    by_loss = clean[losses[clean].argsort(stable=True)]  # lowest first
-    num_images, none = len(encoded.image_embeds), len(by_loss)
-    place = torch.full((num_images,), none, device=clean.device).scatter_reduce(
-        0, encoded.image_of_pair[by_loss], torch.arange(none, device=clean.device), "amin"
-    )
-    pictures = torch.nonzero(place < none).squeeze(1)  # pictures with a clean caption
-    position = torch.full((num_images,), -1, device=clean.device)
-    position[pictures] = torch.arange(len(pictures), device=clean.device)
-    nearest = nearest_rows(encoded.image_embeds, encoded.image_embeds[pictures], position if exclude_self else None)
-    return by_loss[place[pictures[nearest]]][encoded.image_of_pair]
-
-
-def _text_entries(encoded: EncodedPairs, clean: Tensor, exclude_self: bool) -> Tensor:
-    """For each pair, the clean pair whose caption is most like its own, (N,)."""
-    position = torch.full((len(encoded.text_embeds),), -1, device=clean.device)
-    position[clean] = torch.arange(len(clean), device=clean.device)
-    nearest = nearest_rows(encoded.text_embeds, encoded.text_embeds[clean], position if exclude_self else None)
-    return clean[nearest]
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)
