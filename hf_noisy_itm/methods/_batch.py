@@ -1,0 +1,66 @@
+"""What goes into a method's `forward` and what comes out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """The arguments of `forward`, and the rows to embed: the batch's own first, then what the bank adds to them."""
+
+    pixel_values: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    image_id: Tensor | None
+    index: Tensor | None
+    bank: dict | None
+
+    @property
+    def entries(self) -> dict[str, dict[str, Tensor]]:
+        """By kind of entry: `image_row` and `text_row` among all rows, and `image_id`, (B,) each."""
+        return {} if self.bank is None else self.bank["entries"]
+
+    @property
+    def all_pixel_values(self) -> Tensor:
+        """Pictures of the batch and further ones of the bank, (B + U, C, H, W)."""
+        return self._with_bank("pixel_values")
+
+    @property
+    def all_input_ids(self) -> Tensor:
+        """Captions of the batch and further ones of the bank, (B + V, L)."""
+        return self._with_bank("input_ids")
+
+    @property
+    def all_attention_mask(self) -> Tensor | None:
+        """Mask of `all_input_ids`."""
+        return self._with_bank("attention_mask")
+
+    def _with_bank(self, name: str) -> Tensor | None:
+        own = getattr(self, name)
+        return own if self.bank is None or own is None else torch.cat([own, self.bank[name]])
+
+
+@dataclass
+class NoisyITMOutput(ModelOutput):
+    """Result of `forward`; B is the local batch, D the embedding width.
+
+    Args:
+        loss: scalar, what is minimised.
+        loss_per_pair: (B,), before weighting.
+        weight_per_pair: (B,), trust in each pair in [0, 1]; None where the method does not weigh.
+        image_embeds: unit rows, (B, D).
+        text_embeds: unit rows, (B, D).
+        to_remember: tensors (B, …) that the trainer gathers from all processes and hands to `remember`.
+        report: scalars worth logging, by name.
+    """
+
+    loss: Tensor | None = None
+    loss_per_pair: Tensor | None = None
+    weight_per_pair: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_embeds: Tensor | None = None
+    to_remember: dict[str, Tensor] | None = None
+    report: dict[str, Tensor] | None = None
