@@ -55,7 +55,7 @@ def plot_separation(scores: Mapping[str, np.ndarray], is_noisy: np.ndarray, path
     figure = Figure(figsize=(6 * len(scores), 3.5), layout="constrained")
     for axes, (label, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items()):
         seen = np.isfinite(values)
-        low, high = values[seen].min(), values[seen].max()
+        low, high = (values[seen].min(), values[seen].max()) if seen.any() else (0.0, 1.0)
         bins = np.linspace(low, max(high, low + 1e-3), 31)
         for name, rows, colour in (("right pairs", ~is_noisy, RIGHT), ("wrong pairs", is_noisy, WRONG)):
             part = values[seen & rows]

@@ -18,7 +18,8 @@ import datasets
 import hypothesis
 import pytest
 
-from hf_noisy_itm.data.load import DataArguments, to_pairs
+from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
 

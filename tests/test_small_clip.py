@@ -13,8 +13,8 @@ from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip, train_tokeni
 CAPTIONS = ["a small fox left of two pandas", "two pandas on a striped red background", "three foxes, plain blue"]
 TOKENIZER = train_tokenizer(CAPTIONS * 5, vocab_size=560, context_length=24)
 GOLDEN_MERGES = (
-    "an as_ das_ ed_ fo pan tw pandas_ two_ ac ai al bl bac ef ee_ es_ gr hr ip kgr lai lef mal nd_ ou of_ on_ plai red_ "
-    "rip st smal thr ue_ xes_ fox_ foxes_ blue_ backgr left_ ound_ plain_ riped_ striped_ small_"
+    "an as_ das_ ed_ fo pan tw pandas_ two_ ac ai al bl bac ef ee_ es_ gr hr ip kgr lai lef mal nd_ ou of_ on_ plai "
+    "red_ rip st smal thr ue_ xes_ fox_ foxes_ blue_ backgr left_ ound_ plain_ riped_ striped_ small_"
 )
 
 

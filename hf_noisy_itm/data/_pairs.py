@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import InputError
 
@@ -76,7 +76,7 @@ class Pairs:
             source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
             with Image.open(source) as image:
                 image.load()
-                return _rgb(image)
+                return _rgb(ImageOps.exif_transpose(image))
         except Exception as error:  # Pillow's decoders raise almost anything on broken files
             raise InputError(
                 f"The picture in row {self.row[row]} does not decode ({type(error).__name__}: {error}); "
@@ -107,12 +107,12 @@ class Pairs:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: deep greys are scaled to their range, transparent pixels become white."""
+    """Any mode to RGB: 16 bits to 8, numbers without a bound by their own range, transparent pixels white."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        span = float(np.ptp(values)) or 1.0
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
         transparent = image.info.get("transparency")
-        grey = (values - values.min()) / span * 255
+        grey = (values - low) / ((high - low) or 1.0) * 255
         if isinstance(transparent, int):
             grey[values == transparent] = 255
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

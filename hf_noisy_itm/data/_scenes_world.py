@@ -46,7 +46,7 @@ class Domain:
 
 
 # In a template, {first} and {second} state the exact kind, {a first} says singular or plural only; a caption claims
-# exactly what its placeholders show. `_` before a template: the nouns' order carries no layout.
+# exactly what its placeholders show. {either} and {other} come in any order and state no layout.
 _STUDIO = Domain(
     colours=(
         ("red", (222, 92, 84)), ("orange", (240, 164, 82)), ("yellow", (246, 222, 110)), ("green", (126, 190, 116)),

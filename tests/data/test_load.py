@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_noisy_itm.data.load import DataArguments, load_pairs, to_pairs
+from hf_noisy_itm.data import DataArguments, load_pairs
+from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.errors import InputError
 
 
@@ -66,8 +67,8 @@ def test_the_columns_may_have_other_names():
     table = rows(3, legend=lambda k: f"legend {k}", key=lambda k: "same").rename_column("image", "photo")
     pairs = whole(table, image_column="photo", caption_column="legend", image_id_column="key")
     assert pairs.captions == ["legend 0", "legend 1", "legend 2"]
-    assert pairs.image_id.tolist() == [0, 0, 0]
-    assert shades(pairs) == [0, 1, 2]
+    assert pairs.image_row.tolist() == [0, 0, 0]
+    assert shades(pairs) == [0]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,8 @@ def test_without_any_caption_column_all_that_would_do_are_named():
 @pytest.mark.parametrize("cell", [lambda k: "ab"[k // 2], lambda k: k // 2])
 def test_rows_of_equal_image_id_are_the_same_picture(cell):
     pairs = whole(rows(4, image_id=cell))
-    assert pairs.image_id.tolist() == [0, 0, 1, 1]
+    assert pairs.image_row.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert shades(pairs) == [0, 2]
     # Captions change places within a picture (rows 0 and 1), and between pictures (rows 2 and 1).
     assert pairs.with_noise(np.array([2, 1, 0, 3, 4, 5, 6, 7])).is_noisy.sum() == 0
     assert pairs.with_noise(np.array([0, 1, 4, 3, 2, 5, 6, 7])).is_noisy.tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
@@ -329,3 +331,20 @@ def test_scenes_are_drawn_in_the_sizes_asked_for():
 def test_an_unknown_world_of_scenes_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match="'moon'.*studio.*street"):
         load_pairs(DataArguments("scenes", dataset_config="moon"))
+
+
+def test_rows_of_one_picture_share_it_and_are_no_rivals():
+    table = datasets.Dataset.from_list(
+        [{"image": shade(k), "caption": f"{k} {i}", "image_id": f"p{k}"} for i in (0, 1) for k in (2, 0, 1)]
+    )
+    pairs = whole(table)
+    assert pairs.captions == ["2 0", "0 0", "1 0", "2 1", "0 1", "1 1"]
+    assert pairs.image_row.tolist() == [0, 1, 2, 0, 1, 2]
+    assert shades(pairs) == [2, 0, 1]
+
+
+def test_columns_of_another_kind_are_refused():
+    with pytest.raises(InputError, match="holds int in row 0"):
+        whole(rows(3, captions=lambda k: k))
+    with pytest.raises(InputError, match="'image' .* holds no pictures"):
+        whole(datasets.Dataset.from_list([{"image": 1, "caption": "one"}]))

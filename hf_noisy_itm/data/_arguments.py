@@ -1,0 +1,49 @@
+"""What is told of the data."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class DataArguments:
+    """Which pairs to train and evaluate on."""
+
+    dataset: str = field(
+        default="scenes",
+        metadata={"help": "'scenes', a .parquet file, a folder (ImageFolder, save_to_disk), or a name on the Hub."},
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration, e.g. 'street' of scenes."})
+    image_column: str = field(default="image", metadata={"help": "Column of pictures."})
+    caption_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column of captions, each a string or a list; the first of captions, caption, text if unset."
+        },
+    )
+    image_id_column: str = field(
+        default="image_id", metadata={"help": "Column whose equal values are the same picture; optional."}
+    )
+    where: str | None = field(default=None, metadata={"help": "Keep rows of one value: column=value."})
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str | None = field(
+        default=None, metadata={"help": "Split to evaluate on; test, validation, or held-out rows if unset."}
+    )
+    holdout_every: int = field(
+        default=10, metadata={"help": "Without a split to evaluate on, every n-th picture is held out."}
+    )
+    holdout_by: str | None = field(
+        default=None, metadata={"help": "Hold out every n-th of the sorted values of this column instead."}
+    )
+    max_train_pictures: int | None = field(default=None, metadata={"help": "Train on the first so many pictures."})
+    max_eval_pictures: int | None = field(default=None, metadata={"help": "Evaluate on the first so many pictures."})
+    noise_rate: float = field(
+        default=0.0, metadata={"help": "Share of the training captions to shuffle, 0 to 1; for experiments."}
+    )
+    noise_seed: int = field(default=0, metadata={"help": "Of the shuffle; apart from the training seed."})
+    on_bad_row: Literal["stop", "skip"] = field(
+        default="stop",
+        metadata={
+            "help": "A picture that does not decode or an empty caption: stop and name the row, or decode all "
+            "pictures once before training and leave such rows out."
+        },
+    )
