@@ -16,8 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## noisy captions, the control, NPC, and a table; about four minutes on two cores
-	$(BIN)/python recipes/demo.py
+demo: $(STAMP)  ## wrong captions, the control, NPC, and a table; ARGS="--max_steps 50" for less
+	$(BIN)/python recipes/demo.py $(ARGS)
 
 test: $(STAMP)  ## all tests but the slow ones; no network
 	$(BIN)/python -m pytest
