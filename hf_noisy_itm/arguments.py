@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import os
 from argparse import Namespace
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ class NoisyITMArguments(TrainingArguments):
         self.use_cpu |= launched > 1 and not has_gpu  # else accelerate gives every process a world of its own
         self.dataloader_pin_memory &= has_gpu
         super().__post_init__()
+        self._check()
         if launched != self.world_size:
             raise InputError(
                 f"The launcher started {launched} processes but accelerate sees {self.world_size}: start with "
@@ -57,6 +59,21 @@ class NoisyITMArguments(TrainingArguments):
                 f"{self.n_gpu} GPUs but one process: start with `accelerate launch`, or show one GPU by "
                 f"CUDA_VISIBLE_DEVICES (nn.DataParallel would lose what methods remember)."
             )
+
+    def _check(self) -> None:
+        for name, least in (
+            ("learning_rate", 0),
+            ("gradient_accumulation_steps", 1),
+            ("per_device_eval_batch_size", 1),
+            ("dataloader_num_workers", 0),
+            ("cache_pictures", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if os.path.isfile(self.output_dir):
+            raise InputError(f"output_dir {self.output_dir} is a file; give a folder.")
+        if self.dataloader_persistent_workers:
+            raise InputError("dataloader_persistent_workers would keep an old memory bank; leave it off.")
 
 
 @dataclass
@@ -112,8 +129,8 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
     known = [f.name for cls in options for f in dataclasses.fields(cls) if f.init]
     _refuse_unknown(given, known, "the recipe")
     parser = _Parser(options, allow_abbrev=False)
-    parser.set_defaults(**given)
-    namespace, rest = parser.parse_known_args(arguments, namespace=Namespace())
+    words = [f"--{name}={_as_word(name, value)}" for name, value in given.items() if value is not None]
+    namespace, rest = parser.parse_known_args([*words, *arguments], namespace=Namespace())
     _refuse_unknown([word[2:].split("=")[0] for word in rest if word.startswith("--")], known, "the command line")
     if rest:
         raise InputError(f"Unexpected word on the command line: {rest[0]!r}; write --field value.")
@@ -172,10 +189,19 @@ def _read_yaml(path: Path) -> dict:
     return content
 
 
+def _as_word(name: str, value: object) -> str:
+    """A value of a YAML file as it would stand on the command line, so that both are checked alike."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if not isinstance(value, str | int | float):
+        raise InputError(f"The field {name!r} takes one value, got {value!r}.")
+    return str(value)
+
+
 def _method_of(arguments: list[str], given: dict) -> str:
     parser = _Parser(RunArguments, allow_abbrev=False, add_help=False)
-    parser.set_defaults(**{key: value for key, value in given.items() if key in ("method", "model")})
-    return parser.parse_known_args(arguments, namespace=Namespace())[0].method
+    words = [f"--method={_as_word('method', given['method'])}"] if given.get("method") is not None else []
+    return parser.parse_known_args([*words, *arguments], namespace=Namespace())[0].method
 
 
 def _refuse_unknown(names, known: list[str], where: str) -> None:

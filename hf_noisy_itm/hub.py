@@ -36,7 +36,6 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
     card_data = ModelCardData(
         library_name="transformers",
         pipeline_tag="zero-shot-image-classification",
-        license="apache-2.0",
         tags=["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"],
         base_model=metrics["model"] if "/" in metrics["model"] and not Path(metrics["model"]).exists() else None,
         model_name=folder.name,
@@ -60,7 +59,7 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         place=folder.name,
         version=version,
         method={"name": metrics["method"], **(vars(paper) if paper else {})},
-        eval_split=f"split {data['eval_split']}" if data.get("eval_split") else "never trained on",
+        eval_split=f" (split {data['eval_split']})" if data.get("eval_split") else "",
         shown=_SHOWN,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
         **{key: metrics[key] for key in metrics if key not in ("method", "model", "command", "bank")},

@@ -1,7 +1,6 @@
 """One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
 
 import contextlib
-import dataclasses
 import platform
 import sys
 import time
@@ -14,8 +13,10 @@ import numpy as np
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModel, AutoProcessor, CLIPProcessor
+from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments, Recipe, config_class
@@ -41,7 +42,6 @@ def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None, command: lis
         The content of `metrics.json`.
     """
     train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
-    _check_size(recipe, train_pairs)
     transformers.set_seed(recipe.training.seed)
     model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs), command)
@@ -56,6 +56,7 @@ def train_model(
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
+    _check_size(recipe, train_pairs)
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
     if is_main_process():
         print(
@@ -66,9 +67,9 @@ def train_model(
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=_resume(recipe))
     seconds = time.perf_counter() - start
-    figures = trainer.evaluate()
     folder = Path(recipe.training.output_dir)
-    trainer.save_model(str(folder))
+    trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
+    figures = trainer.evaluate()
     metrics = {
         "method": recipe.name,
         "model": recipe.run.model,
@@ -139,12 +140,23 @@ def load_model(name: str, method: str, fields: dict | None = None) -> tuple[Nois
     cls = config_class(method)
     try:
         with _quiet():
-            config = cls.from_dict({**cls.get_config_dict(path)[0], **(fields or {})})
-            model = AutoModel.from_pretrained(path, config=config)
+            stored = cls.get_config_dict(path)[0]
+            kind = str(stored.get("model_type"))
+            if kind != "clip" and not kind.startswith("noisy_itm"):
+                raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
+            config = cls.from_dict({**stored, **(fields or {})})
+            model, report = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
             processor = AutoProcessor.from_pretrained(path)
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[-1].split("Error: ")[-1].strip()
         raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
+    tokens = processor.tokenizer("two words")["input_ids"]
+    if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
+        raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
     return model, processor
 
 
@@ -183,10 +195,17 @@ def _check_size(recipe: Recipe, pairs: Pairs) -> None:
 
 def _given(training: NoisyITMArguments) -> dict:
     """The training arguments that differ from their defaults; tokens masked."""
-    defaults = {f.name: f.default for f in dataclasses.fields(training)}
-    return {name: value for name, value in training.to_dict().items() if value != defaults.get(name)}
+    defaults = NoisyITMArguments(output_dir="").to_dict()
+    return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
 
 
 def _resume(recipe: Recipe) -> str | bool | None:
-    value = recipe.training.resume_from_checkpoint
-    return {"true": True, "false": None}.get(str(value).lower(), value)
+    value = str(recipe.training.resume_from_checkpoint or "false")
+    folder = Path(recipe.training.output_dir)
+    if value.lower() == "false":
+        return None
+    if value.lower() != "true" and not Path(value).is_dir():
+        raise InputError(f"There is no checkpoint {value} to resume from.")
+    if value.lower() == "true" and not (folder.is_dir() and get_last_checkpoint(str(folder))):
+        raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
+    return True if value.lower() == "true" else value

@@ -11,6 +11,8 @@ from tokenizers.trainers import BpeTrainer
 from transformers import CLIPConfig, CLIPProcessor, CLIPTokenizer
 from transformers.models.clip import CLIPImageProcessorPil
 
+from .errors import InputError
+
 _WORD_END = "</w>"
 
 
@@ -25,6 +27,15 @@ class SmallCLIPArguments:
     text_layers: int = field(default=3, metadata={"help": "Transformer layers of the text tower."})
     vocab_size: int = field(default=1024, metadata={"help": "At most so many tokens; 514 spell any text."})
     context_length: int = field(default=32, metadata={"help": "Longest caption in tokens."})
+
+    def __post_init__(self):
+        for name, least in (("image_layers", 1), ("text_layers", 1), ("vocab_size", 514), ("context_length", 4)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.width < 32 or self.width % 32:
+            raise InputError(f"width must be a multiple of 32, got {self.width}.")
+        if self.patch_size < 1 or self.image_size < 1 or self.image_size % self.patch_size:
+            raise InputError(f"patch_size must divide image_size, got {self.patch_size} and {self.image_size}.")
 
 
 def train_tokenizer(captions: Iterable[str], vocab_size: int, context_length: int) -> CLIPTokenizer:

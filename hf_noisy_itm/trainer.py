@@ -53,6 +53,8 @@ class NoisyITMTrainer(Trainer):
         processing_class=None,
         **kwargs,
     ):
+        if processing_class is None:
+            raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         positions = model.config.text_config.max_position_embeddings
         collator = PairCollator(processing_class, train_dataset or eval_dataset, args.cache_pictures, positions)
         super().__init__(

@@ -4,7 +4,7 @@
 
 Fine-tunes the bundled scenes-clip on the second domain of the embedded world, with the same learning rate, steps and
 seed each time: the control and NPC on shuffled captions, and the control on clean ones as the ceiling. Any field of a
-recipe can be given.
+recipe that is not NPC's own can be given.
 """
 
 import sys
@@ -72,7 +72,7 @@ def _draw(recipe: Recipe, folder: Path, rows: dict, noisy: Pairs, held_out: Pair
     for name, place in (("zero-shot", None), ("control", "control"), ("npc", "npc")):
         model, processor = load_model(str(folder / place) if place else recipe.run.model, "baseline")
         encoded[name] = encode(model, PairCollator(processor, held_out))
-    queries = np.random.default_rng(recipe.training.seed).choice(len(held_out), 6, replace=False)
+    queries = np.random.default_rng(recipe.training.seed).choice(len(held_out), min(6, len(held_out)), replace=False)
     report.plot_retrieval(held_out, encoded, queries.tolist(), folder / "retrieval.png")
 
 
@@ -80,7 +80,7 @@ def _print_table(rows: dict) -> None:
     heads = ("i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rSum", "seconds")
     print("\n" + f"{'':24}" + "".join(f"{head:>9}" for head in heads))
     for name, row in rows.items():
-        figures = [f"{row['metrics'][key]:9.1f}" for key in KEYS]
+        figures = [f"{row['metrics'][key]:9.1f}" if key in row["metrics"] else f"{'-':>9}" for key in KEYS]
         print(f"{name:24}" + "".join(figures) + f"{row['seconds']['train']:9.0f}")
 
 
@@ -88,7 +88,7 @@ def _what_next(folder: Path) -> str:
     return f"""
 In {folder}/: recall.png, weights.png, retrieval.png, least_trusted.png, metrics.json, and the models. Next:
   python -c 'from transformers import CLIPModel; print(CLIPModel.from_pretrained("{folder}/npc").num_parameters())'
-  python recipes/train.py recipes/npc/scenes_noise40.yaml --dataset YOUR.parquet --model openai/clip-vit-base-patch32
+  python recipes/train.py recipes/npc/own_pairs.yaml --dataset YOUR.parquet
   (columns `image` and `caption` or `captions`; see README.md, "Your own pairs")"""
 
 

@@ -14,7 +14,6 @@ RULES = {
     "memory": ({"functional"}, {"transformers", "datasets", "accelerate", "evaluate"}),
     "methods": ({"functional", "memory"}, {"datasets", "accelerate", "evaluate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
-    "metrics": ({"functional"}, {"accelerate", "transformers"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),

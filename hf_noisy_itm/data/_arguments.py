@@ -34,8 +34,12 @@ class DataArguments:
     holdout_by: str | None = field(
         default=None, metadata={"help": "Hold out every n-th of the sorted values of this column instead."}
     )
-    max_train_pictures: int | None = field(default=None, metadata={"help": "Train on the first so many pictures."})
-    max_eval_pictures: int | None = field(default=None, metadata={"help": "Evaluate on the first so many pictures."})
+    max_train_pictures: int | None = field(
+        default=None, metadata={"help": "Train on the first so many rows of pictures."}
+    )
+    max_eval_pictures: int | None = field(
+        default=None, metadata={"help": "Evaluate on the first so many rows of pictures."}
+    )
     noise_rate: float = field(
         default=0.0, metadata={"help": "Share of the training captions to shuffle, 0 to 1; for experiments."}
     )

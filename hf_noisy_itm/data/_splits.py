@@ -24,6 +24,8 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
         raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
     splits = {name: rows.add_column(ROW, np.arange(len(rows))) for name, rows in splits.items()}
     train = _filter(splits[args.train_split], args.where)
+    if args.eval_split == args.train_split:
+        raise InputError(f"eval_split and train_split are both {args.train_split!r}: a model knows what it was shown.")
     if args.eval_split and args.eval_split not in splits:
         raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
     candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
@@ -37,7 +39,7 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     if args.holdout_every < 2:
         raise InputError(f"holdout_every must be at least 2, got {args.holdout_every}.")
     groups = rows[find_column(rows, args.holdout_by)] if args.holdout_by else _picture_groups(rows, args)
-    number = np.unique(np.asarray(groups), return_inverse=True)[1]
+    number = np.unique(np.asarray(list(groups)).astype(str), return_inverse=True)[1]
     held_out = number % args.holdout_every == args.holdout_every - 1
     if held_out.all() or not held_out.any():
         raise InputError(

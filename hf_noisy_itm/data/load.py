@@ -22,6 +22,8 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     for name in ("max_train_pictures", "max_eval_pictures"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"{name} must be at least 1, got {getattr(args, name)}.")
+    if args.noise_seed < 0:
+        raise InputError(f"noise_seed must not be negative, got {args.noise_seed}.")
     if not 0.0 <= args.noise_rate <= 1.0:
         raise InputError(f"noise_rate is a share between 0 and 1, got {args.noise_rate}.")
     train, held_out = find_splits(args)
@@ -57,7 +59,12 @@ def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int 
     if not captions:
         raise InputError(f"There is not one usable pair to use for {what} in {args.dataset}.")
 
-    ids = np.arange(len(rows)) if args.image_id_column not in rows.column_names else rows[args.image_id_column]
+    ids = list(rows[args.image_id_column]) if args.image_id_column in rows.column_names else list(range(len(rows)))
+    if None in ids:
+        raise InputError(
+            f"The column {args.image_id_column!r} is empty in row {number[ids.index(None)]}: fill it, or name another "
+            f"column with --image_id_column."
+        )
     _, first, picture_of_row = np.unique(np.asarray(ids).astype(str), return_index=True, return_inverse=True)
     order = np.argsort(first)  # pictures in order of appearance
     picture_of_row = np.argsort(order)[picture_of_row]

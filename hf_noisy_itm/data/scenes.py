@@ -34,7 +34,7 @@ class ScenesConfig(datasets.BuilderConfig):
         train_size: pictures in the training split, likewise the next two.
         validation_size: see above.
         test_size: see above.
-        near_duplicates: share of pictures that differ from a family member in at most one fact, in [0, 1].
+        near_duplicates: chance that a picture is its family's motif with one fact drawn anew, in [0, 1].
     """
 
     domain: str | None = None

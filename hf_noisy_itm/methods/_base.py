@@ -22,7 +22,7 @@ from transformers import CLIPConfig, CLIPModel, PreTrainedModel
 from ..exchange import Exchange
 from ..functional.contrastive import pair_losses
 from ..functional.reduction import weighted_mean
-from ..functional.similarity import same_image_mask
+from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch
 
@@ -98,11 +98,23 @@ class NoisyITMModel(PreTrainedModel):
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
         """Embeds pictures, (B, C, H, W) -> unit rows (B, D)."""
-        return _unit(self.clip.get_image_features(pixel_values=pixel_values).pooler_output)
+        return normalize(self.clip.get_image_features(pixel_values=pixel_values).pooler_output)
 
     def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embeds captions, (B, L) -> unit rows (B, D)."""
-        return _unit(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
+        return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D)."""
+        return (
+            self.embed_images(batch.all_pixel_values),
+            self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
+        )
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Inverse temperature, `exp` of CLIP's parameter, in float32."""
+        return self.clip.logit_scale.float().exp()
 
     def forward(
         self,
@@ -124,8 +136,7 @@ class NoisyITMModel(PreTrainedModel):
             bank: entries of the memory bank as `PairCollator` lays them out.
         """
         batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank)
-        image_embeds = self.embed_images(batch.all_pixel_values)
-        text_embeds = self.embed_texts(batch.all_input_ids, batch.all_attention_mask)
+        image_embeds, text_embeds = self.embed(batch)
         size = len(pixel_values)
         loss_per_pair = self.pair_losses(image_embeds[:size], text_embeds[:size], image_id)
         entry_losses = {
@@ -155,7 +166,7 @@ class NoisyITMModel(PreTrainedModel):
             image_id: (B,), or None if all pictures differ.
             logit_scale: inverse temperature; the model's own if left out.
         """
-        scale = self.clip.logit_scale.float().exp() if logit_scale is None else logit_scale
+        scale = self.logit_scale if logit_scale is None else logit_scale
         own = self.exchange.own_rows(len(image_embeds), image_embeds.device)
         same = None if image_id is None else same_image_mask(image_id, self.exchange.gather(image_id), own)
         return pair_losses(
@@ -201,7 +212,3 @@ class NoisyITMModel(PreTrainedModel):
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:
         """Starts an epoch (counted from 0); called once per epoch, not again where a run resumes within it."""
-
-
-def _unit(features: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(features.float(), dim=-1)

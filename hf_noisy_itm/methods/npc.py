@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import AutoConfig, AutoModel
 
@@ -26,10 +26,11 @@ from ..errors import InputError
 from ..functional.contrastive import pair_losses
 from ..functional.mixture import fit_loss_mixture
 from ..functional.optim import adamw_step, sgd_step
+from ..functional.reduction import weighted_mean
 from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.neighbors import nearest_by_image, nearest_by_text
-from ._base import NoisyITMConfig, NoisyITMModel, Paper
+from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMConfig, NoisyITMModel, Paper
 from ._batch import PairBatch
 
 EPS = 1e-6
@@ -51,7 +52,7 @@ def impact_ratio(before: dict[str, Tensor], after: dict[str, Tensor]) -> Tensor:
 
 def confidence_weight(ratio: Tensor) -> Tensor:
     """`w = 1 if r >= 1 else tanh(r)`, in (0, 1]; it jumps at r = 1, where tanh is 0.76."""
-    return torch.where(ratio < 1, ratio.tanh(), torch.ones_like(ratio))
+    return torch.where(ratio >= 1, torch.ones_like(ratio), ratio.tanh())  # a ratio that is no number stays none
 
 
 @strict
@@ -66,6 +67,9 @@ class NPCConfig(NoisyITMConfig):
         exclude_self: a clean pair is not its own entry. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
             change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
+        weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
+            so without a virtual step. (Ours.)
+        bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
     """
 
     model_type = "noisy_itm_npc"
@@ -75,6 +79,8 @@ class NPCConfig(NoisyITMConfig):
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
     virtual_optimizer: Literal["adamw_base_state", "sgd"] = "adamw_base_state"
+    weights: Literal["impact", "ones"] = "impact"
+    bank_seed: int = 0
 
     def validate_npc(self):
         """Called by `@strict`."""
@@ -106,7 +112,7 @@ class NPCModel(NoisyITMModel):
 
     def weigh(self, batch: PairBatch, loss_per_pair: Tensor, entry_losses: dict[str, Tensor]) -> Tensor | None:
         """Weight of each pair by what a virtual step on the batch does to its entries, (B,) in (0, 1]."""
-        if not batch.entries:
+        if not batch.entries or self.config.weights == "ones":
             return None
         if self.optimizer is None:
             raise InputError(
@@ -114,9 +120,9 @@ class NPCModel(NoisyITMModel):
                 "model.attach(exchange, optimizer) first."
             )
         group_of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
-        parameters = {name: p for name, p in self.clip.named_parameters() if id(p) in group_of and p.requires_grad}
+        parameters = {name: p for name, p in self.named_parameters() if id(p) in group_of and p.requires_grad}
         gradients = torch.autograd.grad(
-            loss_per_pair.mean(), list(parameters.values()), retain_graph=True, allow_unused=True
+            weighted_mean(loss_per_pair), list(parameters.values()), retain_graph=True, allow_unused=True
         )
         moved = {
             name: self._virtual_step(parameter, self.exchange.mean(gradient), group_of[id(parameter)])
@@ -130,6 +136,11 @@ class NPCModel(NoisyITMModel):
         """Where the optimizer would take one parameter on the batch's own gradient."""
         if self.config.virtual_optimizer == "sgd":
             return sgd_step(parameter, gradient, group["lr"])
+        if "betas" not in group or group.get("amsgrad"):
+            raise InputError(
+                "NPC's virtual step follows AdamW, and this optimizer is another: "
+                "train with --optim adamw_torch, or give --virtual_optimizer sgd."
+            )
         state = self.optimizer.state.get(parameter, {})
         return adamw_step(
             parameter,
@@ -145,23 +156,18 @@ class NPCModel(NoisyITMModel):
 
     @torch.no_grad()
     def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of the entries with other parameters; the model's own are not touched."""
-        images, image_rows = _used_rows(batch, "image_row")
-        texts, text_rows = _used_rows(batch, "text_row")
-        mask = batch.all_attention_mask
-        output = functional_call(
-            self.clip,
-            parameters,
-            kwargs={
-                "pixel_values": batch.all_pixel_values[images],
-                "input_ids": batch.all_input_ids[texts],
-                "attention_mask": None if mask is None else mask[texts],
-            },
-        )
-        scale = parameters.get("logit_scale", self.clip.logit_scale).float().exp()
+        """Losses of the entries with other parameters; the model's own are not touched.
+
+        The same rows pass through the same code as in `forward`, so that parameters that did not move give the same
+        losses to the last bit: the weight jumps at a ratio of 1, where rounding would decide.
+        """
+        if "clip.logit_scale" in parameters:
+            parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
+        moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
+        image_embeds, text_embeds, logit_scale = functional_call(_Embedding(self), moved, (batch,))
         return {
             name: self.pair_losses(
-                output.image_embeds[image_rows[name]], output.text_embeds[text_rows[name]], entry["image_id"], scale
+                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
             )
             for name, entry in batch.entries.items()
         }
@@ -179,7 +185,7 @@ class NPCModel(NoisyITMModel):
             InputError: no pair is clean by the threshold.
         """
         losses = self._score(encoded)
-        mixture = fit_loss_mixture(losses.cpu().numpy())
+        mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
         posterior = torch.from_numpy(mixture.clean_posterior).to(losses.device)
         clean = torch.nonzero(posterior > self.config.clean_threshold).squeeze(1)
         if not len(clean):
@@ -216,7 +222,9 @@ class NPCModel(NoisyITMModel):
         """
         total = len(encoded.image_of_pair)
         size = min(self.config.bank_batch_size, total)
-        order = torch.from_numpy(np.random.default_rng(0).permutation(total)).to(encoded.image_of_pair.device)
+        order = torch.from_numpy(np.random.default_rng(self.config.bank_seed).permutation(total)).to(
+            encoded.image_of_pair.device
+        )
         losses = torch.empty(total, device=encoded.text_embeds.device)
         for start in range(0, total, size):
             rows = order[max(0, min(start, total - size)) : start + size]
@@ -226,7 +234,7 @@ class NPCModel(NoisyITMModel):
             group = pair_losses(
                 encoded.image_embeds[image],
                 encoded.text_embeds[rows],
-                self.clip.logit_scale.float().exp(),
+                self.logit_scale,
                 same,
                 self.config.same_image,
             )
@@ -235,11 +243,16 @@ class NPCModel(NoisyITMModel):
         return losses
 
 
-def _used_rows(batch: PairBatch, kind: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """Which rows the entries use, each once, (R,), and where each kind of entry finds its own among them, (B,)."""
-    stacked = torch.stack([entry[kind] for entry in batch.entries.values()])
-    rows, position = torch.unique(stacked, return_inverse=True)
-    return rows, dict(zip(batch.entries, position))
+class _Embedding(nn.Module):
+    """What `forward` does before any loss, as a module that `functional_call` can give other parameters."""
+
+    def __init__(self, model: NPCModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit rows of pictures and of captions, and the inverse temperature."""
+        return *self.model.embed(batch), self.model.logit_scale
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)
