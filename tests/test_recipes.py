@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, CLIPModel
 
+from hf_noisy_itm import InputError
 from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.run import load_model
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]
@@ -51,6 +54,12 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
         (["--dataset_config", "beach"], "'beach' not found. Available: ['studio', 'street']"),
         (["--per_device_train_batch_size", "4000"], "a batch takes 4000"),
         (["--noise_rate", "1.5"], "between 0 and 1"),
+        (["--noise_rate", "nan"], "between 0 and 1"),
+        (["--noise_seed", "-1"], "noise_seed must not be negative"),
+        (["--output_dir", "README.md"], "is a file; give a folder"),
+        (["--resume_from_checkpoint", "true"], "There is no checkpoint in"),
+        (["--resume_from_checkpoint", "nowhere"], "There is no checkpoint nowhere"),
+        (["--eval_split", "train"], "both 'train'"),
         (["--caption_column", "alt"], "no column 'alt'; there are image, captions"),
     ],
 )
@@ -92,6 +101,34 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         results[name] = load_file(tmp_path / name / "model.safetensors")
     for key, tensor in results["one"].items():
         torch.testing.assert_close(results["two"][key], tensor, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot be loaded"),
+        (lambda folder: drop_weights(folder / "model.safetensors", "vision_model"), "lacks .* of CLIP's weights"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot spell a word|cannot be loaded"),
+        (lambda folder: edit_config(folder / "config.json", model_type="bert"), "of type 'bert', not a CLIP"),
+        (lambda folder: edit_config(folder / "config.json", projection_dim=7), "cannot be loaded|lacks"),
+    ],
+    ids=["truncated", "half", "mute", "foreign", "shape"],
+)
+def test_a_broken_model_is_refused_and_not_trained(spoil, sentence, tmp_path):
+    folder = shutil.copytree(ROOT / "hf_noisy_itm" / "assets" / "scenes-clip", tmp_path / "model")
+    load_model(str(folder), "npc")
+    spoil(folder)
+    with pytest.raises(InputError, match=sentence) as error:
+        load_model(str(folder), "npc")
+    assert "\n" not in str(error.value)
+
+
+def drop_weights(path, prefix):
+    save_file({name: value for name, value in load_file(path).items() if not name.startswith(prefix)}, path)
+
+
+def edit_config(path, **fields):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
 def broken_parquet(folder):

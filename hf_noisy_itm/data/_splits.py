@@ -39,7 +39,11 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     if args.holdout_every < 2:
         raise InputError(f"holdout_every must be at least 2, got {args.holdout_every}.")
     groups = rows[find_column(rows, args.holdout_by)] if args.holdout_by else _picture_groups(rows, args)
-    number = np.unique(np.asarray(list(groups)).astype(str), return_inverse=True)[1]
+    groups = list(groups)
+    if None in groups:
+        column = args.holdout_by or args.image_id_column
+        raise InputError(f"The column {column!r}, by which rows are held out, is empty in row {groups.index(None)}.")
+    number = np.unique(np.asarray(groups), return_inverse=True)[1]
     held_out = number % args.holdout_every == args.holdout_every - 1
     if held_out.all() or not held_out.any():
         raise InputError(

@@ -161,6 +161,51 @@ def test_a_wrong_caption_harms_its_entry_and_a_right_one_does_not(clip_config, p
     assert (weight[:2] < weight[2:].median()).all()
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("virtual_optimizer", ["adamw_base_state", "sgd"])
+def test_a_step_of_length_zero_leaves_all_weights_at_one(clip_config, processor, pairs, autocast, virtual_optimizer):
+    """The weight jumps at a ratio of 1, so both losses must come out of the same arithmetic."""
+    model, optimizer = make(NPCModel, NPCConfig, {"virtual_optimizer": virtual_optimizer}, clip_config)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        weight = model(**make_batch(processor, pairs)).weight_per_pair
+    assert (weight == 1).all()
+
+
+def test_a_ratio_that_is_no_number_is_not_trust():
+    assert confidence_weight(torch.tensor([float("nan")])).isnan().all()
+
+
+def test_the_virtual_step_is_the_step_that_the_optimizer_would_take(clip_config, processor, pairs):
+    model, optimizer = make(NPCModel, NPCConfig, {}, clip_config)
+    batch = make_batch(processor, pairs, entries=False)
+    model(**make_batch(processor, pairs, range(1, 41, 5), entries=False)).loss.backward()
+    optimizer.step()  # so that there are moments
+    optimizer.zero_grad()
+    model(**batch).loss.backward()
+    group = optimizer.param_groups[0]
+    ahead = {p: model._virtual_step(p, p.grad.clone(), group) for p in model.parameters()}
+    optimizer.step()
+    for parameter, expected in ahead.items():
+        torch.testing.assert_close(parameter.detach(), expected, atol=1e-7, rtol=1e-6)
+
+
+def test_the_ablation_weighs_nothing_and_still_trains_on_the_entries(clip_config, processor, pairs):
+    model, _ = make(NPCModel, NPCConfig, {"weights": "ones"}, clip_config)
+    batch = make_batch(processor, pairs)
+    output = model(**batch)
+    assert output.weight_per_pair is None
+    assert output.loss > model(**{key: value for key, value in batch.items() if key != "bank"}).loss
+
+
+def test_another_optimizer_than_adamw_is_refused(clip_config, processor, pairs):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    model.attach(Exchange(), torch.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match="virtual_optimizer sgd"):
+        model(**make_batch(processor, pairs))
+
+
 def test_without_an_optimizer_it_says_what_is_missing(clip_config, processor, pairs):
     model, _ = make(NPCModel, NPCConfig, {}, clip_config)
     model.attach(Exchange(), None)
