@@ -70,6 +70,10 @@ class NoisyITMArguments(TrainingArguments):
         ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.max_steps <= 0 and not self.num_train_epochs > 0:
+            raise InputError(
+                f"Nothing to train: max_steps {self.max_steps}, num_train_epochs {self.num_train_epochs}."
+            )
         if os.path.isfile(self.output_dir):
             raise InputError(f"output_dir {self.output_dir} is a file; give a folder.")
         if self.dataloader_persistent_workers:

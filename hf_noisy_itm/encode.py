@@ -5,6 +5,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .data import PairCollator
+from .errors import InputError
 from .exchange import Exchange
 from .memory.bank import EncodedPairs
 from .methods import NoisyITMModel
@@ -53,9 +54,18 @@ def encode(
             text_embeds.append(model.embed_texts(**{name: value.to(model.device) for name, value in tokens.items()}))
             progress.update(len(rows))
     model.train(was_training)
+    images = exchange.merge(torch.cat(image_embeds), len(pairs.image_id))
+    texts = exchange.merge(torch.cat(text_embeds), len(pairs))
+    for what, embeds in (("picture", images), ("caption", texts)):
+        bad = torch.nonzero(~torch.isfinite(embeds).all(dim=1))
+        if len(bad):
+            raise InputError(
+                f"The model's embedding of {what} {int(bad[0])} is not finite: its weights are broken, or training "
+                f"diverged; try a smaller learning_rate."
+            )
     return EncodedPairs(
-        exchange.merge(torch.cat(image_embeds), len(pairs.image_id)),
-        exchange.merge(torch.cat(text_embeds), len(pairs)),
+        images,
+        texts,
         torch.from_numpy(pairs.image_row).to(model.device),
         pairs.fingerprint,
     )

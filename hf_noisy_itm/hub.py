@@ -38,7 +38,7 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         pipeline_tag="zero-shot-image-classification",
         tags=["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"],
         base_model=metrics["model"] if "/" in metrics["model"] and not Path(metrics["model"]).exists() else None,
-        model_name=folder.name,
+        model_name=folder.resolve().name,
         eval_results=[
             EvalResult(
                 task_type="image-text-retrieval",
@@ -55,8 +55,8 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
     card = ModelCard.from_template(
         card_data,
         template_path=str(shipped("hub_cards") / "model.md"),
-        title=folder.name,
-        place=folder.name,
+        title=folder.resolve().name,
+        place=str(folder),
         version=version,
         method={"name": metrics["method"], **(vars(paper) if paper else {})},
         eval_split=f" (split {data['eval_split']})" if data.get("eval_split") else "",

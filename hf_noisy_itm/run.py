@@ -15,13 +15,13 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
-from transformers import AutoModel, AutoProcessor, CLIPProcessor
+from transformers import AutoModel, CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments, Recipe, config_class
 from .data import Pairs, load_pairs
-from .errors import InputError
+from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
 from .methods import NoisyITMModel
@@ -146,13 +146,13 @@ def load_model(name: str, method: str, fields: dict | None = None) -> tuple[Nois
                 raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
             config = cls.from_dict({**stored, **(fields or {})})
             model, report = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
-            processor = AutoProcessor.from_pretrained(path)
+            processor = CLIPProcessor.from_pretrained(path)
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        reason = str(error).strip().splitlines()[-1].split("Error: ")[-1].strip()
+        reason = last_line(error).split("Error: ")[-1].strip()
         raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
-    if missing := sorted(report["missing_keys"]):
+    if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
         raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
     tokens = processor.tokenizer("two words")["input_ids"]
     if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
@@ -166,7 +166,7 @@ def clean_exit() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sentence = str(error).strip().splitlines()[-1]  # data loader workers put their traceback before it
+        sentence = last_line(error)  # data loader workers put their traceback before it
         print(f"error: {sentence.split('InputError: ')[-1]}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -199,13 +199,16 @@ def _given(training: NoisyITMArguments) -> dict:
     return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
 
 
-def _resume(recipe: Recipe) -> str | bool | None:
+def _resume(recipe: Recipe) -> str | None:
     value = str(recipe.training.resume_from_checkpoint or "false")
     folder = Path(recipe.training.output_dir)
     if value.lower() == "false":
         return None
-    if value.lower() != "true" and not Path(value).is_dir():
-        raise InputError(f"There is no checkpoint {value} to resume from.")
-    if value.lower() == "true" and not (folder.is_dir() and get_last_checkpoint(str(folder))):
-        raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    return True if value.lower() == "true" else value
+    if value.lower() == "true":
+        value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
+        if value in ("False", "None"):
+            raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
+    missing = [name for name in ("model.safetensors", "trainer_state.json") if not (Path(value) / name).exists()]
+    if not Path(value).is_dir() or missing:
+        raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
+    return value

@@ -169,6 +169,8 @@ class NoisyITMTrainer(Trainer):
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir)
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads; metrics.json tells
+        for name in (BANK_FILE, WEIGHTS_FILE):
+            (folder / name).unlink(missing_ok=True)  # of an earlier run
         if self.bank is not None:
             self.bank.save(folder / BANK_FILE)
         if self.pair_weights is not None and self.pair_weights.count.any():

@@ -58,7 +58,10 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
         (["--noise_seed", "-1"], "noise_seed must not be negative"),
         (["--output_dir", "README.md"], "is a file; give a folder"),
         (["--resume_from_checkpoint", "true"], "There is no checkpoint in"),
-        (["--resume_from_checkpoint", "nowhere"], "There is no checkpoint nowhere"),
+        (
+            ["--resume_from_checkpoint", "nowhere"],
+            "There is no checkpoint nowhere to resume from: it lacks model.safetensors",
+        ),
         (["--eval_split", "train"], "both 'train'"),
         (["--caption_column", "alt"], "no column 'alt'; there are image, captions"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, last_line
 from ._arguments import DataArguments
 from .scenes import Scenes
 
@@ -42,7 +42,9 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     groups = list(groups)
     if None in groups:
         column = args.holdout_by or args.image_id_column
-        raise InputError(f"The column {column!r}, by which rows are held out, is empty in row {groups.index(None)}.")
+        raise InputError(
+            f"The column {column!r}, by which rows are held out, is empty in row {rows[ROW][groups.index(None)]}."
+        )
     number = np.unique(np.asarray(groups), return_inverse=True)[1]
     held_out = number % args.holdout_every == args.holdout_every - 1
     if held_out.all() or not held_out.any():
@@ -93,15 +95,14 @@ def _load(args: DataArguments) -> dict[str, datasets.Dataset]:
         try:
             loaded = _load_local(path, args.dataset_config)
         except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise InputError(f"{path} cannot be read as a data set: {reason}") from error
+            raise InputError(f"{path} cannot be read as a data set: {last_line(error.__cause__ or error)}") from error
     elif path.is_absolute() or args.dataset.startswith("."):
         raise InputError(f"There is no file or folder {path.resolve()}.")
     else:
         try:
             loaded = datasets.load_dataset(args.dataset, args.dataset_config)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetGenerationError) as error:
+            reason = last_line(error)
             raise InputError(f"{args.dataset!r} is no local file, nor can the Hub give it: {reason}") from error
     return loaded if isinstance(loaded, dict) else {"train": loaded}
 
