@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-.PHONY: help demo test test-slow style quality
+.PHONY: help demo test test-slow golden style quality
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ test: $(STAMP)  ## all tests but the slow ones; no network
 
 test-slow: $(STAMP)  ## the slow ones
 	$(BIN)/python -m pytest -m slow
+
+golden: $(STAMP)  ## record the golden steps again, on purpose only
+	RECORD_GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py
 
 style: $(STAMP)  ## format and mend what can be mended
 	$(BIN)/ruff check --fix .
