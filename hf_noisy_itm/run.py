@@ -25,18 +25,17 @@ from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
 from .methods import NoisyITMModel
-from .trainer import NoisyITMTrainer, is_main_process
+from .trainer import NoisyITMTrainer
 
 ASSETS = Path(__file__).parent / "assets"
 
 
-def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None, command: list[str] | None = None) -> dict:
+def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
     """Trains by a recipe and leaves model, processor and `metrics.json` in its output folder.
 
     Args:
         recipe: what to do.
         pairs: training and evaluation pairs, if they are loaded already.
-        command: what to note as the command that made the figures.
 
     Returns:
         The content of `metrics.json`.
@@ -44,7 +43,7 @@ def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None, command: lis
     train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
     transformers.set_seed(recipe.training.seed)
     model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
-    return train_model(recipe, model, processor, (train_pairs, eval_pairs), command)
+    return train_model(recipe, model, processor, (train_pairs, eval_pairs))
 
 
 def train_model(
@@ -52,13 +51,12 @@ def train_model(
     model: NoisyITMModel,
     processor: CLIPProcessor,
     pairs: tuple[Pairs, Pairs],
-    command: list[str] | None = None,
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     _check_size(recipe, train_pairs)
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
-    if is_main_process():
+    if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {len(train_pairs)} pairs over {len(train_pairs.image_id)} pictures, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
@@ -93,7 +91,7 @@ def train_model(
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "command": command or sys.argv,
+        "command": sys.argv,
     }
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)

@@ -1,7 +1,6 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
 import math
-import os
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -213,8 +212,3 @@ def evaluate_pairs(
     smallest = min(len(encoded.image_embeds), len(encoded.text_embeds))
     ks = [k for k in (1, 5, 10) if k <= smallest]
     return recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)
-
-
-def is_main_process() -> bool:
-    """Whether this process speaks for all; before a trainer exists, as launchers tell it."""
-    return int(os.environ.get("RANK", "0")) == 0

@@ -28,7 +28,7 @@ KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsu
 
 def main(arguments: list[str]) -> None:
     """Runs everything and prints the table."""
-    recipe = parse_recipe([str(DEFAULTS), "--output_dir", "runs/demo", "--disable_tqdm", "false", *arguments])
+    recipe = parse_recipe([str(DEFAULTS), "--output_dir", "runs/demo", *arguments])
     folder = Path(recipe.training.output_dir)
     noisy, held_out = load_pairs(recipe.data)
     clean, _ = load_pairs(replace(recipe.data, noise_rate=0.0))

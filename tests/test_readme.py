@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from hf_noisy_itm.data.scenes import Scenes, ambiguity_ceiling
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsum")
@@ -37,6 +39,18 @@ def test_the_shift_is_mild_and_the_noise_hurts():
     for key in ("i2t_r@1", "t2i_r@1"):
         assert rows["zero-shot"][key] > bundled[key] / 2
         assert rows["control, clean captions"][key] - rows["control"][key] >= 5
+
+
+def test_the_ceiling_and_the_separation_are_those_of_the_world_and_the_runs(tmp_path):
+    builder = Scenes(config_name="street", cache_dir=str(tmp_path), train_size=1, validation_size=1)
+    builder.download_and_prepare()
+    ceiling = ambiguity_ceiling(builder.as_dataset(split="test"))
+    text = " ".join(README.split())
+    assert f"would reach {ceiling['i2t_r@1']:.1f} (image to text) and {ceiling['t2i_r@1']:.1f} %" in text
+    runs = [results(seed)["npc"] for seed in range(3)]
+    weights = [run["weights"]["auc"] for run in runs]
+    assert f"AUC {min(weights):.3f} to {max(weights):.3f}" in text
+    assert {f"{1 - run['bank_scores']['loss']['auc']:.3f}" for run in runs} == {"0.991"}
 
 
 def test_links_lead_somewhere():

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -73,11 +72,3 @@ class MemoryBank:
                 f"this data has {fingerprint}); build it again for this data."
             )
         return cls(groups["entries"], groups["scores"], provenance)
-
-    def to(self, device: torch.device | str) -> "MemoryBank":
-        """The same bank on a device."""
-        return MemoryBank(
-            {name: rows.to(device) for name, rows in self.entries.items()},
-            {name: values.to(device) for name, values in self.scores.items()},
-            self.provenance,
-        )
