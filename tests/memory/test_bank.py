@@ -99,10 +99,3 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, mon
     assert list(tmp_path.iterdir()) == ([path] if existed else [])
     if existed:
         assert MemoryBank.load(path, "abc").provenance["epoch"] == 1
-
-
-def test_to_moves_every_tensor_and_keeps_the_rest():
-    moved = a_bank().to("meta")
-    assert {tensor.device.type for tensor in (*moved.entries.values(), *moved.scores.values())} == {"meta"}
-    assert (moved.entries.keys(), moved.scores.keys()) == ({"image", "text"}, {"loss"})
-    assert moved.provenance == a_bank().provenance
