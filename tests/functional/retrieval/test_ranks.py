@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_noisy_itm.functional.retrieval import recall, retrieval_ranks
+from hf_noisy_itm.functional.retrieval import recall, retrieval_ranks, similarity_ranks
+from hf_noisy_itm.functional.retrieval._tiles import Cosines
 
-TIE = 1e-6  # cosines closer than this are equal: float32 does not know better
+TIE = 1e-12  # cosines closer than this are equal: what rounding does to equal rows in float64
 
 
 def naive_ranks(images, texts, image_of_caption):
@@ -100,24 +101,121 @@ def test_a_model_that_knows_everything_has_full_recall():
     assert figures["i2t_mean_rank"] == figures["t2i_mean_rank"] == 1
 
 
-@pytest.mark.parametrize(
-    ("num_images", "num_texts", "block"),
-    [(5, 5, 512), (5, 5, 2), (37, 185, 512), (37, 185, 7), (101, 101, 100), (513, 2565, 512)],
-)
-def test_a_model_that_answers_all_questions_alike_gets_the_worst_ranks(num_images, num_texts, block):
+@pytest.mark.parametrize("num_images", [1, 5, 239, 241])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_model_that_answers_all_questions_alike_gets_the_worst_ranks(num_images, dtype):
     rng = torch.Generator().manual_seed(0)
-    images = torch.randn(96, generator=rng).expand(num_images, 96)
-    texts = torch.randn(96, generator=rng).expand(num_texts, 96)
+    num_texts = 3 * num_images + 2
+    images = torch.randn(96, generator=rng).to(dtype).expand(num_images, 96)
+    texts = torch.randn(96, generator=rng).to(dtype).expand(num_texts, 96)
     owner = torch.arange(num_texts) % num_images
-    image_ranks, text_ranks = retrieval_ranks(images, texts, owner, block)
+    image_ranks, text_ranks = retrieval_ranks(images, texts, owner, tile_size=240 * 50)
     assert torch.equal(image_ranks, num_texts - torch.bincount(owner))
     assert (text_ranks == num_images - 1).all()
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 16, 17, 18, 1000])
-def test_ranks_do_not_depend_on_the_block(block):
+def test_a_model_that_answers_half_the_questions_alike():
+    images, texts, owner = uneven(300, 700, width=16)
+    images[::2], texts[::3] = images[0], texts[0]
+    ranks = retrieval_ranks(images, texts, owner, tile_size=240 * 64)
+    assert as_lists(ranks) == dense_ranks(images, texts, owner)
+
+
+@pytest.mark.parametrize("tile_size", [1, 240 * 7, 240 * 39, 240 * 40, 240 * 1000])
+def test_ranks_do_not_depend_on_the_tiles(tile_size):
     gallery = uneven(17, 40)
-    assert as_lists(retrieval_ranks(*gallery, block=block)) == naive_ranks(*gallery)
+    assert as_lists(retrieval_ranks(*gallery, tile_size=tile_size)) == naive_ranks(*gallery)
+
+
+def dense_ranks(images, texts, owner):
+    """Ranks from the full float64 matrix; data where a little more tolerance matters would be a bad test."""
+    cosine, pictures = exact_cosines(images, texts), torch.arange(len(images))[:, None]
+    own = cosine[owner, torch.arange(len(texts))]
+    best = own.masked_fill(owner != pictures, -torch.inf).amax(dim=1, keepdim=True)
+    ranks = [
+        (
+            ((cosine >= best - tie) & (owner != pictures)).sum(dim=1).tolist(),
+            ((cosine >= own - tie).sum(dim=0) - 1).tolist(),
+        )
+        for tie in (TIE, 1.01 * TIE)
+    ]
+    assert ranks[0] == ranks[1]
+    return ranks[0]
+
+
+def exact_cosines(images, texts):
+    images, texts = (torch.nn.functional.normalize(rows.double(), dim=1) for rows in (images, texts))
+    return images @ texts.T
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("spread", [1.0, 1e-3])  # 1e-3: all cosines within a few millionths, float32 cannot tell
+def test_ranks_are_those_of_the_full_float64_matrix(dtype, spread):
+    images, texts, owner = uneven(500, 1500, width=64)
+    images, texts = (1 + spread * images).to(dtype), (1 + spread * texts).to(dtype)
+    assert as_lists(retrieval_ranks(images, texts, owner, tile_size=240 * 100)) == dense_ranks(images, texts, owner)
+
+
+def test_float32_alone_would_be_wrong():
+    images, texts, owner = uneven(500, 1500, width=64)
+    images, texts = 1 + 1e-3 * images, 1 + 1e-3 * texts
+    in_float32 = similarity_ranks(Cosines(images, texts).unit_images @ Cosines(images, texts).unit_texts.T, owner)
+    assert (in_float32.t2i != retrieval_ranks(images, texts, owner).t2i).float().mean() > 0.5
+
+
+@given(st.integers(0, 10_000), st.sampled_from([3, 64, 700]))
+@settings(max_examples=25)
+def test_the_error_of_a_float32_product_stays_within_its_bound(seed, width):
+    rng = torch.Generator().manual_seed(seed)
+    images, texts = (torch.randn(40, width, generator=rng) + 3 * torch.rand(1, generator=rng) for _ in range(2))
+    cosines = Cosines(images, texts)
+    error = (cosines.tile(slice(0, 40), slice(0, 40), torch.empty(1600)) - exact_cosines(images, texts)).abs().max()
+    assert error < cosines.error / 2
+
+
+def test_neither_autocast_nor_a_lower_matmul_precision_changes_ranks():
+    gallery = uneven(100, 300, width=64)
+    expected = as_lists(retrieval_ranks(*gallery))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert as_lists(retrieval_ranks(*gallery)) == expected
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@given(galleries(), st.sampled_from([0.0, 0.25, 1.0]))
+def test_ranks_of_similarities_count_exact_ties(gallery, step):
+    images, texts, owner = gallery
+    similarity = images @ texts.T
+    similarity = torch.round(similarity / step) * step if step else similarity * 0
+    score = similarity.tolist()
+    expected = (
+        [
+            sum(
+                owner[c] != p and score[p][c] >= max(score[p][d] for d in np.flatnonzero(owner == p))
+                for c in range(len(owner))
+            )
+            for p in range(len(images))
+        ],
+        [sum(p != own and score[p][c] >= score[own][c] for p in range(len(images))) for c, own in enumerate(owner)],
+    )
+    assert as_lists(similarity_ranks(similarity, owner)) == expected
+
+
+@pytest.mark.parametrize(
+    ("similarity", "message"),
+    [
+        (torch.zeros(3), "got"),
+        (torch.zeros(0, 3), "got"),
+        (torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]), "picture 1 and caption 0 is not a number"),
+        (torch.zeros(2, 3), r"each of 3 captions, got shape \(2,\)"),
+    ],
+)
+def test_a_matrix_that_cannot_be_ranked_is_refused(similarity, message):
+    with pytest.raises(ValueError, match=message):
+        similarity_ranks(similarity, torch.tensor([0, 1]))
 
 
 def test_the_order_of_pictures_and_captions_does_not_matter():
@@ -161,6 +259,8 @@ def with_nan(row):
         ({"image_embeds": torch.ones(8)}, r"two matrices"),
         ({"image_embeds": torch.ones(0, 8)}, "got 0 and 10"),
         ({"image_of_caption": torch.zeros(9, dtype=torch.long)}, r"each of 10 captions, got shape \(9,\)"),
+        ({"image_of_caption": torch.zeros(10)}, "by an integer, for each of 10 captions, got .* torch.float32"),
+        ({"image_embeds": torch.ones(4, 8, dtype=torch.long)}, "must be floating-point numbers, got torch.int64"),
         ({"image_of_caption": torch.arange(10) % 5}, "pictures 0 to 4, but there are pictures 0 to 3"),
         ({"image_of_caption": torch.arange(10) % 4 - 1}, "pictures -1 to 2"),
         ({"image_of_caption": torch.arange(10) % 2 * 3}, "Picture 1 has no caption"),
