@@ -39,6 +39,12 @@ class NoisyITMArguments(TrainingArguments):
     cache_pictures: int = field(
         default=0, metadata={"help": "Resized pictures to keep in memory, per worker (150 KB each at 224 pixels)."}
     )
+    picture_cache: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder in which to keep resized pictures for later epochs and runs (150 KB each at 224 pixels)."
+        },
+    )
 
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))

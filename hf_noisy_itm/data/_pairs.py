@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -71,16 +72,25 @@ class Pairs:
         Raises:
             InputError: it does not decode; the row is named.
         """
-        cell = self.pictures[int(row)]["image"] or {}
-        encoded = cell.get("bytes")
+        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
         try:
-            return decode(cell.get("path") if encoded is None else encoded)
+            return decode(cell["path"] if cell["bytes"] is None else cell["bytes"])
         except Exception as error:  # Pillow's decoders raise almost anything on broken files
             reason = last_line(error) if type(error) is ValueError else f"{type(error).__name__}: {last_line(error)}"
             raise InputError(
                 f"The picture in row {self.row[row]} does not decode ({reason}); "
                 f"mend it, or leave such rows out with --on_bad_row skip."
             ) from error
+
+    def encoded(self, row: int) -> bytes | None:
+        """The content of a picture's file; None if there is none, which `picture` says better."""
+        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
+        if cell["bytes"] is not None:
+            return cell["bytes"]
+        try:
+            return Path(cell["path"]).read_bytes()
+        except (OSError, TypeError):
+            return None
 
     def with_noise(self, source: np.ndarray) -> "Pairs":
         """The same pairs with caption `source[i]` in place of caption i."""

@@ -26,6 +26,8 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+RULES = 1  # of the table above; another number when an outcome changes, so that caches are not believed
+
 _REDUCE_ABOVE = 2**25  # pixels, 128 MB decoded
 _SHORTEST = 1024  # pixels, three times what a CLIP of 336 takes
 

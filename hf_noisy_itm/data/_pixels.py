@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.models.clip import CLIPImageProcessorPil
 
 from ..errors import InputError
+from ._pictures import RULES
 
 _LARGEST = 2**25  # pixels of a resized picture
 
@@ -40,8 +41,8 @@ class Pixels:
 
     @property
     def settings(self) -> str:
-        """Hash of everything beside the picture that `shrink` depends on."""
-        versions = [PIL.__version__] + ([] if self.table is not None else [transformers.__version__])
+        """Hash of all that a decoded and shrunk picture depends on, beside its file."""
+        versions = [RULES, PIL.__version__] + ([] if self.table is not None else [transformers.__version__])
         kind = type(self.image_processor).__name__
         content = json.dumps([kind, versions, self.image_processor.to_dict()], sort_keys=True, default=str)
         return hashlib.sha256(content.encode()).hexdigest()[:16]

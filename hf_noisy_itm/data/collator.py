@@ -1,6 +1,7 @@
 """Rows to batches: decode, resize, tokenize, and bring along the entries of the memory bank."""
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from ._pairs import Pairs
+from ._picture_cache import PictureCache
 from ._pixels import Pixels
 
 CONTEXT_LENGTH = 77  # CLIP, Radford et al. 2021, Sec. 2.4
@@ -31,14 +33,21 @@ class PairCollator:
         pairs: where entries of the memory bank are looked up.
         cache_pictures: how many resized pictures to keep in memory (per worker); the first ones stay.
         max_length: tokens per caption, as many as the text tower has positions; CLIP's 77 if left out.
+        picture_cache: folder in which resized pictures are kept for later epochs and runs, see `PictureCache`.
     """
 
     def __init__(
-        self, processor: ProcessorMixin, pairs: Pairs, cache_pictures: int = 0, max_length: int | None = None
+        self,
+        processor: ProcessorMixin,
+        pairs: Pairs,
+        cache_pictures: int = 0,
+        max_length: int | None = None,
+        picture_cache: str | Path | None = None,
     ):
         self.processor, self.pairs = processor, pairs
         self.cache_pictures = cache_pictures
         self._pixels = Pixels(processor.image_processor)
+        self._files = PictureCache(picture_cache, self._pixels.settings) if picture_cache else None
         self._shrunk: dict[int, np.ndarray] = {}
         self._tokens: dict[str, np.ndarray] = {}
         self.max_length = min(max_length or CONTEXT_LENGTH, processor.tokenizer.model_max_length)
@@ -107,10 +116,17 @@ class PairCollator:
     def _shrink(self, row: int) -> np.ndarray:
         if row in self._shrunk:
             return self._shrunk[row]
-        pixels = self._pixels.shrink(self.pairs.picture(row))
+        content = self.pairs.encoded(row) if self._files else None
+        if content is None:
+            pixels = self._decode(row)
+        else:
+            pixels = self._files.fetch(content, lambda: self._decode(row))
         if len(self._shrunk) < self.cache_pictures:
             self._shrunk[row] = pixels
         return pixels
+
+    def _decode(self, row: int) -> np.ndarray:
+        return self._pixels.shrink(self.pairs.picture(row))
 
 
 def _beyond(own: np.ndarray, wanted: np.ndarray) -> np.ndarray:

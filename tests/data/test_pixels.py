@@ -159,8 +159,10 @@ def test_pictures_that_stay_of_different_sizes_are_refused():
         pixels.values([pixels.shrink(noise(30, 20)), pixels.shrink(noise(20, 20))])
 
 
-def test_settings_tell_processors_apart():
+def test_settings_tell_processors_apart(monkeypatch):
     hashes = [Pixels(CLIPImageProcessorPil(**each)).settings for each in SETTINGS.values()]
     assert len(set(hashes)) == len(hashes)
     assert Pixels(Doubled()).settings != Pixels(CLIPImageProcessorPil()).settings
     assert Pixels(CLIPImageProcessorPil()).settings == hashes[0]
+    monkeypatch.setattr(_pixels, "RULES", 0)
+    assert Pixels(CLIPImageProcessorPil()).settings not in hashes
