@@ -37,7 +37,13 @@ class NoisyITMArguments(TrainingArguments):
     ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Copy buffers of process 0."})
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Look for unused parameters."})
     cache_pictures: int = field(
-        default=0, metadata={"help": "Processed pictures to keep in memory, per worker (600 KB each at 224 pixels)."}
+        default=0, metadata={"help": "Resized pictures to keep in memory, per worker (150 KB each at 224 pixels)."}
+    )
+    picture_cache: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder in which to keep resized pictures for later epochs and runs (150 KB each at 224 pixels)."
+        },
     )
 
     def __post_init__(self):

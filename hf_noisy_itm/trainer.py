@@ -55,7 +55,9 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         positions = model.config.text_config.max_position_embeddings
-        collator = PairCollator(processing_class, train_dataset or eval_dataset, args.cache_pictures, positions)
+        collator = PairCollator(
+            processing_class, train_dataset or eval_dataset, args.cache_pictures, positions, args.picture_cache
+        )
         super().__init__(
             model,
             args,
@@ -151,7 +153,12 @@ class NoisyITMTrainer(Trainer):
         start = time.perf_counter()
         figures = evaluate_pairs(
             self.model,
-            PairCollator(self.processing_class, pairs, max_length=self.data_collator.max_length),
+            PairCollator(
+                self.processing_class,
+                pairs,
+                max_length=self.data_collator.max_length,
+                picture_cache=self.args.picture_cache,
+            ),
             self.args.per_device_eval_batch_size,
             self.args.dataloader_num_workers,
             self.exchange,

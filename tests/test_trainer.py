@@ -61,6 +61,22 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(
         assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
 
 
+def test_a_picture_cache_changes_no_step_and_no_figure(clip_config, processor, pairs, tmp_path, monkeypatch):
+    cache = {"picture_cache": str(tmp_path / "cache")}
+    runs = []
+    for run, more in enumerate(({}, cache, cache)):
+        if run == 2:  # everything is there already
+            monkeypatch.setattr(type(pairs), "picture", None)
+        trainer = make_trainer(
+            NPCModel, NPCConfig, METHODS[1].values[2], clip_config, processor, pairs, tmp_path, max_steps=3, **more
+        )
+        trainer.train()
+        figures = {name: value for name, value in trainer.evaluate().items() if "runtime" not in name}
+        runs.append((losses_of(trainer), figures))
+    assert runs[0] == runs[1] == runs[2]
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 24
+
+
 def test_training_lowers_the_loss_and_evaluation_is_recall(clip_config, processor, pairs, tmp_path):
     trainer = make_trainer(
         BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path, max_steps=25, eval_strategy="no"

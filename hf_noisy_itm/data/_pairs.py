@@ -1,16 +1,17 @@
 """The one form in which the trainer sees data: pictures, captions, and which caption goes with which picture."""
 
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, last_line
+from ._pictures import decode
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,30 @@ class Pairs:
         return digest.hexdigest()[:16]
 
     def picture(self, row: int) -> Image.Image:
-        """Decodes a picture to RGB; transparent pixels become white.
+        """Decodes a picture to RGB; what becomes of odd files says the table in `_pictures.py`.
 
         Raises:
             InputError: it does not decode; the row is named.
         """
-        cell = self.pictures[int(row)]["image"]
+        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
         try:
-            source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
-            with Image.open(source) as image:
-                image.load()
-                return _rgb(ImageOps.exif_transpose(image))
+            return decode(cell["path"] if cell["bytes"] is None else cell["bytes"])
         except Exception as error:  # Pillow's decoders raise almost anything on broken files
+            reason = last_line(error) if type(error) is ValueError else f"{type(error).__name__}: {last_line(error)}"
             raise InputError(
-                f"The picture in row {self.row[row]} does not decode ({type(error).__name__}: {error}); "
+                f"The picture in row {self.row[row]} does not decode ({reason}); "
                 f"mend it, or leave such rows out with --on_bad_row skip."
             ) from error
+
+    def encoded(self, row: int) -> bytes | None:
+        """The content of a picture's file; None if there is none, which `picture` says better."""
+        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
+        if cell["bytes"] is not None:
+            return cell["bytes"]
+        try:
+            return Path(cell["path"]).read_bytes()
+        except (OSError, TypeError):
+            return None
 
     def with_noise(self, source: np.ndarray) -> "Pairs":
         """The same pairs with caption `source[i]` in place of caption i."""
@@ -104,20 +113,3 @@ class Pairs:
             self.caption_image_id[kept],
             self.row[rows],
         )
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: 16 bits to 8, numbers without a bound by their own range, transparent pixels white."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        low, high = (0, 65535) if image.mode.startswith("I;16") else (values.min(), values.max())
-        transparent = image.info.get("transparency")
-        grey = (values - low) / ((high - low) or 1.0) * 255
-        if isinstance(transparent, int):
-            grey[values == transparent] = 255
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")

@@ -1,5 +1,7 @@
 """Rows to batches: decode, resize, tokenize, and bring along the entries of the memory bank."""
 
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,11 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from ._pairs import Pairs
+from ._picture_cache import PictureCache
+from ._pixels import Pixels
 
 CONTEXT_LENGTH = 77  # CLIP, Radford et al. 2021, Sec. 2.4
+_KEPT_CAPTIONS = 100_000  # 50 MB at most
 
 
 class PairCollator:
@@ -20,20 +25,31 @@ class PairCollator:
 
     With memory bank entries there is `bank`: pictures (U, C, H, W) and captions (V, L) that the batch does not hold
     already, and for each kind of entry where its picture and caption stand among the batch's rows followed by those.
-    So a picture or caption that serves twice is decoded, and embedded, once.
+    So a picture or caption that serves as an entry too is decoded, and embedded, once. A picture that stands in
+    several rows is decoded once too, and captions are tokenized once, up to 100,000 of them.
 
     Args:
         processor: of CLIP; pictures of any size and mode, captions cut at `max_length` tokens.
         pairs: where entries of the memory bank are looked up.
-        cache_pictures: how many processed pictures to keep in memory (per worker); the first ones stay.
+        cache_pictures: how many resized pictures to keep in memory (per worker); the first ones stay.
         max_length: tokens per caption, as many as the text tower has positions; CLIP's 77 if left out.
+        picture_cache: folder in which resized pictures are kept for later epochs and runs, see `PictureCache`.
     """
 
     def __init__(
-        self, processor: ProcessorMixin, pairs: Pairs, cache_pictures: int = 0, max_length: int | None = None
+        self,
+        processor: ProcessorMixin,
+        pairs: Pairs,
+        cache_pictures: int = 0,
+        max_length: int | None = None,
+        picture_cache: str | Path | None = None,
     ):
         self.processor, self.pairs = processor, pairs
-        self.cache_pictures, self._cache = cache_pictures, {}
+        self.cache_pictures = cache_pictures
+        self._pixels = Pixels(processor.image_processor)
+        self._files = PictureCache(picture_cache, self._pixels.settings) if picture_cache else None
+        self._shrunk: dict[int, np.ndarray] = {}
+        self._tokens: dict[str, np.ndarray] = {}
         self.max_length = min(max_length or CONTEXT_LENGTH, processor.tokenizer.model_max_length)
         self.entries: dict[str, np.ndarray] = {}
 
@@ -74,23 +90,43 @@ class PairCollator:
         """Decodes and processes pictures of `pairs`, (len(rows), C, H, W); no rows need `like` for the shape."""
         if not len(rows):
             return like[:0]
-        return torch.stack([self._image(int(row)) for row in rows])
+        shrunk = {row: self._shrink(row) for row in dict.fromkeys(map(int, rows))}
+        return self._pixels.values([shrunk[int(row)] for row in rows])
 
     def texts(self, captions: list[str]) -> dict[str, Tensor]:
         """Tokenizes captions: `input_ids` and `attention_mask`, (len(captions), L)."""
-        tokens = self.processor.tokenizer(
-            captions, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        )
-        return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+        tokens = self._tokenize(captions)
+        length = max(map(len, tokens))
+        ids = np.full((len(tokens), length), self.processor.tokenizer.pad_token_id)
+        mask = np.zeros_like(ids)
+        left = self.processor.tokenizer.padding_side == "left"
+        for row, own in enumerate(tokens):
+            place = slice(length - len(own), length) if left else slice(len(own))
+            ids[row, place], mask[row, place] = own, 1
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
-    def _image(self, row: int) -> Tensor:
-        if row in self._cache:
-            return self._cache[row]
-        picture = self.pairs.picture(row)
-        pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"][0]
-        if len(self._cache) < self.cache_pictures:
-            self._cache[row] = pixels
+    def _tokenize(self, captions: list[str]) -> list[np.ndarray]:
+        fresh: dict[str, np.ndarray] = {}
+        if new := [caption for caption in dict.fromkeys(captions) if caption not in self._tokens]:
+            tokens = self.processor.tokenizer(new, truncation=True, max_length=self.max_length)["input_ids"]
+            fresh = {caption: np.array(ids, dtype=np.int32) for caption, ids in zip(new, tokens)}
+            self._tokens.update(islice(fresh.items(), _KEPT_CAPTIONS - len(self._tokens)))
+        return [fresh[caption] if caption in fresh else self._tokens[caption] for caption in captions]
+
+    def _shrink(self, row: int) -> np.ndarray:
+        if row in self._shrunk:
+            return self._shrunk[row]
+        content = self.pairs.encoded(row) if self._files else None
+        if content is None:
+            pixels = self._decode(row)
+        else:
+            pixels = self._files.fetch(content, lambda: self._decode(row))
+        if len(self._shrunk) < self.cache_pictures:
+            self._shrunk[row] = pixels
         return pixels
+
+    def _decode(self, row: int) -> np.ndarray:
+        return self._pixels.shrink(self.pairs.picture(row))
 
 
 def _beyond(own: np.ndarray, wanted: np.ndarray) -> np.ndarray:

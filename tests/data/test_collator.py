@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from hf_noisy_itm.data import PairCollator
+from hf_noisy_itm.data import collator as collating
 
 KEYS = {"pixel_values", "input_ids", "attention_mask", "index", "image_id"}
 
@@ -64,12 +66,29 @@ def names_in(batch):
             yield from names_in(value)
 
 
+def flat(batch):
+    for name, value in batch.items():
+        yield from flat(value) if isinstance(value, dict) else [(name, value)]
+
+
 def test_no_batch_says_which_pairs_are_noisy(processor, pairs):
     noisy = pairs.with_noise(np.roll(np.arange(len(pairs)), 5))
     assert noisy.is_noisy.all()
     collator = with_entries(processor, noisy, **random_entries(pairs))
     rows = [{**noisy[row], "is_noisy": True, "source": 7} for row in range(6)]
     assert set(names_in(collator(rows))) == KEYS | {"bank", "entries", "image", "text", "image_row", "text_row"}
+
+
+def test_a_batch_is_the_same_whatever_is_known_about_noise(processor, pairs):
+    unknown = replace(pairs, caption_image_id=pairs.image_id[pairs.image_row])
+    known = replace(pairs, caption_image_id=np.roll(pairs.caption_image_id, 7))
+    assert known.is_noisy.any()
+    assert not unknown.is_noisy.any()
+    one, other = (
+        with_entries(processor, each, **random_entries(pairs))([each[3], each[9]]) for each in (known, unknown)
+    )
+    assert list(names_in(one)) == list(names_in(other))
+    assert all(torch.equal(value, again) for (_, value), (_, again) in zip(flat(one), flat(other)))
 
 
 def test_the_ids_of_a_batch_are_those_of_the_pictures(processor, pairs):
@@ -128,16 +147,22 @@ def test_a_bank_does_not_change_the_pairs_of_the_batch(processor, pairs):
         assert unpadded(batch, place) == unpadded(without, place)
 
 
-@pytest.mark.parametrize("cache_pictures", [0, 2, 100])
-def test_the_cache_gives_the_same_tensors_and_saves_the_work(processor, pairs, cache_pictures):
+@pytest.fixture
+def counted(pairs):
+    """The pairs, and the rows of pictures that were decoded so far."""
     decoded = []
 
-    class CountingPairs(type(pairs)):
+    class CountedPairs(type(pairs)):
         def picture(self, row):
             decoded.append(row)
             return super().picture(row)
 
-    counting = CountingPairs(pairs.pictures, pairs.captions, pairs.image_row, pairs.image_id, pairs.caption_image_id)
+    return CountedPairs(**vars(pairs)), decoded
+
+
+@pytest.mark.parametrize("cache_pictures", [0, 2, 100])
+def test_the_cache_gives_the_same_tensors_and_saves_the_work(processor, pairs, counted, cache_pictures):
+    counting, decoded = counted
     collator = PairCollator(processor, counting, cache_pictures)
     rows = [pairs[row] for row in (0, 5, 10, 15)]
     first, second = collator(rows), collator(rows)
@@ -145,6 +170,74 @@ def test_the_cache_gives_the_same_tensors_and_saves_the_work(processor, pairs, c
     assert torch.equal(first["pixel_values"], expected)
     assert torch.equal(second["pixel_values"], expected)
     assert decoded == [0, 1, 2, 3, *range(min(cache_pictures, 4), 4)]
+
+
+def test_a_picture_is_decoded_once_however_often_a_batch_holds_it(processor, pairs, counted):
+    counting, decoded = counted
+    image, text = np.zeros(120, dtype=int), np.zeros(120, dtype=int)
+    rows = [0, 1, 2, 3, 4, 40, 7, 7]  # five captions of picture 0; picture 8; picture 1 twice
+    image[rows], text[rows] = [0, 3, 41, 5, 60, 60, 61, 100], [2, 9, 42, 62, 63, 101, 101, 7]  # new: 12 and 20
+    batch = with_entries(processor, counting, image=image, text=text)([pairs[row] for row in rows])
+    assert sorted(decoded) == [0, 1, 8, 12, 20]
+    for place, row in enumerate(rows):
+        assert torch.equal(batch["pixel_values"][place], pixels(processor, pairs, row // 5))
+
+
+def test_an_encoder_that_asks_for_one_picture_twice_gets_it_twice(processor, counted):
+    counting, decoded = counted
+    images = PairCollator(processor, counting).images(np.array([3, 3, 1]))
+    assert torch.equal(images, torch.stack([pixels(processor, counting, row) for row in (3, 3, 1)]))
+    assert decoded[:2] == [3, 1]
+
+
+CAPTIONS = ["a bus", "", "two words", "a bus", "Ünïcode 🚌 and 42", "one " * 50, "  spaces  ", "two words"]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("kept", [0, 2, 100])
+def test_tokens_are_the_tokenizers_at_first_and_from_memory(processor, pairs, side, kept, monkeypatch):
+    monkeypatch.setattr(collating, "_KEPT_CAPTIONS", kept)
+    tokenizer = processor.tokenizer
+    tokenizer.padding_side = side
+    collator = PairCollator(processor, pairs, max_length=9)
+    for captions in (CAPTIONS, CAPTIONS[::-1], CAPTIONS[:1], ["new", "a bus"]):
+        expected = tokenizer(captions, padding=True, truncation=True, max_length=9, return_tensors="pt")
+        tokens = collator.texts(captions)
+        assert tokens.keys() == {"input_ids", "attention_mask"}
+        for name, value in tokens.items():
+            assert value.dtype == expected[name].dtype
+            assert torch.equal(value, expected[name])
+    assert len(collator._tokens) <= kept
+
+
+def test_a_caption_is_tokenized_once(processor, pairs):
+    asked = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(tokenizer, name)
+
+        def __call__(self, captions, **options):
+            asked.extend(captions)
+            return tokenizer(captions, **options)
+
+    tokenizer, processor.tokenizer = processor.tokenizer, Counting()
+    collator = PairCollator(processor, pairs)
+    for _ in range(2):
+        collator.texts(["a bus", "two words", "a bus"])
+    assert asked == ["a bus", "two words"]
+
+
+def test_workers_make_the_same_batches(processor, pairs):
+    collator = with_entries(processor, pairs, **random_entries(pairs))
+    alone, together = (
+        list(DataLoader(pairs, 25, shuffle=True, collate_fn=collator, num_workers=workers, generator=generator))
+        for workers, generator in ((0, torch.Generator().manual_seed(3)), (2, torch.Generator().manual_seed(3)))
+    )
+    assert len(alone) == len(together) == 5
+    for one, other in zip(alone, together):
+        assert [name for name, _ in flat(one)] == [name for name, _ in flat(other)]
+        assert all(torch.equal(value, again) for (_, value), (_, again) in zip(flat(one), flat(other)))
 
 
 def test_writing_into_a_batch_does_not_spoil_the_cache(processor, pairs):

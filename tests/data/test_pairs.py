@@ -108,49 +108,6 @@ def test_keep_pictures_does_not_forget_which_captions_are_wrong():
     assert kept.is_noisy.tolist() == [True, True, True, True, False]
 
 
-SHADES = np.array([[0, 40000], [20000, 65535]], dtype=np.uint16)
-PALETTE = Image.new("RGB", (2, 2), (10, 200, 30)).quantize(4)
-
-
-@pytest.mark.parametrize(
-    ("cell", "expected"),
-    [
-        (encoded(Image.new("RGB", (2, 2), (10, 200, 30))), [10, 200, 30]),
-        (encoded(Image.new("L", (2, 2), 70)), [70, 70, 70]),
-        (encoded(Image.new("1", (2, 2), 1)), [255, 255, 255]),
-        (encoded(Image.new("RGBA", (2, 2), (10, 200, 30, 255))), [10, 200, 30]),
-        (encoded(Image.new("RGBA", (2, 2), (10, 200, 30, 0))), [255, 255, 255]),
-        (encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 51))), [204, 204, 204]),  # a fifth of black on white
-        (encoded(Image.new("LA", (2, 2), (10, 0))), [255, 255, 255]),
-        (encoded(PALETTE), [10, 200, 30]),
-        (encoded(PALETTE, transparency=0), [255, 255, 255]),
-        (encoded(Image.new("RGB", (2, 2), (1, 2, 3)), transparency=(1, 2, 3)), [255, 255, 255]),
-        (encoded(PALETTE, "GIF"), [10, 200, 30]),
-        (encoded(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), "TIFF"), [255, 0, 0]),
-    ],
-)
-def test_pictures_of_any_mode_become_rgb(cell, expected):
-    assert colours(small_pairs([cell]), 0) == [expected] * 4
-
-
-def test_a_cmyk_jpeg_keeps_its_colours():
-    picture = colours(small_pairs([encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")]), 0)
-    np.testing.assert_allclose(picture, [[255, 0, 0]] * 64, atol=3)
-
-
-def test_sixteen_bits_of_grey_become_eight():
-    # 40000 / 65535 * 255 = 155.6, 20000 / 65535 * 255 = 77.8; cut off
-    shades = [[shade] * 3 for shade in (0, 155, 77, 255)]
-    assert colours(small_pairs([encoded(Image.fromarray(SHADES))]), 0) == shades
-    assert colours(small_pairs([encoded(Image.fromarray(SHADES.astype(np.int32)), "TIFF")]), 0) == shades
-
-
-def test_sixteen_bits_of_grey_with_a_transparent_shade_become_eight():
-    # Shade 20000 is transparent, so white.
-    cell = encoded(Image.fromarray(SHADES), transparency=20000)
-    assert colours(small_pairs([cell]), 0) == [[shade] * 3 for shade in (0, 155, 255, 255)]
-
-
 def test_a_picture_may_be_a_path(tmp_path):
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "picture.png")
     cell = {"bytes": None, "path": str(tmp_path / "picture.png")}
