@@ -8,6 +8,8 @@ import numpy as np
 
 from ..errors import InputError, last_line
 
+_READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
 
 def read_npy(path: str | Path, max_bytes: int = 2**30) -> tuple[np.dtype, tuple[int, ...], bytes]:
     """Reads a .npy file as it lies.
@@ -31,16 +33,10 @@ def read_npy(path: str | Path, max_bytes: int = 2**30) -> tuple[np.dtype, tuple[
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         version = np.lib.format.read_magic(content)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(content)
-    except KeyError as error:
-        raise InputError(
-            f"{path} is a .npy file of version {error}, not 1.0 or 2.0; save it with numpy.save."
-        ) from error
-    except ValueError as error:
+        if version not in _READ_HEADER:
+            raise ValueError(f"version {version[0]}.{version[1]} is not read; save it with numpy.save.")
+        shape, fortran, dtype = _READ_HEADER[version](content)
+    except Exception as error:  # NumPy parses the header as Python text, which raises almost anything
         raise InputError(f"{path} is no .npy file, or its header is damaged: {last_line(error)}") from error
     if fortran and len(shape) > 1:
         raise InputError(f"{path} is stored column by column; save numpy.ascontiguousarray of it.")
