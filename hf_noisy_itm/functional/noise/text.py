@@ -6,7 +6,9 @@ low rate has the same damage at a higher one.
 """
 
 import re
+import string
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -24,9 +26,9 @@ _FORMS = sorted((form for form in _MEMBER_OF if not form.isdigit()), key=len, re
 # No part of a longer word; digits also no part of a price, a time, a share or a decimal fraction.
 _SITE = re.compile(
     rf"(?<![\w'’-])(?:{'|'.join(map(re.escape, _FORMS))})(?![\w-])"
-    r"|(?<![\w'’$€£#/:+-])(?<!\d[.,])(?:1[0-2]|[2-9])(?![\w%°/:-]|[.,]\d)",
-    re.IGNORECASE,
+    r"|(?<![\w'’$€£#/:+-])(?<!\d[.,])(?:1[0-2]|[2-9])(?![\w%°/:-]|[.,]\d)"
 )
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # unlike `lower`, it keeps every place
 _WORD_BEFORE = re.compile(r"(\w+)\s+\Z")
 _WORD_AFTER = re.compile(r"\s+(\w+)")
 _WORD = re.compile(r"\S+")
@@ -96,23 +98,22 @@ def replace_detail(caption: str, first: int, second: int, third: int = 0) -> str
     Returns:
         The caption with another detail, or the same one if it has none.
     """
-    matches = [(match, _MEMBER_OF.get(match.group().lower())) for match in _SITE.finditer(caption)]
+    lower = caption.translate(_LOWER)
+    matches = [(match, _MEMBER_OF[match.group()]) for match in _SITE.finditer(lower)]
     present = {member for _, member in matches}
     sites = []
     for match, member in matches:
-        if member is None:  # a letter that only resembles one of ours, such as the long s
-            continue
-        before, after = (
-            _WORD_BEFORE.search(caption[max(match.start() - 40, 0) : match.start()]),
-            _WORD_AFTER.match(caption, match.end()),
-        )
-        before, after = before and before[1].lower(), after and after[1].lower()
-        if _fits(match.group().lower(), before, after) and (others := _others(*member, present, before)):
-            sites.append((match, others))
+        before = _WORD_BEFORE.search(lower[max(match.start() - 40, 0) : match.start()])
+        after = _WORD_AFTER.match(lower, match.end())
+        before, after = before and before[1], after and after[1]
+        if _fits(match.group(), before, after):
+            others = _others(*member, before if before in ("a", "an") else None)
+            if others := [form for other, form in others if other not in present]:
+                sites.append((match.span(), others))
     if not sites:
         return caption
-    match, others = sites[first % len(sites)]
-    return caption[: match.start()] + _in_case_of(match.group(), others[second % len(others)]) + caption[match.end() :]
+    (start, end), others = sites[first % len(sites)]
+    return caption[:start] + _in_case_of(caption[start:end], others[second % len(others)]) + caption[end:]
 
 
 def cut_short(caption: str, first: int, second: int = 0, third: int = 0) -> str:
@@ -167,17 +168,17 @@ def _fits(form: str, before: str | None, after: str | None) -> bool:
     return form not in ONLY_BEFORE or after in ONLY_BEFORE[form] or before in OR_AFTER.get(form, ())
 
 
-def _others(name: str, number: int, present: set, before: str | None) -> list[str]:
-    """What can be put in place of a member: one form of each other that is not in the caption and fits the article."""
+@cache
+def _others(name: str, number: int, article: str | None) -> tuple[tuple[tuple[str, int], str], ...]:
+    """The other members of a class, each with its form that goes with the article before it ("a", "an" or None)."""
     others = []
     for other, member in enumerate(CLASSES[name]):
-        if other == number or (name, other) in present:
-            continue
         forms = [form for form in member if form not in NEVER_PUT_IN]
-        if before in ("a", "an"):
-            forms = [form for form in forms if _takes_an(form) == (before == "an")]
-        others += forms[:1]
-    return others
+        if article:
+            forms = [form for form in forms if _takes_an(form) == (article == "an")]
+        if other != number and forms:
+            others.append(((name, other), forms[0]))
+    return tuple(others)
 
 
 def _takes_an(form: str) -> bool:
