@@ -30,8 +30,9 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     train_pairs = to_pairs(train, args, "training", args.max_train_pictures)
     eval_pairs = to_pairs(held_out, args, "evaluation", args.max_eval_pictures)
     if args.noise_rate:
-        rng = np.random.default_rng(args.noise_seed)
-        train_pairs = train_pairs.with_noise(shuffle_captions(len(train_pairs), args.noise_rate, rng))
+        rng = np.random.Generator(np.random.PCG64(args.noise_seed))  # what default_rng takes may change
+        image_of_caption = train_pairs.image_id[train_pairs.image_row]
+        train_pairs = train_pairs.with_noise(shuffle_captions(image_of_caption, args.noise_rate, rng).source)
     return train_pairs, eval_pairs
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.functional.noise import shuffle_captions
 
 
 def shade(number):
@@ -244,6 +245,8 @@ def test_noise_is_for_the_training_pairs_alone_and_comes_from_its_seed(tmp_path)
     assert 25 <= sum(wrong) <= 36  # 36 of 72 captions are picked, and a few return to their own picture
     assert load_pairs(DataArguments(path, noise_rate=0.5))[0].captions == noisy.captions
     assert load_pairs(DataArguments(path, noise_rate=0.5, noise_seed=1))[0].captions != noisy.captions
+    draw = shuffle_captions(np.arange(72) // 2, 0.5, np.random.Generator(np.random.PCG64(0)))
+    assert noisy.captions == draw.apply(clean.captions)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5])
