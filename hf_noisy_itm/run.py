@@ -15,7 +15,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
-from transformers import AutoModel, CLIPProcessor
+from transformers import AutoModel, CLIPConfig, CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
@@ -121,12 +121,14 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     return figures
 
 
-def load_model(name: str, method: str, fields: dict | None = None) -> tuple[NoisyITMModel, CLIPProcessor]:
+def load_model(
+    name: str, method: str | None = None, fields: dict | None = None
+) -> tuple[NoisyITMModel, CLIPProcessor]:
     """Loads a CLIP, ours or plain, as a method's model, and its processor.
 
     Args:
         name: "scenes-clip", a folder, or a name on the Hub.
-        method: short name of the method.
+        method: short name of the method; the checkpoint's own, which is "baseline" for a plain CLIP, if left out.
         fields: of the method's config, over those of the checkpoint.
 
     Raises:
@@ -135,13 +137,14 @@ def load_model(name: str, method: str, fields: dict | None = None) -> tuple[Nois
     path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
         raise InputError(f"There is no model folder {path.resolve()}.")
-    cls = config_class(method)
     try:
         with _quiet():
-            stored = cls.get_config_dict(path)[0]
+            stored = CLIPConfig.get_config_dict(path)[0]
             kind = str(stored.get("model_type"))
-            if kind != "clip" and not kind.startswith("noisy_itm"):
+            if kind != "clip" and not kind.startswith("noisy_itm_"):
                 raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
+            method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
+            cls = config_class(method)
             config = cls.from_dict({**stored, **(fields or {})})
             model, report = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
             processor = CLIPProcessor.from_pretrained(path)

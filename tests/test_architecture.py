@@ -20,6 +20,10 @@ RULES = {
     "arguments": ({"data", "methods"}, {"accelerate"}),
     "trainer": ({"arguments", "data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
+    "evaluation": (
+        {"arguments", "data", "encode", "functional", "memory", "run"},
+        {"accelerate"},
+    ),
     "run": ({"arguments", "data", "hub", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import EarlyStoppingCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.functional.retrieval import recall
@@ -115,6 +116,17 @@ def test_best_model_is_chosen_by_rsum(clip_config, processor, pairs, tmp_path):
     )
     trainer.train()
     assert trainer.state.best_metric == max(e["eval_rsum"] for e in trainer.state.log_history if "eval_rsum" in e)
+
+
+def test_training_stops_early_by_rsum(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(
+        BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path,
+        max_steps=20, learning_rate=0.0, eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=2,
+        load_best_model_at_end=True, metric_for_best_model="eval_rsum",
+    )  # fmt: skip
+    trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=2))
+    trainer.train()
+    assert trainer.state.global_step == 6  # the first evaluation is the best, then two without a gain
 
 
 def test_npc_logs_weights_and_leaves_bank_and_ledger(clip_config, processor, pairs, tmp_path):
