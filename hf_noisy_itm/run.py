@@ -20,7 +20,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments, Recipe, config_class
-from .data import Pairs, load_pairs
+from .data import BadRows, Pairs, load_pairs, table
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
@@ -40,10 +40,24 @@ def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
     Returns:
         The content of `metrics.json`.
     """
-    train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
+    train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
     model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
+
+
+def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
+    """Loads the pairs; process 0 prints what was found in their rows, also where that stops the run."""
+    is_first = recipe.training.process_index == 0
+    try:
+        pairs = load_pairs(recipe.data)
+    except BadRows as error:
+        if is_first:
+            print(table(error.reports))
+        raise
+    if is_first:
+        print(table([each.report for each in pairs]))
+    return pairs
 
 
 def train_model(
