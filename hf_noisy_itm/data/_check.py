@@ -168,7 +168,9 @@ def check_rows(
             report.add("cut", row)
     if caption_ids is not None:
         _check_caption_ids(report, keep, captions, number[row_of], caption_ids)
-    keep &= _check_pictures(report, pictures, number, image_ids)[row_of]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures, for one; who decodes them will say so
+        keep &= _check_pictures(report, pictures, number, image_ids)[row_of]
     return report, keep
 
 
@@ -185,18 +187,18 @@ def _check_caption_ids(report: RowReport, keep: np.ndarray, captions, rows: np.n
 def _check_pictures(report: RowReport, pictures: datasets.Dataset, number, image_ids) -> np.ndarray:
     """Which rows have a usable picture, bool (R,); rows of one image id share the first good one."""
     good = np.zeros(len(number), dtype=bool)
-    known: dict[object, tuple[str | None, object]] = {}  # by image id: the mark of the first good picture, its cell
+    known: dict[str, object] = {}  # by image id, path or sample of the first good picture: bytes would add up
     for row, (path, content) in enumerate(_cells(pictures)):
-        image_id = row if image_ids is None else image_ids[row]
-        mark = path if content is None else None
-        if mark is not None and image_id in known and known[image_id][0] == mark:
+        first = None if image_ids is None else known.get(image_ids[row])
+        if first is not None and content is None and path == first:
             good[row] = True
             continue
         problem = _sniff(path, content)
-        if problem is None and image_ids is not None:
-            sample = _sample(path, content)
-            if known.setdefault(image_id, (mark, sample))[1] != sample:
-                problem = "other_picture"
+        if problem is None and first is not None:
+            same = _sample(path, content) == (_sample(first, None) if isinstance(first, str) else first)
+            problem = None if same else "other_picture"
+        elif problem is None and image_ids is not None:
+            known[image_ids[row]] = path if content is None else _sample(path, content)
         good[row] = problem is None
         if problem is not None:
             report.add(problem, number[row], refused_path(memoryview(content)) if problem == "outside" else path)
@@ -220,9 +222,7 @@ def _sniff(path: str | None, content: pa.Buffer | None) -> str | None:
     if content is not None and refused_path(memoryview(content)) is not None:
         return "outside"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            Image.open(path if content is None else io.BytesIO(content)).close()
+        Image.open(path if content is None else io.BytesIO(content)).close()
     except FileNotFoundError:
         return "missing"
     except Image.DecompressionBombError:

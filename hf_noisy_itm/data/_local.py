@@ -14,14 +14,18 @@ config, and a hash of the content of the input files: a file that changes is rea
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+from datasets.builder import Key
 
 from ..errors import InputError
 from ._layouts import SPLITS, Picture, read_karpathy, read_scan_split
 from ._paths import PictureFolder, hash_files, list_names
 
+_ROWS_PER_TABLE = 1000
 SCAN_SPLIT = Path("annotations", "scan_split")
 
 
@@ -36,8 +40,11 @@ class LocalConfig(datasets.BuilderConfig):
     content: str | None = None
 
 
-class LocalBuilder(datasets.GeneratorBasedBuilder):
+class LocalBuilder(datasets.ArrowBasedBuilder):
     """A builder that reads files of `data_dir` and downloads nothing.
+
+    Rows are written as tables, not one by one: for MSCOCO this takes 10 seconds instead of 176, and the library does
+    not look for a file at the path of each picture.
 
     Raises:
         InputError: there is no such folder, or it lacks a file.
@@ -68,6 +75,17 @@ class LocalBuilder(datasets.GeneratorBasedBuilder):
     def input_files(cls, root: Path) -> list[Path]:
         """The files that rows are made of; an `InputError` names what is not there."""
         raise NotImplementedError
+
+    def rows(self, **gen_kwargs) -> Iterator[dict]:
+        """The rows of a split as they are stored; a picture is `{"bytes": …, "path": …}`."""
+        raise NotImplementedError
+
+    def _generate_tables(self, **gen_kwargs) -> Iterator[tuple[Key, pa.Table]]:
+        rows = self.rows(**gen_kwargs)
+        number = 0
+        while some := list(islice(rows, _ROWS_PER_TABLE)):
+            yield Key(0, number), pa.Table.from_pylist(some, self.info.features.arrow_schema)
+            number += 1
 
 
 @dataclass
@@ -153,19 +171,16 @@ class PairsBuilder(LocalBuilder):
     def _splits(self) -> dict[str, str]:
         return SPLITS
 
-    def _generate_examples(self, pictures: tuple[Picture, ...]) -> Iterator[tuple[int, dict]]:
+    def rows(self, pictures: tuple[Picture, ...]) -> Iterator[dict]:  # noqa: D102
         folder = PictureFolder(self._image_folder(self.root, self.config.image_root))
-        key = 0
         for picture in pictures:
             row = {"image": folder.cell(picture.path), "image_id": picture.image_id}
             if self.config.name == "pictures":
-                yield key, {**row, "captions": picture.captions}
-                key += 1
+                yield {**row, "captions": picture.captions}
                 continue
             row["is_noisy"], row["noise_source"] = (False, picture.image_id) if self.NOISE_IS_KNOWN else (None, None)
             for caption, caption_id in zip(picture.captions, picture.caption_ids):
-                yield key, {**row, "caption": caption, "caption_id": caption_id}
-                key += 1
+                yield {**row, "caption": caption, "caption_id": caption_id}
 
     @classmethod
     def _karpathy_json(cls, root: Path) -> Path | None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ..errors import InputError, last_line
 from ._arguments import DataArguments
+from ._columns import read_cells
 from ._local import LocalBuilder, PairsBuilder
 from ._paths import PictureFolder
 from .cc120k import CC120K
@@ -189,12 +190,12 @@ def confine(rows: datasets.Dataset, column: str, root: str | Path) -> datasets.D
         return rows
     folder = PictureFolder(root)
     if feature in _STRINGS:
-        cells = [folder.cell(path) for path in rows[column]]
+        cells = [folder.cell(path) for path in read_cells(rows, column)]
     else:
         paths = rows.cast_column(column, datasets.Image(decode=False)).with_format("arrow")
         if not any(_path_only(batch[column]) for batch in paths.iter(batch_size=1000)):
             return rows
-        cells = list(_confined(paths.with_format(None)[column], folder))
+        cells = list(_confined(read_cells(paths, column), folder))
     names = rows.column_names
     rows = rows.remove_columns(column).add_column(column, cells, feature=datasets.Image())
     return rows.select_columns(names)

@@ -5,6 +5,7 @@ import numpy as np
 
 from ..errors import InputError
 from ._arguments import DataArguments
+from ._columns import read_cells
 from ._sources import load_splits
 
 ROW = "__row_as_loaded__"  # where a row stood before any selection
@@ -40,12 +41,11 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
 def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
     if args.holdout_every < 2:
         raise InputError(f"holdout_every must be at least 2, got {args.holdout_every}.")
-    groups = rows[find_column(rows, args.holdout_by)] if args.holdout_by else _picture_groups(rows, args)
-    groups = list(groups)
+    column = find_column(rows, args.holdout_by) if args.holdout_by else args.image_id_column
+    groups = read_cells(rows, column) if column in rows.column_names else list(range(len(rows)))
     if None in groups:
-        column = args.holdout_by or args.image_id_column
         raise InputError(
-            f"The column {column!r}, by which rows are held out, is empty in row {rows[ROW][groups.index(None)]}."
+            f"The column {column!r}, by which rows are held out, is empty in row {rows[groups.index(None)][ROW]}."
         )
     number = np.unique(np.asarray(groups), return_inverse=True)[1]
     held_out = number % args.holdout_every == args.holdout_every - 1
@@ -57,17 +57,13 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
 
 
-def _picture_groups(rows: datasets.Dataset, args: DataArguments):
-    return rows[args.image_id_column] if args.image_id_column in rows.column_names else range(len(rows))
-
-
 def _filter(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
     if where is None:
         return rows
     column, sign, value = where.partition("=")
     if not sign:
         raise InputError(f"--where is column=value, got {where!r}.")
-    cells = np.asarray(rows[find_column(rows, column)]).astype(str)
+    cells = np.asarray(read_cells(rows, find_column(rows, column))).astype(str)
     kept = np.flatnonzero(cells == value)
     if not len(kept):
         raise InputError(f"No row has {column}={value}; there are {', '.join(np.unique(cells)[:10])}.")

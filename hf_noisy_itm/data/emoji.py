@@ -79,13 +79,11 @@ class Emoji(LocalBuilder):
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         return [datasets.SplitGenerator(datasets.Split.TRAIN)]
 
-    def _generate_examples(self) -> Iterator[tuple[int, dict]]:
+    def rows(self) -> Iterator[dict]:  # noqa: D102
         labels, tags = (_by_code(_read(self.root / path)) for path in (_LABELS, _TAGS))
         folders = {style: PictureFolder(self.root / folder) for style, folder in STYLES.items()}
         row = 0
-        for emoji in _read(self.root / _INDEX):
-            if not _is_used(emoji):
-                continue
+        for emoji in filter(_is_used, _read(self.root / _INDEX)):
             captions = write_captions(emoji, _look_up(emoji, labels), _look_up(emoji, tags))
             for style, folder in folders.items():
                 picture = folder.cell(emoji["image"])
@@ -93,17 +91,14 @@ class Emoji(LocalBuilder):
                     raise InputError(
                         f"{self.root / _INDEX} names the picture {emoji['image']!r} outside of its folder."
                     )
-                yield (
-                    row,
-                    {
-                        "image": {"bytes": Path(picture["path"]).read_bytes(), "path": None},
-                        "captions": captions,
-                        "image_id": row,
-                        "concept": emoji["unified"],
-                        "group": emoji["category"],
-                        "style": style,
-                    },
-                )
+                yield {
+                    "image": {"bytes": Path(picture["path"]).read_bytes(), "path": None},
+                    "captions": captions,
+                    "image_id": row,
+                    "concept": emoji["unified"],
+                    "group": emoji["category"],
+                    "style": style,
+                }
                 row += 1
 
 

@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..functional.noise import shuffle_captions
 from ._arguments import DataArguments
 from ._check import BadRows, check_rows
-from ._columns import read_caption_ids, read_captions, read_image_ids, read_noise, read_pictures
+from ._columns import read_caption_ids, read_captions, read_cells, read_image_ids, read_noise, read_pictures
 from ._pairs import Pairs
 from ._sources import CAPTION_COLUMNS
 from ._splits import ROW, find_column, find_splits
@@ -69,7 +69,7 @@ def read_pairs(
     caption_column = find_column(rows, *([args.caption_column] if args.caption_column else CAPTION_COLUMNS))
     if limit is not None:
         rows = rows.select(range(min(limit, len(rows))))
-    number = np.asarray(rows[ROW]) if ROW in rows.column_names else np.arange(len(rows))
+    number = np.asarray(read_cells(rows, ROW)) if ROW in rows.column_names else np.arange(len(rows))
     captions, row_of = read_captions(rows, caption_column, number)
     image_ids = read_image_ids(rows, args.image_id_column, number)
     caption_ids = read_caption_ids(rows, row_of, number)

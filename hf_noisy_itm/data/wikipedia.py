@@ -72,8 +72,9 @@ class Wikipedia(LocalBuilder):
         """Image features, text features and the list's fields of "tr" or "te", checked against each other."""
         file = self.root / _LISTS[part]
         fields = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
-        if any(len(each) != 3 or not each[2].isdecimal() for each in fields):
-            raise InputError(f"The lines of {file} do not hold a text id, an image id and a category, by tabs.")
+        categories = {str(label) for label in range(1, self.info.features["label"].num_classes + 1)}
+        if any(len(each) != 3 or each[2] not in categories for each in fields):
+            raise InputError(f"The lines of {file} do not hold a text id, an image id and a category.")
         features = [arrays.get(f"{modality}_{part}", np.empty(0)) for modality in "IT"]
         for array, width in zip(features, _WIDTHS.values()):
             if array.shape != (len(fields), width):
@@ -83,15 +84,12 @@ class Wikipedia(LocalBuilder):
                 )
         return (*features, fields)
 
-    def _generate_examples(self, arrays: tuple) -> Iterator[tuple[int, dict]]:
-        for row, (image, text, (text_id, image_id, category)) in enumerate(zip(*arrays)):
-            yield (
-                row,
-                {
-                    "image_features": image,
-                    "text_features": text,
-                    "label": int(category) - 1,  # the lists count from 1
-                    "text_id": text_id,
-                    "image_id": image_id,
-                },
-            )
+    def rows(self, arrays: tuple) -> Iterator[dict]:  # noqa: D102
+        for image, text, (text_id, image_id, category) in zip(*arrays):
+            yield {
+                "image_features": image.astype(np.float32),
+                "text_features": text.astype(np.float32),
+                "label": int(category) - 1,  # the lists count from 1
+                "text_id": text_id,
+                "image_id": image_id,
+            }
