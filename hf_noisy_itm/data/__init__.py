@@ -3,6 +3,7 @@
 from ._arguments import DataArguments
 from ._check import BadRows, RowReport, check_rows, table
 from ._pairs import Pairs
+from ._stream_load import load_stream
 from .cc120k import CC120K
 from .collator import PairCollator
 from .emoji import Emoji
@@ -10,6 +11,7 @@ from .flickr30k import Flickr30k
 from .load import load_pairs
 from .mscoco import MSCOCO
 from .scenes import Scenes
+from .stream import StreamCollator, StreamedPairs
 from .wikipedia import Wikipedia
 
 __all__ = [
@@ -23,8 +25,11 @@ __all__ = [
     "Pairs",
     "RowReport",
     "Scenes",
+    "StreamCollator",
+    "StreamedPairs",
     "Wikipedia",
     "check_rows",
     "load_pairs",
+    "load_stream",
     "table",
 ]

@@ -54,6 +54,11 @@ class DataArguments:
         default=0.0, metadata={"help": "Share of the training captions to shuffle, 0 to 1; for experiments."}
     )
     noise_seed: int = field(default=0, metadata={"help": "Of the shuffle; apart from the training seed."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read training pairs while training, never all of them; needs max_steps. For the baseline."},
+    )
+    shuffle_buffer: int = field(default=1000, metadata={"help": "Rows of a stream among which is shuffled; 1: none."})
     on_bad_row: Literal["stop", "skip"] = field(
         default="stop",
         metadata={

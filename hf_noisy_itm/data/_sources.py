@@ -30,6 +30,7 @@ BUILDERS: dict[str, type[LocalBuilder]] = {
     "emoji": Emoji,
 }
 CAPTION_COLUMNS = ("captions", "caption", "text")
+_SHARDS = 64  # of a stream that is made of a whole data set: enough to share among processes and workers
 _TEXT_COLUMNS = (*CAPTION_COLUMNS, "image_id", "noise_source")  # of tables: "007" and "NA" are what they are
 _KINDS = {  # ending of a file, and the builder of `datasets` that reads it
     ".parquet": ("parquet", {}),
@@ -62,15 +63,48 @@ def load_splits(args: DataArguments) -> dict[str, datasets.Dataset]:
     elif Path(args.dataset).is_dir():
         loaded = _read(args, lambda: _load_folder(Path(args.dataset), args))
     else:
-        _refuse_missing(args.dataset)
-        try:
-            loaded = datasets.load_dataset(args.dataset, args.dataset_config)
-        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetGenerationError) as error:
-            reason = last_line(error)
-            raise InputError(f"{args.dataset!r} is no local file, nor can the Hub give it: {reason}") from error
+        loaded = _from_hub(args)
         if args.image_root:
             loaded = _confine_all(_as_splits(loaded), args.image_column, args.image_root)
     return _as_splits(loaded)
+
+
+def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset], str | None]:
+    """Opens all splits of `args.dataset` as streams; names mean what they mean to `load_splits`.
+
+    Builders and folders of `save_to_disk` are on this machine, whole, and are streamed from there.
+
+    Returns:
+        The splits, and the folder that picture paths start from and may not leave (None: as they are).
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    files, folder = _files(args.dataset), Path(args.dataset)
+    if args.dataset == "scenes" or args.dataset in BUILDERS or (folder.is_dir() and _is_saved(folder)):
+        splits = load_splits(args)
+        return {name: rows.to_iterable_dataset(min(len(rows), _SHARDS) or 1) for name, rows in splits.items()}, None
+    if files:
+        folders = sorted({str(file.parent) for file in files})
+        kind, options = _kind(files, args)
+        names = [glob.escape(str(file)) for file in files]
+        loaded = _read(args, lambda: datasets.load_dataset(kind, data_files=names, streaming=True, **options))
+        if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
+            raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
+        return _as_splits(loaded), args.image_root or folders[0]
+    if folder.is_dir():
+        loaded = _read(args, lambda: datasets.load_dataset(str(folder), args.dataset_config, streaming=True))
+        return _as_splits(loaded), args.image_root or str(folder)
+    return _as_splits(_from_hub(args, streaming=True)), args.image_root
+
+
+def _from_hub(args: DataArguments, streaming: bool = False):
+    _refuse_missing(args.dataset)
+    try:
+        return datasets.load_dataset(args.dataset, args.dataset_config, streaming=streaming)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetGenerationError) as error:
+        reason = last_line(error)
+        raise InputError(f"{args.dataset!r} is no local file, nor can the Hub give it: {reason}") from error
 
 
 def _as_splits(loaded) -> dict[str, datasets.Dataset]:
@@ -101,8 +135,8 @@ def _read(args: DataArguments, load):
         raise InputError(f"{args.dataset} cannot be read as a data set: {reason}") from error
 
 
-def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
-    """Files of one kind, one after the other; each folder's pictures are looked for in that folder."""
+def _kind(files: list[Path], args: DataArguments) -> tuple[str, dict]:
+    """The builder of `datasets` that reads files of one kind, and its options."""
     suffixes = sorted({file.suffix.lower() for file in files})
     if unknown := [suffix for suffix in suffixes if suffix not in _KINDS]:
         where = next(file for file in files if file.suffix.lower() in unknown)
@@ -113,6 +147,12 @@ def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
     if kind == "csv":
         names = {args.image_column, args.image_id_column, args.caption_column or "caption", *_TEXT_COLUMNS}
         options = {**options, "converters": dict.fromkeys(sorted(names), str)}
+    return kind, options
+
+
+def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
+    """Files of one kind, one after the other; each folder's pictures are looked for in that folder."""
+    kind, options = _kind(files, args)
     parts = []
     for folder, group in groupby(files, key=lambda file: file.parent):
         names = [glob.escape(str(file)) for file in group]
@@ -124,7 +164,7 @@ def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
 
 
 def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Dataset]:
-    if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+    if _is_saved(folder):
         loaded = datasets.load_from_disk(str(folder))
     else:
         loaded = datasets.load_dataset(str(folder), args.dataset_config)
@@ -132,6 +172,10 @@ def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Datase
     if any("__key__" in rows.column_names for rows in splits.values()):
         splits = {name: _name_columns(rows, args) for name, rows in splits.items()}
     return _confine_all(splits, args.image_column, args.image_root or folder)
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
 
 
 def _load_builder(args: DataArguments) -> dict[str, datasets.Dataset]:

@@ -23,6 +23,8 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
         BadRows: rows are bad and `args.on_bad_row` is "stop"; an `InputError` that holds the reports.
         InputError: a file, split, column or value is not there (those that are there are named).
     """
+    if args.streaming:
+        raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
     for name in ("max_train_pictures", "max_eval_pictures"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"{name} must be at least 1, got {getattr(args, name)}.")
