@@ -20,7 +20,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments, Recipe, config_class
-from .data import Pairs, load_pairs
+from .data import BadRows, Pairs, StreamedPairs, load_pairs, load_stream, table
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
@@ -30,7 +30,7 @@ from .trainer import NoisyITMTrainer
 ASSETS = Path(__file__).parent / "assets"
 
 
-def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
+def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
     """Trains by a recipe and leaves model, processor and `metrics.json` in its output folder.
 
     Args:
@@ -40,25 +40,43 @@ def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
     Returns:
         The content of `metrics.json`.
     """
-    train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
+    if pairs is None and recipe.data.streaming:
+        pairs = load_stream(recipe.data, recipe.training.seed)
+    train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
     model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
+
+
+def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
+    """Loads the pairs; process 0 prints what was found in their rows, also where that stops the run."""
+    is_first = recipe.training.process_index == 0
+    try:
+        pairs = load_pairs(recipe.data)
+    except BadRows as error:
+        if is_first:
+            print(table(error.reports))
+        raise
+    if is_first:
+        print(table([each.report for each in pairs]))
+    return pairs
 
 
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
     processor: CLIPProcessor,
-    pairs: tuple[Pairs, Pairs],
+    pairs: tuple[Pairs | StreamedPairs, Pairs],
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
-    _check_size(recipe, train_pairs)
+    is_stream = isinstance(train_pairs, StreamedPairs)
+    if not is_stream:
+        _check_size(recipe, train_pairs)
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
     if trainer.is_world_process_zero():
         print(
-            f"Training {recipe.name} on {len(train_pairs)} pairs over {len(train_pairs.image_id)} pictures, "
+            f"Training {recipe.name} on {_told(train_pairs)}, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
@@ -72,13 +90,20 @@ def train_model(
         "method": recipe.name,
         "model": recipe.run.model,
         "data": {name: value for name, value in vars(recipe.data).items() if value is not None},
-        "pairs": {"train": len(train_pairs), "eval": len(eval_pairs), "fingerprint": train_pairs.fingerprint},
-        "noise": {"nominal": recipe.data.noise_rate, "realised": float(train_pairs.is_noisy.mean())},
+        "pairs": {
+            "train": None if is_stream else len(train_pairs),
+            "eval": len(eval_pairs),
+            "fingerprint": None if is_stream else train_pairs.fingerprint,
+        },
+        "noise": {
+            "nominal": recipe.data.noise_rate,
+            "realised": None if is_stream else float(train_pairs.is_noisy.mean()),
+        },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
-        "weights": separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
+        "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
         "bank_scores": {
             name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
         }
@@ -183,6 +208,12 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+
+
+def _told(pairs: Pairs | StreamedPairs) -> str:
+    if isinstance(pairs, StreamedPairs):
+        return "a stream of pairs"
+    return f"{len(pairs)} pairs over {len(pairs.image_id)} pictures"
 
 
 def _check_size(recipe: Recipe, pairs: Pairs) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 
 from .arguments import NoisyITMArguments
-from .data import PairCollator, Pairs
+from .data import PairCollator, Pairs, StreamCollator, StreamedPairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
@@ -34,7 +35,7 @@ class NoisyITMTrainer(Trainer):
     Args:
         model: a method.
         args: training arguments.
-        train_dataset: pairs to train on.
+        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
         eval_dataset: pairs to evaluate on.
         processing_class: CLIP's processor.
     """
@@ -47,7 +48,7 @@ class NoisyITMTrainer(Trainer):
         self,
         model: NoisyITMModel,
         args: NoisyITMArguments,
-        train_dataset: Pairs | None = None,
+        train_dataset: Pairs | StreamedPairs | None = None,
         eval_dataset: Pairs | None = None,
         processing_class=None,
         **kwargs,
@@ -55,9 +56,14 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         positions = model.config.text_config.max_position_embeddings
-        collator = PairCollator(
-            processing_class, train_dataset or eval_dataset, args.cache_pictures, positions, args.picture_cache
-        )
+        is_stream = isinstance(train_dataset, StreamedPairs)
+        if is_stream:
+            _refuse_without_length(model, args)
+            collator = StreamCollator(processing_class, positions)
+        else:
+            collator = PairCollator(
+                processing_class, train_dataset or eval_dataset, args.cache_pictures, positions, args.picture_cache
+            )
         super().__init__(
             model,
             args,
@@ -69,9 +75,22 @@ class NoisyITMTrainer(Trainer):
         )
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
-        self.pair_weights = PairWeights(len(train_dataset)) if train_dataset is not None else None
+        self.pair_weights = None if train_dataset is None or is_stream else PairWeights(len(train_dataset))
         self._reports: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.add_callback(_Verbs(self))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The training batches; a stream is shared out among the processes by itself."""
+        if not isinstance(self.train_dataset, StreamedPairs):
+            return super().get_train_dataloader()
+        return DataLoader(
+            self.train_dataset.share(self.args.process_index, self.args.world_size),
+            self._train_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            generator=torch.Generator(),
+        )
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +108,7 @@ class NoisyITMTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Runs `forward`; what it wants remembered waits until after backward."""
         outputs = model(**inputs)
-        self._pending = (inputs["index"], outputs)
+        self._pending = (inputs.get("index"), outputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def training_step(self, model, inputs, num_items_in_batch=None):
@@ -103,7 +122,8 @@ class NoisyITMTrainer(Trainer):
             )
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
-            self.pair_weights.add(self.exchange.gather(index), weight)
+            if index is not None:  # rows of a stream have none
+                self.pair_weights.add(self.exchange.gather(index), weight)
             self._reports["weight_mean"].append(weight.mean())
         for name, value in (outputs.report or {}).items():
             self._reports[name].append(value.detach())
@@ -190,6 +210,16 @@ class NoisyITMTrainer(Trainer):
             self.use_bank(MemoryBank.load(folder / BANK_FILE, self.train_dataset.fingerprint))
         if self.pair_weights is not None and (folder / WEIGHTS_FILE).exists():
             self.pair_weights.load_state_dict(load_file(folder / WEIGHTS_FILE))
+
+
+def _refuse_without_length(model: NoisyITMModel, args: NoisyITMArguments) -> None:
+    if model.needs_bank(0):
+        raise InputError(
+            f"{type(model).__name__} builds a memory bank of all training pairs, and a stream does not know them all: "
+            f"leave --streaming out."
+        )
+    if args.max_steps <= 0:
+        raise InputError("A stream has no end: say with --max_steps how long to train.")
 
 
 class _Verbs(TrainerCallback):
