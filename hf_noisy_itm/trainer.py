@@ -185,7 +185,7 @@ class NoisyITMTrainer(Trainer):
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         metrics[f"{metric_key_prefix}_runtime"] = time.perf_counter() - start
-        self.log(metrics)
+        self.log(dict(metrics))  # which adds the epoch to what it gets
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

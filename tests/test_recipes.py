@@ -149,6 +149,21 @@ def test_what_a_stream_cannot_serve_ends_with_one_sentence(recipe, words, senten
     assert sentence in capsys.readouterr().err
 
 
+def test_two_processes_evaluate_as_one(tmp_path):
+    """37 pictures cannot be shared evenly: what fills the last batch up must not count."""
+    words = ["recipes/train.py", *SMALL, "--max_steps", "1", "--learning_rate", "0", "--max_eval_pictures", "37"]
+    two = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    figures = {}
+    for name, launcher in (("one", [sys.executable]), ("two", two)):
+        command = [*launcher, *words, "--per_device_train_batch_size", "8", "--output_dir", str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert ("in 2 processes" in done.stdout) == (name == "two")
+        figures[name] = json.loads((tmp_path / name / "metrics.json").read_text())["metrics"]
+    assert figures["one"] == figures["two"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
