@@ -53,6 +53,14 @@ def test_the_ceiling_and_the_separation_are_those_of_the_world_and_the_runs(tmp_
     assert {f"{1 - run['bank_scores']['loss']['auc']:.3f}" for run in runs} == {"0.991"}
 
 
+def test_the_speed_of_ranks_is_that_of_the_benchmark():
+    figures = json.loads((ROOT / "recipes" / "results" / "benchmark_retrieval.json").read_text())
+    times, text = figures["times the bare product"], " ".join(README.split())
+    assert f"take {times['ours']:.1f} times as long as the bare product" in text
+    assert f"takes {times['argsort twice in each direction, float32, once']:.0f} times as long" in text
+    assert f"They need {figures['extra_memory_mb']:.0f} MB beyond the embeddings" in text
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
