@@ -124,10 +124,10 @@ class NPCModel(NoisyITMModel):
         gradients = torch.autograd.grad(
             weighted_mean(loss_per_pair), list(parameters.values()), retain_graph=True, allow_unused=True
         )
+        found = {name: gradient for name, gradient in zip(parameters, gradients) if gradient is not None}
         moved = {
-            name: self._virtual_step(parameter, self.exchange.mean(gradient), group_of[id(parameter)])
-            for (name, parameter), gradient in zip(parameters.items(), gradients)
-            if gradient is not None
+            name: self._virtual_step(parameters[name], gradient, group_of[id(parameters[name])])
+            for name, gradient in zip(found, self.exchange.mean(list(found.values())))
         }
         before = {name: losses.detach() for name, losses in entry_losses.items()}
         return confidence_weight(impact_ratio(before, self._entry_losses_at(moved, batch)))
