@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-import torch.distributed as dist
+import torch.distributed as dist  # noqa: TID251
 import torch.multiprocessing as mp
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange

@@ -10,12 +10,8 @@ from hf_noisy_itm.functional.retrieval import recall
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
 from hf_noisy_itm.trainer import BANK_FILE, WEIGHTS_FILE
 
-from .methods.test_contract import make
-
-METHODS = [
-    pytest.param(BaselineModel, BaselineConfig, {}, id="baseline"),
-    pytest.param(NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}, id="npc"),
-]
+from .methods.table import METHODS
+from .methods.test_contract import make, of_every_method
 
 
 def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder, **arguments):
@@ -37,7 +33,7 @@ def losses_of(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 @pytest.mark.parametrize(
     ("save_steps", "accumulation"), [(4, 1), (7, 1), (2, 2)], ids=["within", "border", "accumulated"]
 )
@@ -68,7 +64,7 @@ def test_a_picture_cache_changes_no_step_and_no_figure(clip_config, processor, p
         if run == 2:  # everything is there already
             monkeypatch.setattr(type(pairs), "picture", None)
         trainer = make_trainer(
-            NPCModel, NPCConfig, METHODS[1].values[2], clip_config, processor, pairs, tmp_path, max_steps=3, **more
+            NPCModel, NPCConfig, METHODS["npc"][2], clip_config, processor, pairs, tmp_path, max_steps=3, **more
         )
         trainer.train()
         figures = {name: value for name, value in trainer.evaluate().items() if "runtime" not in name}
