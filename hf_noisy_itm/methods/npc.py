@@ -11,6 +11,8 @@ Differs from the official code: weights act on each pair's own loss and the bank
 figure says (there the weights meet a batch mean and the bank's loss is a constant); float32 ratios; cosine on both
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
+Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
+by rounding on which side of 1 it lies; `--tf32 true` makes them cheaper.
 """  # noqa: D400, D415
 
 from dataclasses import replace
@@ -140,7 +142,11 @@ class NPCModel(NoisyITMModel):
         follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
         ahead = look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow)
         before = {name: loss.detach() for name, loss in losses.further.items()}
-        return confidence_weight(impact_ratio(before, self._entry_losses_at(ahead, batch)))
+        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
+        with torch.autocast(self.device.type, enabled=False):
+            before = self._entry_losses_at({}, batch) if rounded else before
+            after = self._entry_losses_at(ahead, batch)
+        return confidence_weight(impact_ratio(before, after))
 
     @torch.no_grad()
     def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:

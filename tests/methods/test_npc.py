@@ -12,7 +12,7 @@ from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.contrastive import pair_losses
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel, npc
 from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
 
 from .test_contract import make, make_batch
@@ -183,6 +183,25 @@ def test_a_step_of_length_zero_leaves_all_weights_at_one(clip_config, processor,
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         weight = model(**make_batch(processor, pairs)).weight_per_pair
     assert (weight == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_does_not_decide_on_which_side_of_one_a_ratio_lies(
+    clip_config, processor, pairs, monkeypatch, dtype
+):
+    model, optimizer = make(NPCModel, NPCConfig, {"virtual_optimizer": "sgd"}, clip_config)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-6  # so that rounding would be far larger than what the step does
+    ratios = []
+    monkeypatch.setattr(npc, "confidence_weight", lambda ratio: (ratios.append(ratio), ratio)[1])
+    batch = make_batch(processor, pairs, range(0, 120, 5))
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            model(**batch)
+    exact, half = ratios
+    clear = (exact - 1).abs() > 1e-6
+    assert clear.float().mean() > 0.7
+    assert ((exact > 1) == (half > 1))[clear].float().mean() > 0.9
 
 
 def test_a_ratio_that_is_no_number_is_not_trust():
