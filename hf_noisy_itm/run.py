@@ -1,6 +1,7 @@
 """One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
 
 import contextlib
+import dataclasses
 import platform
 import sys
 import time
@@ -21,13 +22,23 @@ from transformers.utils import logging
 
 from .arguments import NoisyITMArguments, Recipe, config_class
 from .data import Pairs, load_pairs
-from .errors import InputError, last_line
+from .errors import InputError, did_you_mean, last_line
 from .files import write_json
 from .hub import write_model_card
 from .methods import NoisyITMModel
 from .trainer import NoisyITMTrainer
 
 ASSETS = Path(__file__).parent / "assets"
+_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "adapter_model.safetensors",
+        "pytorch_model_fsdp*",
+        "global_step*",
+    ),
+    ("trainer_state.json",),
+)
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
@@ -130,12 +141,15 @@ def load_model(name: str, method: str, fields: dict | None = None) -> tuple[Nois
         fields: of the method's config, over those of the checkpoint.
 
     Raises:
-        InputError: there is no such model or method, or a field has a wrong value.
+        InputError: there is no such model or method, or no such field, or a field has a wrong value.
     """
     path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
         raise InputError(f"There is no model folder {path.resolve()}.")
     cls = config_class(method)
+    known = [field.name for field in dataclasses.fields(cls)]
+    if unknown := [field for field in fields or {} if field not in known]:
+        raise InputError(f"The method {method} has no field {unknown[0]!r}{did_you_mean(unknown[0], known)}.")
     try:
         with _quiet():
             stored = cls.get_config_dict(path)[0]
@@ -143,7 +157,10 @@ def load_model(name: str, method: str, fields: dict | None = None) -> tuple[Nois
             if kind != "clip" and not kind.startswith("noisy_itm"):
                 raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
             config = cls.from_dict({**stored, **(fields or {})})
-            model, report = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
+            # Whatever the checkpoint's precision: half of it would lose small updates.
+            model, report = AutoModel.from_pretrained(
+                path, config=config, dtype=torch.float32, output_loading_info=True
+            )
             processor = CLIPProcessor.from_pretrained(path)
     except InputError:
         raise
@@ -206,7 +223,7 @@ def _resume(recipe: Recipe) -> str | None:
         value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
         if value in ("False", "None"):
             raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [name for name in ("model.safetensors", "trainer_state.json") if not (Path(value) / name).exists()]
+    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
     if not Path(value).is_dir() or missing:
         raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
     return value

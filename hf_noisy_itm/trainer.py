@@ -2,26 +2,24 @@
 
 import math
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments
+from .checkpoint import load_memory, save_memory
 from .data import PairCollator, Pairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
-from .files import atomic_path
 from .functional.retrieval import recall
 from .memory.bank import MemoryBank
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
-
-BANK_FILE = "memory_bank.safetensors"
-WEIGHTS_FILE = "pair_weights.safetensors"
 
 
 class NoisyITMTrainer(Trainer):
@@ -37,6 +35,9 @@ class NoisyITMTrainer(Trainer):
         train_dataset: pairs to train on.
         eval_dataset: pairs to evaluate on.
         processing_class: CLIP's processor.
+
+    Raises:
+        InputError: there is no processor, or a trainable parameter is not float32.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -54,14 +55,11 @@ class NoisyITMTrainer(Trainer):
     ):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
-        positions = model.config.text_config.max_position_embeddings
-        collator = PairCollator(
-            processing_class, train_dataset or eval_dataset, args.cache_pictures, positions, args.picture_cache
-        )
+        _refuse_half_precision(model)
         super().__init__(
             model,
             args,
-            data_collator=collator,
+            data_collator=_collator(model, args, processing_class, train_dataset or eval_dataset, args.cache_pictures),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -70,8 +68,9 @@ class NoisyITMTrainer(Trainer):
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
         self.pair_weights = PairWeights(len(train_dataset)) if train_dataset is not None else None
-        self._reports: dict[str, list[torch.Tensor]] = defaultdict(list)
+        self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(_Verbs(self))
+        self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -104,15 +103,19 @@ class NoisyITMTrainer(Trainer):
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
             self.pair_weights.add(self.exchange.gather(index), weight)
-            self._reports["weight_mean"].append(weight.mean())
+            self._note("weight_mean", weight.mean())
         for name, value in (outputs.report or {}).items():
-            self._reports[name].append(value.detach())
+            self._note(name, value.detach())
         return loss
+
+    def _note(self, name: str, value: torch.Tensor) -> None:
+        total, count = self._reports.get(name, (0.0, 0))
+        self._reports[name] = (total + value, count + 1)
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Adds the means of what methods reported since the last log of the loss."""
         if "loss" in logs:
-            logs |= {name: torch.stack(values).mean().item() for name, values in self._reports.items()}
+            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
             self._reports.clear()
         super().log(logs, *args, **kwargs)
 
@@ -153,12 +156,7 @@ class NoisyITMTrainer(Trainer):
         start = time.perf_counter()
         figures = evaluate_pairs(
             self.model,
-            PairCollator(
-                self.processing_class,
-                pairs,
-                max_length=self.data_collator.max_length,
-                picture_cache=self.args.picture_cache,
-            ),
+            self._collator(pairs),
             self.args.per_device_eval_batch_size,
             self.args.dataloader_num_workers,
             self.exchange,
@@ -169,27 +167,56 @@ class NoisyITMTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """Batches of all pairs, collated with their own pictures and captions; a name chooses among `eval_dataset`."""
+        pairs = self.eval_dataset if eval_dataset is None else eval_dataset
+        pairs = self.eval_dataset[pairs] if isinstance(pairs, str) else pairs
+        return self._collating(super().get_eval_dataloader, pairs)
+
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
+        """Likewise, for `predict`."""
+        return self._collating(super().get_test_dataloader, test_dataset)
+
+    def _collating(self, get_loader: Callable[[Pairs], DataLoader], pairs: Pairs | None) -> DataLoader:
+        """A loader as `Trainer` makes it, but of other pairs than those of training, and of the last ones too."""
+        if pairs is None:
+            raise InputError("There are no pairs to evaluate on: give eval_dataset.")
+        kept = self.data_collator, self.args.dataloader_drop_last
+        self.data_collator, self.args.dataloader_drop_last = self._collator(pairs), False
+        try:
+            return get_loader(pairs)
+        finally:
+            self.data_collator, self.args.dataloader_drop_last = kept
+
+    def _collator(self, pairs: Pairs) -> PairCollator:
+        return _collator(self.model, self.args, self.processing_class, pairs)
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
+        """See `Trainer.train`; bank and pair weights of the checkpoint are read first, whatever engine reads the rest.
+
+        Raises:
+            InputError: the checkpoint is not whole, or is of other data.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
+        if isinstance(resume_from_checkpoint, str | Path):
+            bank = load_memory(resume_from_checkpoint, self.pair_weights, self.train_dataset.fingerprint)
+            if bank is not None:
+                self.use_bank(bank)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
+        if self.args.should_save:  # first, since a folder may be pushed when the model is in it
+            save_memory(output_dir or self.args.output_dir, self.bank, self.pair_weights)
+        super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir)
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads; metrics.json tells
-        for name in (BANK_FILE, WEIGHTS_FILE):
-            (folder / name).unlink(missing_ok=True)  # of an earlier run
-        if self.bank is not None:
-            self.bank.save(folder / BANK_FILE)
-        if self.pair_weights is not None and self.pair_weights.count.any():
-            with atomic_path(folder / WEIGHTS_FILE) as temporary:
-                save_file(self.pair_weights.state_dict(), temporary)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        folder = Path(resume_from_checkpoint)
-        if (folder / BANK_FILE).exists():
-            self.use_bank(MemoryBank.load(folder / BANK_FILE, self.train_dataset.fingerprint))
-        if self.pair_weights is not None and (folder / WEIGHTS_FILE).exists():
-            self.pair_weights.load_state_dict(load_file(folder / WEIGHTS_FILE))
 
 
 class _Verbs(TrainerCallback):
@@ -204,7 +231,24 @@ class _Verbs(TrainerCallback):
             self.trainer.begin_epoch(epoch)
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.trainer.model.step()
+        if not self.trainer.accelerator.optimizer_step_was_skipped:  # as float16 does where a gradient overflows
+            self.trainer.model.step()
+
+
+def _collator(
+    model: NoisyITMModel, args: NoisyITMArguments, processor, pairs: Pairs, cache_pictures: int = 0
+) -> PairCollator:
+    positions = model.config.text_config.max_position_embeddings
+    return PairCollator(processor, pairs, cache_pictures, positions, args.picture_cache)
+
+
+def _refuse_half_precision(model: NoisyITMModel) -> None:
+    trained = {name: parameter.dtype for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if half := [name for name, dtype in trained.items() if dtype != torch.float32]:
+        raise InputError(
+            f"{len(half)} of {len(trained)} trainable parameters are not float32, {half[0]} is {trained[half[0]]}, "
+            f"which loses small updates: load the model with dtype=torch.float32, and give --bf16 true for speed."
+        )
 
 
 def evaluate_pairs(

@@ -18,7 +18,11 @@ RULES = {
     "encode": ({"data", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
-    "trainer": ({"arguments", "data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
+    "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
+    "trainer": (
+        {"arguments", "checkpoint", "data", "encode", "functional", "memory", "methods"},
+        {"accelerate", "datasets"},
+    ),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "run": ({"arguments", "data", "hub", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
+from hf_noisy_itm.checkpoint import BANK_FILE, WEIGHTS_FILE
 from hf_noisy_itm.functional.retrieval import recall
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
-from hf_noisy_itm.trainer import BANK_FILE, WEIGHTS_FILE
 
 from .methods.table import METHODS
 from .methods.test_contract import make, of_every_method
