@@ -111,8 +111,24 @@ class Recipe:
         return self.run.method
 
 
-class _Parser(HfArgumentParser):
+class Parser(HfArgumentParser):
+    """Says in an `InputError` what argparse would print before it leaves."""
+
+    def values_of(self, words: Sequence[str]) -> dict:
+        """Parses `--field value …`.
+
+        Raises:
+            InputError: an unknown field (the nearest known one is named), or a value of the wrong kind.
+        """
+        namespace, rest = self.parse_known_args(list(words), namespace=Namespace())
+        known = [f.name for cls in self.dataclass_types for f in dataclasses.fields(cls) if f.init]
+        _refuse_unknown([word[2:].split("=")[0] for word in rest if word.startswith("--")], known, "the command line")
+        if rest:
+            raise InputError(f"Unexpected word on the command line: {rest[0]!r}; write --field value.")
+        return vars(namespace)
+
     def error(self, message: str):
+        """Called by argparse."""
         raise InputError(f"{message[:1].upper()}{message[1:]}.")
 
 
@@ -137,13 +153,9 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
     options = (*classes, _as_dataclass(config_fields))
     known = [f.name for cls in options for f in dataclasses.fields(cls) if f.init]
     _refuse_unknown(given, known, "the recipe")
-    parser = _Parser(options, allow_abbrev=False)
+    parser = Parser(options, allow_abbrev=False)
     words = [f"--{name}={_as_word(name, value)}" for name, value in given.items() if value is not None]
-    namespace, rest = parser.parse_known_args([*words, *arguments], namespace=Namespace())
-    _refuse_unknown([word[2:].split("=")[0] for word in rest if word.startswith("--")], known, "the command line")
-    if rest:
-        raise InputError(f"Unexpected word on the command line: {rest[0]!r}; write --field value.")
-    values = vars(namespace)
+    values = parser.values_of([*words, *arguments])
     values["output_dir"] = values["output_dir"] or f"runs/{values['method']}"
     try:
         run, data, training, *more = (
@@ -208,7 +220,7 @@ def _as_word(name: str, value: object) -> str:
 
 
 def _method_of(arguments: list[str], given: dict) -> str:
-    parser = _Parser(RunArguments, allow_abbrev=False, add_help=False)
+    parser = Parser(RunArguments, allow_abbrev=False, add_help=False)
     words = [f"--method={_as_word('method', given['method'])}"] if given.get("method") is not None else []
     return parser.parse_known_args([*words, *arguments], namespace=Namespace())[0].method
 

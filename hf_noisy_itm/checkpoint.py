@@ -38,13 +38,13 @@ def save_memory(folder: str | Path, bank: MemoryBank | None, weights: PairWeight
     write_json(folder / LIST_FILE, {"files": files})
 
 
-def load_memory(folder: str | Path, weights: PairWeights, fingerprint: str) -> MemoryBank | None:
+def load_memory(folder: str | Path, weights: PairWeights | None, fingerprint: str | None) -> MemoryBank | None:
     """Reads the weights into `weights`, and returns the bank, or None where the checkpoint has none.
 
     Args:
         folder: of the checkpoint.
-        weights: of as many pairs as there are.
-        fingerprint: of the pairs.
+        weights: of as many pairs as there are; None if none are kept.
+        fingerprint: of the pairs; None for a stream, which has no bank.
 
     Raises:
         InputError: a file that belongs to the checkpoint is missing or broken, or is of other data.
@@ -56,14 +56,18 @@ def load_memory(folder: str | Path, weights: PairWeights, fingerprint: str) -> M
             raise InputError(
                 f"The checkpoint {folder} was saved with {name}, which is gone: copy it back, or start anew."
             )
-    if WEIGHTS_FILE in files:
+    if WEIGHTS_FILE in files and weights is not None:
         try:
             weights.load_state_dict(load_file(folder / WEIGHTS_FILE))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(
                 f"{folder / WEIGHTS_FILE} does not hold weights of {len(weights.count)} pairs."
             ) from error
-    return MemoryBank.load(folder / BANK_FILE, fingerprint) if BANK_FILE in files else None
+    if BANK_FILE not in files:
+        return None
+    if fingerprint is None:
+        raise InputError(f"The checkpoint {folder} has a memory bank, and a stream has no use for it: start anew.")
+    return MemoryBank.load(folder / BANK_FILE, fingerprint)
 
 
 def _listed(folder: Path) -> list[str]:

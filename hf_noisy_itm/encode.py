@@ -22,6 +22,9 @@ def encode(
 ) -> EncodedPairs:
     """Embeds the pictures and captions of `collator.pairs` in order, whatever the number of processes.
 
+    A caption that stands there twice is embedded once, so that its embeddings are equal to the last bit: computed in
+    different batches they would differ by rounding, and chance would decide what are ties.
+
     Args:
         model: any method; its mode (train or eval) is left as it was found.
         collator: of the pairs to embed; what its memory bank would add is not looked up.
@@ -36,7 +39,9 @@ def encode(
     exchange, pairs = exchange or Exchange(), collator.pairs
     was_training = model.training
     model.eval()
-    pictures, captions = exchange.share(len(pairs.image_id)), exchange.share(len(pairs))
+    number = {caption: place for place, caption in enumerate(dict.fromkeys(pairs.captions))}
+    distinct = list(number)
+    pictures, captions = exchange.share(len(pairs.image_id)), exchange.share(len(distinct))
     progress = tqdm(total=len(pictures) + len(captions), desc=description, delay=2, unit="rows", leave=False)
     image_embeds, text_embeds = [], []
     with progress:
@@ -50,12 +55,13 @@ def encode(
             image_embeds.append(model.embed_images(pixel_values.to(model.device)))
             progress.update(len(pixel_values))
         for rows in DataLoader(list(captions), batch_size, collate_fn=list, generator=torch.Generator()):
-            tokens = collator.texts([pairs.captions[row] for row in rows])
+            tokens = collator.texts([distinct[row] for row in rows])
             text_embeds.append(model.embed_texts(**{name: value.to(model.device) for name, value in tokens.items()}))
             progress.update(len(rows))
     model.train(was_training)
     images = exchange.merge(torch.cat(image_embeds), len(pairs.image_id))
-    texts = exchange.merge(torch.cat(text_embeds), len(pairs))
+    texts = exchange.merge(torch.cat(text_embeds), len(distinct))
+    texts = texts[torch.tensor([number[caption] for caption in pairs.captions], device=texts.device)]
     for what, embeds in (("picture", images), ("caption", texts)):
         bad = torch.nonzero(~torch.isfinite(embeds).all(dim=1))
         if len(bad):

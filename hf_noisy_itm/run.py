@@ -1,11 +1,9 @@
 """One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
 
 import contextlib
-import dataclasses
 import platform
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -13,22 +11,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
-from transformers import AutoModel, CLIPProcessor
+from transformers import CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils import logging
 
-from .arguments import NoisyITMArguments, Recipe, config_class
-from .data import Pairs, load_pairs
-from .errors import InputError, did_you_mean, last_line
+from .arguments import NoisyITMArguments, Recipe
+from .data import BadRows, Pairs, StreamedPairs, load_pairs, load_stream, table
+from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
+from .loading import load_model
 from .methods import NoisyITMModel
 from .trainer import NoisyITMTrainer
 
-ASSETS = Path(__file__).parent / "assets"
 _OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
     (
         "model.safetensors",
@@ -41,7 +36,7 @@ _OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and
 )
 
 
-def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
+def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
     """Trains by a recipe and leaves model, processor and `metrics.json` in its output folder.
 
     Args:
@@ -51,25 +46,43 @@ def train(recipe: Recipe, pairs: tuple[Pairs, Pairs] | None = None) -> dict:
     Returns:
         The content of `metrics.json`.
     """
-    train_pairs, eval_pairs = pairs or load_pairs(recipe.data)
+    if pairs is None and recipe.data.streaming:
+        pairs = load_stream(recipe.data, recipe.training.seed)
+    train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
     model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
+
+
+def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
+    """Loads the pairs; process 0 prints what was found in their rows, also where that stops the run."""
+    is_first = recipe.training.process_index == 0
+    try:
+        pairs = load_pairs(recipe.data)
+    except BadRows as error:
+        if is_first:
+            print(table(error.reports))
+        raise
+    if is_first:
+        print(table([each.report for each in pairs]))
+    return pairs
 
 
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
     processor: CLIPProcessor,
-    pairs: tuple[Pairs, Pairs],
+    pairs: tuple[Pairs | StreamedPairs, Pairs],
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
-    _check_size(recipe, train_pairs)
+    is_stream = isinstance(train_pairs, StreamedPairs)
+    if not is_stream:
+        _check_size(recipe, train_pairs)
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
     if trainer.is_world_process_zero():
         print(
-            f"Training {recipe.name} on {len(train_pairs)} pairs over {len(train_pairs.image_id)} pictures, "
+            f"Training {recipe.name} on {_told(train_pairs)}, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
@@ -83,13 +96,20 @@ def train_model(
         "method": recipe.name,
         "model": recipe.run.model,
         "data": {name: value for name, value in vars(recipe.data).items() if value is not None},
-        "pairs": {"train": len(train_pairs), "eval": len(eval_pairs), "fingerprint": train_pairs.fingerprint},
-        "noise": {"nominal": recipe.data.noise_rate, "realised": float(train_pairs.is_noisy.mean())},
+        "pairs": {
+            "train": None if is_stream else len(train_pairs),
+            "eval": len(eval_pairs),
+            "fingerprint": None if is_stream else train_pairs.fingerprint,
+        },
+        "noise": {
+            "nominal": recipe.data.noise_rate,
+            "realised": None if is_stream else float(train_pairs.is_noisy.mean()),
+        },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
-        "weights": separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
+        "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
         "bank_scores": {
             name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
         }
@@ -132,49 +152,6 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     return figures
 
 
-def load_model(name: str, method: str, fields: dict | None = None) -> tuple[NoisyITMModel, CLIPProcessor]:
-    """Loads a CLIP, ours or plain, as a method's model, and its processor.
-
-    Args:
-        name: "scenes-clip", a folder, or a name on the Hub.
-        method: short name of the method.
-        fields: of the method's config, over those of the checkpoint.
-
-    Raises:
-        InputError: there is no such model or method, or no such field, or a field has a wrong value.
-    """
-    path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
-        raise InputError(f"There is no model folder {path.resolve()}.")
-    cls = config_class(method)
-    known = [field.name for field in dataclasses.fields(cls)]
-    if unknown := [field for field in fields or {} if field not in known]:
-        raise InputError(f"The method {method} has no field {unknown[0]!r}{did_you_mean(unknown[0], known)}.")
-    try:
-        with _quiet():
-            stored = cls.get_config_dict(path)[0]
-            kind = str(stored.get("model_type"))
-            if kind != "clip" and not kind.startswith("noisy_itm"):
-                raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
-            config = cls.from_dict({**stored, **(fields or {})})
-            # Whatever the checkpoint's precision: half of it would lose small updates.
-            model, report = AutoModel.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True
-            )
-            processor = CLIPProcessor.from_pretrained(path)
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        reason = last_line(error).split("Error: ")[-1].strip()
-        raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
-    if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
-        raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
-    tokens = processor.tokenizer("two words")["input_ids"]
-    if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
-        raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
-    return model, processor
-
-
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
     """Turns an `InputError` into its sentence on the error stream and exit status 2."""
@@ -186,17 +163,10 @@ def clean_exit() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back what transformers says when a method's config meets a plain CLIP checkpoint; it is meant to."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
+def _told(pairs: Pairs | StreamedPairs) -> str:
+    if isinstance(pairs, StreamedPairs):
+        return "a stream of pairs"
+    return f"{len(pairs)} pairs over {len(pairs.image_id)} pictures"
 
 
 def _check_size(recipe: Recipe, pairs: Pairs) -> None:

@@ -1,18 +1,19 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments
+from .batches import collator_of, stream_loader
+from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
-from .data import PairCollator, Pairs
+from .data import PairCollator, Pairs, StreamedPairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
@@ -32,12 +33,13 @@ class NoisyITMTrainer(Trainer):
     Args:
         model: a method.
         args: training arguments.
-        train_dataset: pairs to train on.
+        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
         eval_dataset: pairs to evaluate on.
         processing_class: CLIP's processor.
 
     Raises:
-        InputError: there is no processor, or a trainable parameter is not float32.
+        InputError: there is no processor, a trainable parameter is not float32, or a stream meets a method that needs
+            all pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -48,7 +50,7 @@ class NoisyITMTrainer(Trainer):
         self,
         model: NoisyITMModel,
         args: NoisyITMArguments,
-        train_dataset: Pairs | None = None,
+        train_dataset: Pairs | StreamedPairs | None = None,
         eval_dataset: Pairs | None = None,
         processing_class=None,
         **kwargs,
@@ -56,10 +58,11 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
+        pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
             args,
-            data_collator=_collator(model, args, processing_class, train_dataset or eval_dataset, args.cache_pictures),
+            data_collator=collator_of(pairs, model, args, processing_class, args.cache_pictures),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -67,10 +70,17 @@ class NoisyITMTrainer(Trainer):
         )
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
-        self.pair_weights = PairWeights(len(train_dataset)) if train_dataset is not None else None
+        keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
+        self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
-        self.add_callback(_Verbs(self))
+        self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The training batches; a stream is shared out among the processes by itself."""
+        if not isinstance(self.train_dataset, StreamedPairs):
+            return super().get_train_dataloader()
+        return stream_loader(self.train_dataset, self._train_batch_size, self.args, self.data_collator)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -88,21 +98,21 @@ class NoisyITMTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Runs `forward`; what it wants remembered waits until after backward."""
         outputs = model(**inputs)
-        self._pending = (inputs["index"], outputs)
+        self._pending = (inputs.get("index"), outputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        index, outputs = self._pending
-        self._pending = None
+        (index, outputs), self._pending = self._pending, None
         if outputs.to_remember:
             self.model.remember(
                 **{name: self.exchange.gather(rows.detach()) for name, rows in outputs.to_remember.items()}
             )
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
-            self.pair_weights.add(self.exchange.gather(index), weight)
+            if index is not None:  # rows of a stream have none
+                self.pair_weights.add(self.exchange.gather(index), weight)
             self._note("weight_mean", weight.mean())
         for name, value in (outputs.report or {}).items():
             self._note(name, value.detach())
@@ -124,10 +134,9 @@ class NoisyITMTrainer(Trainer):
     def begin_epoch(self, epoch: int) -> None:
         """Builds the memory bank where the method wants one, and tells the method."""
         if self.model.needs_bank(epoch):
-            collator = self.data_collator
             encoded = encode(
                 self.model,
-                collator,
+                self.data_collator,
                 self.args.per_device_eval_batch_size,
                 self.args.dataloader_num_workers,
                 self.exchange,
@@ -156,14 +165,14 @@ class NoisyITMTrainer(Trainer):
         start = time.perf_counter()
         figures = evaluate_pairs(
             self.model,
-            self._collator(pairs),
+            collator_of(pairs, self.model, self.args, self.processing_class),
             self.args.per_device_eval_batch_size,
             self.args.dataloader_num_workers,
             self.exchange,
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         metrics[f"{metric_key_prefix}_runtime"] = time.perf_counter() - start
-        self.log(metrics)
+        self.log(dict(metrics))  # which adds the epoch to what it gets
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -182,14 +191,12 @@ class NoisyITMTrainer(Trainer):
         if pairs is None:
             raise InputError("There are no pairs to evaluate on: give eval_dataset.")
         kept = self.data_collator, self.args.dataloader_drop_last
-        self.data_collator, self.args.dataloader_drop_last = self._collator(pairs), False
+        self.data_collator = collator_of(pairs, self.model, self.args, self.processing_class)
+        self.args.dataloader_drop_last = False
         try:
             return get_loader(pairs)
         finally:
             self.data_collator, self.args.dataloader_drop_last = kept
-
-    def _collator(self, pairs: Pairs) -> PairCollator:
-        return _collator(self.model, self.args, self.processing_class, pairs)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -202,7 +209,8 @@ class NoisyITMTrainer(Trainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
         if isinstance(resume_from_checkpoint, str | Path):
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, self.train_dataset.fingerprint)
+            fingerprint = getattr(self.train_dataset, "fingerprint", None)
+            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint)
             if bank is not None:
                 self.use_bank(bank)
         return super().train(resume_from_checkpoint, *args, **kwargs)
@@ -215,31 +223,8 @@ class NoisyITMTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         super()._save(output_dir, state_dict)
-        folder = Path(output_dir or self.args.output_dir)
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads; metrics.json tells
-
-
-class _Verbs(TrainerCallback):
-    """Calls the writing verbs that belong to the loop and not to a batch."""
-
-    def __init__(self, trainer: NoisyITMTrainer):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        epoch = math.floor(state.epoch + 1e-6)
-        if state.epoch - epoch < 1e-6:  # a run that resumes within an epoch has begun it before
-            self.trainer.begin_epoch(epoch)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if not self.trainer.accelerator.optimizer_step_was_skipped:  # as float16 does where a gradient overflows
-            self.trainer.model.step()
-
-
-def _collator(
-    model: NoisyITMModel, args: NoisyITMArguments, processor, pairs: Pairs, cache_pictures: int = 0
-) -> PairCollator:
-    positions = model.config.text_config.max_position_embeddings
-    return PairCollator(processor, pairs, cache_pictures, positions, args.picture_cache)
+        pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
+        pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

@@ -10,10 +10,9 @@ import sys
 import transformers
 
 from hf_noisy_itm.arguments import parse_recipe
-from hf_noisy_itm.data import load_pairs
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel
-from hf_noisy_itm.run import clean_exit, train_model
+from hf_noisy_itm.run import clean_exit, load_and_report, train_model
 from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
 
 
@@ -23,7 +22,7 @@ def main() -> None:
     recipe = parse_recipe(sys.argv[1:], {"model": start}, SmallCLIPArguments)
     if recipe.name != "baseline" or recipe.run.model != start:
         raise InputError("pretrain.py starts from nothing and trusts every pair: leave --method and --model out.")
-    pairs = load_pairs(recipe.data)
+    pairs = load_and_report(recipe)
     config, processor = small_clip(recipe.extra, pairs[0].captions)
     transformers.set_seed(recipe.training.seed)
     fields = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}

@@ -54,7 +54,8 @@ def built_clip(built_pairs):
 
 @pytest.fixture
 def pairs(built_pairs):
-    arrays = {name: getattr(built_pairs, name).copy() for name in ("image_row", "image_id", "caption_image_id")}
+    names = ("image_row", "image_id", "caption_image_id", "caption_id", "damaged")
+    arrays = {name: getattr(built_pairs, name).copy() for name in names}
     return replace(built_pairs, captions=list(built_pairs.captions), **arrays)
 
 

@@ -14,6 +14,11 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "recipes" / "benchmarks" / "collation.py"
 
 
+@pytest.fixture(autouse=True)
+def beside_the_script(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads memory in /proc")
 def test_it_measures_every_way_and_writes_the_figures(monkeypatch, capsys, tmp_path):
     words = ["--repeats", "1", "--pictures", "2", "--width", "600", "--output", str(tmp_path / "result.json")]

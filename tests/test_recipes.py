@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from transformers import AutoModel, CLIPModel
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data.scenes import draw_row
-from hf_noisy_itm.run import load_model
+from hf_noisy_itm.loading import load_model
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]
@@ -106,6 +107,63 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         torch.testing.assert_close(results["two"][key], tensor, atol=1e-5, rtol=1e-4)
 
 
+STREAM = ["--streaming", "true", "--shuffle_buffer", "16", "--max_steps", "3", "--noise_rate", "0"]
+
+
+def test_a_stream_is_trained_on_in_two_processes(tmp_path):
+    """Batches of eight from 24 pictures of five captions in three shards, shared out as whole rows."""
+    rows = datasets.Dataset.from_list([draw_row("street", (0, 1, 0), row) for row in range(24)])
+    for name, part in (
+        ("train-0", range(8)),
+        ("train-1", range(8, 16)),
+        ("train-2", range(16, 20)),
+        ("test", range(20, 24)),
+    ):
+        rows.select(part).cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "data" / f"{name}.parquet"))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+    command += ["recipes/train.py", "--model", "scenes-clip", "--dataset", str(tmp_path / "data")]
+    command += [*SMALL, *STREAM, "--per_device_train_batch_size", "8", "--output_dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "on a stream of pairs, in 2 processes" in done.stdout
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["pairs"]["train"] is None
+    assert 0 <= metrics["metrics"]["rsum"] <= 600
+    assert "streamed, so neither counted" in (tmp_path / "run" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "sentence"),
+    [
+        ("npc", [], "leave --streaming out"),
+        ("baseline", ["--max_steps", "-1"], "A stream has no end"),
+        ("baseline", ["--noise_rate", "0.4"], "leave noise_rate out"),
+    ],
+)
+def test_what_a_stream_cannot_serve_ends_with_one_sentence(recipe, words, sentence, monkeypatch, capsys, tmp_path):
+    words = [f"recipes/{recipe}/scenes_noise40.yaml", *SMALL, *STREAM, *words, "--output_dir", tmp_path]
+    with pytest.raises(SystemExit):
+        run("train.py", *words, monkeypatch=monkeypatch)
+    assert sentence in capsys.readouterr().err
+
+
+def test_two_processes_evaluate_as_one(tmp_path):
+    """37 pictures cannot be shared evenly: what fills the last batch up must not count."""
+    words = ["recipes/train.py", *SMALL, "--max_steps", "1", "--learning_rate", "0", "--max_eval_pictures", "37"]
+    two = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    figures = {}
+    for name, launcher in (("one", [sys.executable]), ("two", two)):
+        command = [*launcher, *words, "--per_device_train_batch_size", "8", "--output_dir", str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert ("in 2 processes" in done.stdout) == (name == "two")
+        figures[name] = json.loads((tmp_path / name / "metrics.json").read_text())["metrics"]
+    assert figures["one"] == figures["two"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -157,4 +215,4 @@ def test_a_broken_picture_can_be_skipped(monkeypatch, capsys, tmp_path):
     words = ["--dataset", broken_parquet(tmp_path), "--on_bad_row", "skip", "--max_steps", "1"]
     words += ["--per_device_train_batch_size", "20", "--disable_tqdm", "true", "--output_dir", tmp_path / "run"]
     run("train.py", *words, monkeypatch=monkeypatch)
-    assert "rows [8]" in capsys.readouterr().out
+    assert re.search(r"picture\(s\) that do not decode +1 +0 +left out +training 8\n", capsys.readouterr().out)

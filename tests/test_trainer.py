@@ -1,20 +1,23 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import EarlyStoppingCallback
 
-from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
-from hf_noisy_itm.checkpoint import BANK_FILE, WEIGHTS_FILE
+from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
+from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE
 from hf_noisy_itm.functional.retrieval import recall
+from hf_noisy_itm.memory.bank import MemoryBank
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
 
 from .methods.table import METHODS
 from .methods.test_contract import make, of_every_method
 
 
-def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder, **arguments):
+def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder, eval_pairs=None, **arguments):
     model, _ = make(cls, config_cls, fields, clip_config)
     settings = {
         "output_dir": str(folder),
@@ -26,7 +29,7 @@ def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder,
         "seed": 5,
         **arguments,
     }
-    return NoisyITMTrainer(model, NoisyITMArguments(**settings), pairs, pairs, processor)
+    return NoisyITMTrainer(model, NoisyITMArguments(**settings), pairs, eval_pairs or pairs, processor)
 
 
 def losses_of(trainer):
@@ -113,6 +116,17 @@ def test_best_model_is_chosen_by_rsum(clip_config, processor, pairs, tmp_path):
     assert trainer.state.best_metric == max(e["eval_rsum"] for e in trainer.state.log_history if "eval_rsum" in e)
 
 
+def test_training_stops_early_by_rsum(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(
+        BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path,
+        max_steps=20, learning_rate=0.0, eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=2,
+        load_best_model_at_end=True, metric_for_best_model="eval_rsum",
+    )  # fmt: skip
+    trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=2))
+    trainer.train()
+    assert trainer.state.global_step == 6  # the first evaluation is the best, then two without a gain
+
+
 def test_npc_logs_weights_and_leaves_bank_and_ledger(clip_config, processor, pairs, tmp_path):
     trainer = make_trainer(
         NPCModel, NPCConfig, {"clean_threshold": 0.5}, clip_config, processor, pairs, tmp_path, max_steps=3
@@ -125,6 +139,141 @@ def test_npc_logs_weights_and_leaves_bank_and_ledger(clip_config, processor, pai
     assert int(load_file(tmp_path / WEIGHTS_FILE)["count"].sum()) == 3 * 16
     assert (tmp_path / BANK_FILE).exists()
     assert not (tmp_path / "training_args.bin").exists()
+
+
+class Unsaved(NoisyITMTrainer):
+    """An engine that writes and reads weights its own way, as FSDP with sharded files and DeepSpeed do."""
+
+    def _save(self, output_dir=None, state_dict=None):
+        self.model.save_pretrained(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        self.model.load_state_dict(load_file(f"{resume_from_checkpoint}/model.safetensors"))
+
+
+@pytest.fixture
+def stopped(clip_config, processor, pairs, tmp_path):
+    """A run of the method with a bank that was stopped after two of four steps, and how to resume it."""
+
+    def trainer(cls=NoisyITMTrainer, **more):
+        common = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, **more}
+        made = make_trainer(*METHODS["npc"], clip_config, processor, pairs, tmp_path / "run", **common)
+        made.__class__ = cls
+        return made
+
+    return trainer, tmp_path / "run" / "checkpoint-2"
+
+
+@pytest.mark.parametrize("cls", [NoisyITMTrainer, Unsaved])
+def test_bank_and_weights_are_in_a_checkpoint_whatever_the_engine(stopped, cls):
+    trainer, checkpoint = stopped
+    whole = trainer(cls)
+    whole.train()
+    assert int(load_file(checkpoint / WEIGHTS_FILE)["count"].sum()) == 2 * 16
+    resumed = trainer(cls)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
+    assert losses_of(resumed) == losses_of(whole)
+    assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
+
+
+@pytest.mark.parametrize("name", [BANK_FILE, WEIGHTS_FILE, LIST_FILE])
+@pytest.mark.parametrize("resume", [str, lambda checkpoint: True], ids=["by name", "the last one"])
+def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resume):
+    trainer, checkpoint = stopped
+    trainer(max_steps=2).train()
+    (checkpoint / name).unlink()
+    with pytest.raises(InputError, match=rf"{checkpoint}.*{name}.*start anew"):
+        trainer().train(resume_from_checkpoint=resume(checkpoint))
+
+
+def test_a_checkpoint_without_a_bank_says_so(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(*METHODS["baseline"], clip_config, processor, pairs, tmp_path, max_steps=1)
+    (tmp_path / BANK_FILE).write_bytes(b"of an earlier run")
+    trainer.train()
+    trainer.save_model(str(tmp_path))
+    assert json.loads((tmp_path / LIST_FILE).read_text()) == {"files": []}
+    assert not (tmp_path / BANK_FILE).exists()
+
+
+def test_evaluation_rows_keep_their_captions_and_pictures(clip_config, processor, pairs, tmp_path):
+    half = np.arange(12)
+    training, held_out = pairs.keep_pictures(half), pairs.keep_pictures(half + 12)
+    trainer = make_trainer(
+        *METHODS["npc"], clip_config, processor, training, tmp_path, eval_pairs=held_out, per_device_eval_batch_size=16
+    )
+    trainer.use_bank(MemoryBank({"image": torch.arange(60)}))
+    encoded = encode(trainer.model, PairCollator(processor, held_out))
+    loaders = [
+        trainer.get_eval_dataloader(),
+        trainer.get_eval_dataloader(held_out),
+        trainer.get_test_dataloader(held_out),
+    ]
+    trainer.eval_dataset = {"held out": held_out}
+    loaders.append(trainer.get_eval_dataloader("held out"))
+    for loader in loaders:
+        batches = list(loader)
+        assert not any("bank" in batch for batch in batches)
+        assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(60))  # the last ones too
+        words = [row for batch in batches for row in processor.tokenizer.batch_decode(batch["input_ids"], True)]
+        assert words == processor.tokenizer.batch_decode(
+            PairCollator(processor, held_out).texts(held_out.captions)["input_ids"], True
+        )
+    _, image_embeds, text_embeds = trainer.predict(held_out).predictions
+    torch.testing.assert_close(torch.from_numpy(text_embeds), encoded.text_embeds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.from_numpy(image_embeds), encoded.image_embeds[encoded.image_of_pair], atol=1e-5, rtol=0
+    )
+    assert trainer.data_collator.pairs is training
+    assert trainer.args.dataloader_drop_last
+
+
+def test_a_trainable_parameter_in_half_precision_is_refused(clip_config, processor, pairs, tmp_path):
+    model, _ = make(*METHODS["baseline"], clip_config)
+    model.clip.text_model.bfloat16()
+    arguments = NoisyITMArguments(output_dir=str(tmp_path))
+    with pytest.raises(InputError, match=r"clip\.text_model.* is torch\.bfloat16.*dtype=torch\.float32"):
+        NoisyITMTrainer(model, arguments, pairs, pairs, processor)
+    model.clip.text_model.requires_grad_(False)  # a frozen tower may be as small as it likes
+    NoisyITMTrainer(model, arguments, pairs, pairs, processor)
+
+
+def test_the_exchange_is_there_before_training(clip_config, processor, pairs, tmp_path):
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    model, _ = make(*METHODS["npc"], clip_config)
+    trainer = NoisyITMTrainer(
+        model, NoisyITMArguments(output_dir=str(tmp_path)), pairs, None, processor, optimizers=(optimizer, None)
+    )
+    assert trainer.model.exchange is trainer.exchange
+    assert trainer.model.optimizer is optimizer
+
+
+def test_a_step_that_was_skipped_is_no_step(clip_config, processor, pairs, tmp_path, monkeypatch):
+    """As under float16, where a gradient that overflows is dropped."""
+    steps = []
+    monkeypatch.setattr(BaselineModel, "step", lambda self: steps.append(trainer.state.global_step))
+    trainer = make_trainer(*METHODS["baseline"], clip_config, processor, pairs, tmp_path, max_steps=3)
+    skipped = property(lambda accelerator: trainer.state.global_step == 2)  # counted up before the callback
+    monkeypatch.setattr(type(trainer.accelerator), "optimizer_step_was_skipped", skipped)
+    trainer.train()
+    assert steps == [1, 3]
+
+
+@pytest.mark.parametrize("logging", ["steps", "no"])
+def test_reports_are_means_and_do_not_pile_up(clip_config, processor, pairs, tmp_path, logging):
+    trainer = make_trainer(
+        *METHODS["npc"], clip_config, processor, pairs, tmp_path,
+        max_steps=4, logging_strategy=logging, logging_steps=2,
+    )  # fmt: skip
+    noted = []
+    note = trainer._note
+    trainer._note = lambda name, value: (noted.append(value.item()), note(name, value))
+    trainer.train()
+    logged = [entry["weight_mean"] for entry in trainer.state.log_history if "weight_mean" in entry]
+    if logging == "steps":
+        assert logged == pytest.approx([sum(noted[:2]) / 2, sum(noted[2:]) / 2])
+    else:
+        assert {name: count for name, (_, count) in trainer._reports.items()} == {"weight_mean": 4}
 
 
 def test_what_is_to_be_remembered_arrives_once_per_micro_batch_after_backward(
@@ -176,6 +325,8 @@ def test_accumulated_loss_is_the_mean_and_not_the_sum(clip_config, processor, pa
             captions=[pairs.captions[row] for row in rows],
             image_row=pairs.image_row[rows],
             caption_image_id=pairs.caption_image_id[rows],
+            caption_id=None,
+            damaged=None,
         )
         trainer = make_trainer(
             BaselineModel,

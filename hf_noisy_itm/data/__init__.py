@@ -1,9 +1,35 @@
 """From disk to rows, from rows to batches."""
 
 from ._arguments import DataArguments
+from ._check import BadRows, RowReport, check_rows, table
 from ._pairs import Pairs
+from ._stream_load import load_stream
+from .cc120k import CC120K
 from .collator import PairCollator
+from .emoji import Emoji
+from .flickr30k import Flickr30k
 from .load import load_pairs
+from .mscoco import MSCOCO
 from .scenes import Scenes
+from .stream import StreamCollator, StreamedPairs
+from .wikipedia import Wikipedia
 
-__all__ = ["DataArguments", "PairCollator", "Pairs", "Scenes", "load_pairs"]
+__all__ = [
+    "CC120K",
+    "MSCOCO",
+    "BadRows",
+    "DataArguments",
+    "Emoji",
+    "Flickr30k",
+    "PairCollator",
+    "Pairs",
+    "RowReport",
+    "Scenes",
+    "StreamCollator",
+    "StreamedPairs",
+    "Wikipedia",
+    "check_rows",
+    "load_pairs",
+    "load_stream",
+    "table",
+]

@@ -10,10 +10,20 @@ class DataArguments:
 
     dataset: str = field(
         default="scenes",
-        metadata={"help": "'scenes', a .parquet file, a folder (ImageFolder, save_to_disk), or a name on the Hub."},
+        metadata={
+            "help": "'scenes'; 'flickr30k', 'mscoco', 'cc120k', 'emoji' with data_dir; a file (.parquet, .csv, .tsv, "
+            ".jsonl, WebDataset's .tar) or a pattern of them; a folder (ImageFolder, save_to_disk, shards); or a name "
+            "on the Hub."
+        },
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration, e.g. 'street' of scenes."})
-    image_column: str = field(default="image", metadata={"help": "Column of pictures."})
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Folder of your copy of a data set that is named, e.g. of flickr30k."}
+    )
+    image_root: str | None = field(
+        default=None, metadata={"help": "Folder that picture paths start from and may not leave; the file's if unset."}
+    )
+    image_column: str = field(default="image", metadata={"help": "Column of pictures, or of paths to them."})
     caption_column: str | None = field(
         default=None,
         metadata={
@@ -44,10 +54,15 @@ class DataArguments:
         default=0.0, metadata={"help": "Share of the training captions to shuffle, 0 to 1; for experiments."}
     )
     noise_seed: int = field(default=0, metadata={"help": "Of the shuffle; apart from the training seed."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read training pairs while training, never all of them; needs max_steps. For the baseline."},
+    )
+    shuffle_buffer: int = field(default=1000, metadata={"help": "Rows of a stream among which is shuffled; 1: none."})
     on_bad_row: Literal["stop", "skip"] = field(
         default="stop",
         metadata={
-            "help": "A picture that does not decode or an empty caption: stop and name the row, or decode all "
-            "pictures once before training and leave such rows out."
+            "help": "A picture that is missing or does not decode, an empty caption: stop and name the row, or decode "
+            "all pictures once before training and leave such rows out."
         },
     )

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError, last_line
+from ._check import RowReport
 from ._pictures import decode
 
 
@@ -28,6 +29,9 @@ class Pairs:
         image_id: id of each picture, int64 (P,); equal ids are the same picture.
         caption_image_id: id of the picture that each caption was written for, int64 (N,); the pair's own before noise.
         row: where each picture stands in the data as loaded, for messages, int64 (P,); 0..P-1 if left out.
+        caption_id: names each caption's text and moves with it, int64 (N,); 0..N-1 if left out.
+        damaged: captions that are wrong even for the picture they were written for, bool (N,); none if left out.
+        report: what was found when the rows were read.
     """
 
     pictures: datasets.Dataset
@@ -36,10 +40,20 @@ class Pairs:
     image_id: np.ndarray
     caption_image_id: np.ndarray
     row: np.ndarray | None = None
+    caption_id: np.ndarray | None = None
+    damaged: np.ndarray | None = None
+    report: RowReport | None = None
 
     def __post_init__(self):
         if self.row is None:
             object.__setattr__(self, "row", np.arange(len(self.image_id)))
+        if self.caption_id is None:
+            object.__setattr__(self, "caption_id", np.arange(len(self.captions)))
+        if self.damaged is None:
+            object.__setattr__(self, "damaged", np.zeros(len(self.captions), dtype=bool))
+        lengths = {len(getattr(self, name)) for name in ("image_row", "caption_image_id", "caption_id", "damaged")}
+        if lengths != {len(self.captions)}:
+            raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -53,8 +67,11 @@ class Pairs:
 
     @property
     def is_noisy(self) -> np.ndarray:
-        """Whether noise gave a pair the caption of another picture, bool (N,). For analysis: no batch contains it."""
-        return self.image_id[self.image_row] != self.caption_image_id
+        """Whether a pair has the caption of another picture, or a damaged one, bool (N,), as far as is known.
+
+        For analysis: no batch contains it.
+        """
+        return (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
 
     @property
     def fingerprint(self) -> str:
@@ -98,6 +115,8 @@ class Pairs:
             self,
             captions=[self.captions[i] for i in source],
             caption_image_id=self.caption_image_id[source],
+            caption_id=self.caption_id[source],
+            damaged=self.damaged[source],
         )
 
     def keep_pictures(self, rows: np.ndarray) -> "Pairs":
@@ -112,4 +131,7 @@ class Pairs:
             self.image_id[rows],
             self.caption_image_id[kept],
             self.row[rows],
+            self.caption_id[kept],
+            self.damaged[kept],
+            self.report,
         )

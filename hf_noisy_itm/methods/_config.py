@@ -35,6 +35,7 @@ class NoisyITMConfig(CLIPConfig):
     """
 
     model_type = "noisy_itm"
+    keys_to_ignore_at_inference = ["loss"]  # of `predict`: one number per batch among rows per pair
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
 

@@ -10,12 +10,9 @@ in one process; medians over the repeats. Pictures are waves and noise in colour
 import argparse
 import io
 import multiprocessing
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib.metadata import version
 from multiprocessing.pool import Pool
 from pathlib import Path
 from statistics import median
@@ -23,6 +20,7 @@ from statistics import median
 import datasets
 import numpy as np
 import torch
+from _measure import extra_memory, machine, take_turns
 from PIL import Image
 from transformers import CLIPProcessor
 from transformers.models.clip import CLIPImageProcessorPil
@@ -31,7 +29,7 @@ from hf_noisy_itm.data import PairCollator, Pairs
 from hf_noisy_itm.data._pictures import decode
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import ASSETS
+from hf_noisy_itm.loading import ASSETS
 
 CASES = {"JPEG 500x375": (500, 375, "JPEG"), "PNG 64x64": (64, 64, "PNG")}
 WIDE = [("JPEG", 10), ("JPEG", 3), ("PNG", 10)]  # and how many times as wide as high
@@ -51,8 +49,7 @@ def main(words: list[str]) -> None:
     processor = CLIPProcessor.from_pretrained(ASSETS / "scenes-clip")
     result = {
         "command": sys.argv,
-        "machine": {"cpu": _cpu(), "python": platform.python_version()}
-        | {name: version(name) for name in ("numpy", "pillow", "torch", "transformers")},
+        "machine": machine("numpy", "pillow", "torch", "transformers"),
         "captions_per_second": tokenizing(processor, args.repeats),
         "pictures_per_second": {},
     }
@@ -131,18 +128,6 @@ def tokenizing(processor: CLIPProcessor, repeats: int) -> dict[str, float]:
     return {name: len(captions) / median(times) for name, times in seconds.items()}
 
 
-def take_turns(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round, after one round that does not count."""
-    seconds = {name: [] for name in ways}
-    for counts in (False, *[True] * repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if counts:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def wide(pool: Pool, width: int, height: int, format: str) -> dict:
     """Seconds and memory to decode one picture, and how far it is from one that was not reduced."""
     with tempfile.TemporaryDirectory() as folder:
@@ -163,20 +148,9 @@ def wide(pool: Pool, width: int, height: int, format: str) -> dict:
 
 
 def _decode_and_measure(path: str) -> tuple[float, float, str]:
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before, start = _peak_mb(), time.perf_counter()
-    picture = decode(path)
-    return time.perf_counter() - start, _peak_mb() - before, f"{picture.width}x{picture.height}"
-
-
-def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    start = time.perf_counter()
+    picture, megabytes = extra_memory(lambda: decode(path))
+    return time.perf_counter() - start, megabytes, f"{picture.width}x{picture.height}"
 
 
 def photograph(width: int, height: int, seed: int) -> Image.Image:

@@ -8,6 +8,7 @@ from PIL import Image
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.functional.noise import shuffle_captions
 
 
 def shade(number):
@@ -64,7 +65,8 @@ def test_a_parquet_file_of_caption_lists_is_read(tmp_path):
 
 
 def test_the_columns_may_have_other_names():
-    table = rows(3, legend=lambda k: f"legend {k}", key=lambda k: "same").rename_column("image", "photo")
+    table = rows(3, image=lambda k: shade(0), legend=lambda k: f"legend {k}", key=lambda k: "same")
+    table = table.rename_column("image", "photo")
     pairs = whole(table, image_column="photo", caption_column="legend", image_id_column="key")
     assert pairs.captions == ["legend 0", "legend 1", "legend 2"]
     assert pairs.image_row.tolist() == [0, 0, 0]
@@ -90,7 +92,7 @@ def test_without_any_caption_column_all_that_would_do_are_named():
 
 @pytest.mark.parametrize("cell", [lambda k: "ab"[k // 2], lambda k: k // 2])
 def test_rows_of_equal_image_id_are_the_same_picture(cell):
-    pairs = whole(rows(4, image_id=cell))
+    pairs = whole(rows(4, image=lambda k: shade(k // 2 * 2), image_id=cell))
     assert pairs.image_row.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert shades(pairs) == [0, 2]
     # Captions change places within a picture (rows 0 and 1), and between pictures (rows 2 and 1).
@@ -105,9 +107,9 @@ def test_a_missing_file_is_named(tmp_path, name):
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "pairs.csv").write_text("image,caption\n")
-    with pytest.raises(InputError, match=r"pairs\.csv is neither a \.parquet file nor a folder"):
-        load_pairs(DataArguments(str(tmp_path / "pairs.csv")))
+    (tmp_path / "pairs.xlsx").write_text("image,caption\n")
+    with pytest.raises(InputError, match=r"pairs\.xlsx is no kind of file that can be read: \.parquet, \.csv"):
+        load_pairs(DataArguments(str(tmp_path / "pairs.xlsx")))
 
 
 def test_a_parquet_file_that_is_none_is_refused_by_name(tmp_path):
@@ -198,7 +200,7 @@ def test_where_asks_nothing_of_splits_that_are_not_used(tmp_path):
 
 def test_every_nth_picture_is_held_out_with_all_its_rows(tmp_path):
     # Three rows to a picture, in no order.
-    table = rows(60, image_id=lambda k: k * 7 % 20).remove_columns("captions")
+    table = rows(60, image=lambda k: shade(k % 20), image_id=lambda k: k * 7 % 20).remove_columns("captions")
     table = table.add_column("caption", [f"picture {k * 7 % 20}" for k in range(60)])
     train, held_out = load_pairs(DataArguments(parquet(tmp_path, table), holdout_every=5))
     assert set(held_out.captions) == {"picture 4", "picture 9", "picture 14", "picture 19"}
@@ -244,6 +246,8 @@ def test_noise_is_for_the_training_pairs_alone_and_comes_from_its_seed(tmp_path)
     assert 25 <= sum(wrong) <= 36  # 36 of 72 captions are picked, and a few return to their own picture
     assert load_pairs(DataArguments(path, noise_rate=0.5))[0].captions == noisy.captions
     assert load_pairs(DataArguments(path, noise_rate=0.5, noise_seed=1))[0].captions != noisy.captions
+    draw = shuffle_captions(np.arange(72) // 2, 0.5, np.random.Generator(np.random.PCG64(0)))
+    assert noisy.captions == draw.apply(clean.captions)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5])
@@ -263,20 +267,20 @@ def test_an_empty_caption_stops_with_its_row_named(cell):
 
 
 @pytest.mark.parametrize("cell", BAD_CAPTIONS)
-def test_an_empty_caption_is_left_out_if_so_asked(cell, capsys):
+def test_an_empty_caption_is_left_out_if_so_asked(cell):
     pairs = whole(rows(6, captions=lambda k: cell if k == 4 else ["good"]), on_bad_row="skip")
     assert pairs.captions == ["good"] * 6
     assert shades(pairs) == [0, 1, 2, 3, 4, 5]
-    assert "1 empty caption(s) among the training rows, first in row 4" in capsys.readouterr().out
+    assert pairs.report.found == {"empty": [4]}
 
 
 @pytest.mark.parametrize("cell", [["", " "], [], None])
-def test_a_picture_without_a_caption_is_left_out_if_so_asked(cell, capsys):
+def test_a_picture_without_a_caption_is_left_out_if_so_asked(cell):
     pairs = whole(rows(6, captions=lambda k: cell if k == 4 else [f"{k}"]), on_bad_row="skip")
     assert pairs.captions == ["0", "1", "2", "3", "5"]
     assert shades(pairs) == [0, 1, 2, 3, 5]
     assert pairs.image_row.tolist() == [0, 1, 2, 3, 4]
-    assert "first in row 4" in capsys.readouterr().out
+    assert pairs.report.found == {"empty": [4] * (2 if cell else 1)}
 
 
 def test_the_first_of_several_empty_captions_is_named():
@@ -292,8 +296,13 @@ def test_a_bad_row_is_named_by_its_number_in_the_file(tmp_path):
         load_pairs(DataArguments(path))
 
 
+def cut_short(number):
+    """A picture whose head is whole."""
+    return {"bytes": shade(number)["bytes"][:45], "path": None}
+
+
 def with_broken_pictures(*numbers, **columns):
-    return rows(6, image=lambda k: {"bytes": b"broken", "path": None} if k in numbers else shade(k), **columns)
+    return rows(6, image=lambda k: cut_short(k) if k in numbers else shade(k), **columns)
 
 
 def test_a_broken_picture_stops_with_its_row_named():
@@ -302,17 +311,19 @@ def test_a_broken_picture_stops_with_its_row_named():
         shades(pairs)
 
 
-def test_broken_pictures_are_left_out_if_so_asked(capsys):
+def test_broken_pictures_are_left_out_if_so_asked():
     pairs = whole(with_broken_pictures(1, 4), on_bad_row="skip")
     assert shades(pairs) == [0, 2, 3, 5]
     assert pairs.captions == [f"{k} {word}" for k in (0, 2, 3, 5) for word in ("one", "two")]
-    assert "2 training picture(s) that do not decode, rows [1, 4]" in capsys.readouterr().out
+    assert pairs.report.found == {"broken": [1, 4]}
+    assert (pairs.report.rows, pairs.report.pictures, pairs.report.captions) == (6, 4, 8)
 
 
-def test_broken_pictures_are_named_right_beside_empty_captions(capsys):
+def test_broken_pictures_are_named_right_beside_empty_captions():
     table = with_broken_pictures(4, captions=lambda k: [] if k == 2 else ["good"])
-    assert shades(whole(table, on_bad_row="skip")) == [0, 1, 3, 5]
-    assert "rows [4]" in capsys.readouterr().out
+    pairs = whole(table, on_bad_row="skip")
+    assert shades(pairs) == [0, 1, 3, 5]
+    assert pairs.report.found == {"empty": [2], "broken": [4]}
 
 
 @pytest.mark.parametrize("broken", [with_broken_pictures(*range(6)), rows(6, captions=lambda k: [""])])

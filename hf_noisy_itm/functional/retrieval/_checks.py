@@ -25,10 +25,11 @@ def check_embeds(image_embeds: Tensor, text_embeds: Tensor, names: tuple[str, st
     for name, embeds in zip(names, (image_embeds, text_embeds)):
         if not embeds.is_floating_point():
             raise ValueError(f"The {name} embeddings must be floating-point numbers, got {embeds.dtype}.")
-        finite = torch.isfinite(embeds.sum(dim=1, dtype=torch.float64))  # no mask as large as the embeddings
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise ValueError(f"The {name} embedding of row {row} is not finite.")
+        for start, rows in zip(range(0, len(embeds), 4096), embeds.split(4096)):
+            finite = torch.isfinite(rows).all(dim=1)
+            if not bool(finite.all()):
+                row = start + int((~finite).nonzero()[0])
+                raise ValueError(f"The {name} embedding of row {row} is not finite.")
 
 
 def check_owner(image_of_caption: Tensor, num_images: int, num_texts: int) -> None:

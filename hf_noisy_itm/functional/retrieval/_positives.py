@@ -70,7 +70,7 @@ def extended_recall(
         figures["r_precision"] += (early.sum(dim=1) / number.double()).sum().item()
         precision = early.cumsum(dim=1) / rank.double()
         figures["map@r"] += ((precision * early).sum(dim=1) / number).sum().item()
-    return {name: 100.0 * value / len(asked) for name, value in figures.items()} | {"queries": len(asked)}
+    return {name: 100.0 * (value / len(asked)) for name, value in figures.items()} | {"queries": len(asked)}
 
 
 @torch.no_grad()

@@ -1,0 +1,258 @@
+"""From the name of a data set to its splits: builders, files, folders, shards, the Hub."""
+
+import glob
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from tarfile import TarError
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import InputError, last_line
+from ._arguments import DataArguments
+from ._columns import read_cells
+from ._local import LocalBuilder, PairsBuilder
+from ._paths import PictureFolder
+from .cc120k import CC120K
+from .emoji import Emoji
+from .flickr30k import Flickr30k
+from .mscoco import MSCOCO
+from .scenes import Scenes
+from .wikipedia import Wikipedia
+
+BUILDERS: dict[str, type[LocalBuilder]] = {
+    "flickr30k": Flickr30k,
+    "mscoco": MSCOCO,
+    "cc120k": CC120K,
+    "wikipedia": Wikipedia,
+    "emoji": Emoji,
+}
+CAPTION_COLUMNS = ("captions", "caption", "text")
+_SHARDS = 64  # of a stream that is made of a whole data set: enough to share among processes and workers
+_TEXT_COLUMNS = (*CAPTION_COLUMNS, "image_id", "noise_source")  # of tables: "007" and "NA" are what they are
+_KINDS = {  # ending of a file, and the builder of `datasets` that reads it
+    ".parquet": ("parquet", {}),
+    ".csv": ("csv", {"keep_default_na": False}),
+    ".tsv": ("csv", {"keep_default_na": False, "sep": "\t"}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".tar": ("webdataset", {}),
+}
+
+
+def load_splits(args: DataArguments) -> dict[str, datasets.Dataset]:
+    """Loads all splits of `args.dataset`; what has no splits is "train".
+
+    `scenes` and the names of `BUILDERS` mean those; then come local files (.parquet, .csv, .tsv, .jsonl, WebDataset's
+    .tar; several by a pattern such as 'shards/*.tar') and folders (`save_to_disk`, ImageFolder, shards), then the Hub.
+    A column of strings named `args.image_column` holds paths, from `args.image_root` or the file's own folder.
+    Of a local data set no picture path leads out of that folder (see `PictureFolder`); what the Hub gives is as it is.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    files = _files(args.dataset)
+    if args.dataset == "scenes":
+        loaded = _load_scenes(args)
+    elif args.dataset in BUILDERS:
+        return _load_builder(args)
+    elif files:
+        loaded = _read(args, lambda: _load_files(files, args))
+    elif Path(args.dataset).is_dir():
+        loaded = _read(args, lambda: _load_folder(Path(args.dataset), args))
+    else:
+        loaded = _from_hub(args)
+        if args.image_root:
+            loaded = _confine_all(_as_splits(loaded), args.image_column, args.image_root)
+    return _as_splits(loaded)
+
+
+def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset], str | None]:
+    """Opens all splits of `args.dataset` as streams; names mean what they mean to `load_splits`.
+
+    Builders and folders of `save_to_disk` are on this machine, whole, and are streamed from there.
+
+    Returns:
+        The splits, and the folder that picture paths start from and may not leave (None: as they are).
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    files, folder = _files(args.dataset), Path(args.dataset)
+    if args.dataset == "scenes" or args.dataset in BUILDERS or (folder.is_dir() and _is_saved(folder)):
+        splits = load_splits(args)
+        return {name: rows.to_iterable_dataset(min(len(rows), _SHARDS) or 1) for name, rows in splits.items()}, None
+    if files:
+        folders = sorted({str(file.parent) for file in files})
+        kind, options = _kind(files, args)
+        names = [glob.escape(str(file)) for file in files]
+        loaded = _read(args, lambda: datasets.load_dataset(kind, data_files=names, streaming=True, **options))
+        if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
+            raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
+        return _as_splits(loaded), args.image_root or folders[0]
+    if folder.is_dir():
+        loaded = _read(args, lambda: datasets.load_dataset(str(folder), args.dataset_config, streaming=True))
+        return _as_splits(loaded), args.image_root or str(folder)
+    return _as_splits(_from_hub(args, streaming=True)), args.image_root
+
+
+def _from_hub(args: DataArguments, streaming: bool = False):
+    _refuse_missing(args.dataset)
+    try:
+        return datasets.load_dataset(args.dataset, args.dataset_config, streaming=streaming)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetGenerationError) as error:
+        reason = last_line(error)
+        raise InputError(f"{args.dataset!r} is no local file, nor can the Hub give it: {reason}") from error
+
+
+def _as_splits(loaded) -> dict[str, datasets.Dataset]:
+    return loaded if isinstance(loaded, dict) else {"train": loaded}
+
+
+def _files(name: str) -> list[Path]:
+    """The file of that name, or those that fit the pattern."""
+    if Path(name).is_file():
+        return [Path(name)]
+    found = [Path(path) for path in sorted(glob.glob(name, recursive=True))] if glob.has_magic(name) else []
+    return [path for path in found if path.is_file()]
+
+
+def _refuse_missing(name: str) -> None:
+    path = Path(name)
+    if path.suffix in _KINDS or path.is_absolute() or name.startswith(".") or glob.has_magic(name):
+        raise InputError(f"There is no file or folder {path.resolve()}.")
+
+
+def _read(args: DataArguments, load):
+    try:
+        return load()
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, TarError, datasets.exceptions.DatasetGenerationError) as error:
+        reason = last_line(error.__cause__ or error)
+        raise InputError(f"{args.dataset} cannot be read as a data set: {reason}") from error
+
+
+def _kind(files: list[Path], args: DataArguments) -> tuple[str, dict]:
+    """The builder of `datasets` that reads files of one kind, and its options."""
+    suffixes = sorted({file.suffix.lower() for file in files})
+    if unknown := [suffix for suffix in suffixes if suffix not in _KINDS]:
+        where = next(file for file in files if file.suffix.lower() in unknown)
+        raise InputError(f"{where} is no kind of file that can be read: {', '.join(_KINDS)} or a folder.")
+    if len(suffixes) > 1:
+        raise InputError(f"{args.dataset} names files of several kinds, {', '.join(suffixes)}; name one kind.")
+    kind, options = _KINDS[suffixes[0]]
+    if kind == "csv":
+        names = {args.image_column, args.image_id_column, args.caption_column or "caption", *_TEXT_COLUMNS}
+        options = {**options, "converters": dict.fromkeys(sorted(names), str)}
+    return kind, options
+
+
+def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
+    """Files of one kind, one after the other; each folder's pictures are looked for in that folder."""
+    kind, options = _kind(files, args)
+    parts = []
+    for folder, group in groupby(files, key=lambda file: file.parent):
+        names = [glob.escape(str(file)) for file in group]
+        part = datasets.load_dataset(kind, data_files=names, split="train", **options)
+        if kind == "webdataset":
+            part = _name_columns(part, args)
+        parts.append(confine(part, args.image_column, args.image_root or folder))
+    return datasets.concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+
+
+def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Dataset]:
+    if _is_saved(folder):
+        loaded = datasets.load_from_disk(str(folder))
+    else:
+        loaded = datasets.load_dataset(str(folder), args.dataset_config)
+    splits = _as_splits(loaded)
+    if any("__key__" in rows.column_names for rows in splits.values()):
+        splits = {name: _name_columns(rows, args) for name, rows in splits.items()}
+    return _confine_all(splits, args.image_column, args.image_root or folder)
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+
+
+def _load_builder(args: DataArguments) -> dict[str, datasets.Dataset]:
+    cls = BUILDERS[args.dataset]
+    options = {"image_root": args.image_root} if args.image_root and issubclass(cls, PairsBuilder) else {}
+    try:
+        builder = cls(config_name=args.dataset_config, data_dir=args.data_dir, **options)
+        builder.download_and_prepare()
+    except InputError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        reason = last_line(error.__cause__ or error)
+        raise InputError(f"{args.dataset} cannot be made of {args.data_dir}: {reason}") from error
+    return builder.as_dataset()
+
+
+def _load_scenes(args: DataArguments) -> dict[str, datasets.Dataset]:
+    sizes = {"train_size": args.max_train_pictures, "test_size": args.max_eval_pictures}
+    try:
+        builder = Scenes(
+            config_name=args.dataset_config, **{name: size for name, size in sizes.items() if size is not None}
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def _name_columns(rows: datasets.Dataset, args: DataArguments) -> datasets.Dataset:
+    """Gives columns of WebDataset shards, named by file ending, the names of the others: fields of `json`, too."""
+    if "json" in rows.column_names:
+        rows = rows.flatten()
+        fields = [name for name in rows.column_names if name.startswith("json.")]
+        fresh = {name: name.removeprefix("json.") for name in fields}
+        rows = rows.rename_columns({old: new for old, new in fresh.items() if new not in rows.column_names})
+    pictures = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    renamed = {pictures[0]: args.image_column} if pictures and args.image_column not in rows.column_names else {}
+    wanted = [args.caption_column] if args.caption_column else list(CAPTION_COLUMNS)
+    if "txt" in rows.column_names and not set(wanted) & set(rows.column_names):
+        renamed["txt"] = args.caption_column or "caption"
+    return rows.rename_columns(renamed)
+
+
+def _confine_all(splits: dict[str, datasets.Dataset], column: str, root: str | Path) -> dict[str, datasets.Dataset]:
+    return {name: confine(rows, column, root) for name, rows in splits.items()}
+
+
+def confine(rows: datasets.Dataset, column: str, root: str | Path) -> datasets.Dataset:
+    """Takes picture paths of a column from `root`; a string column becomes one of pictures. Nothing is opened.
+
+    Pictures whose bytes are in the row stay as they are. Rows without such a column, or with another kind of it, are
+    returned as they are.
+    """
+    feature = rows.features.get(column)
+    if feature is None or not (isinstance(feature, datasets.Image) or feature in _STRINGS):
+        return rows
+    folder = PictureFolder(root)
+    if feature in _STRINGS:
+        cells = [folder.cell(path) for path in read_cells(rows, column)]
+    else:
+        paths = rows.cast_column(column, datasets.Image(decode=False)).with_format("arrow")
+        if not any(_path_only(batch[column]) for batch in paths.iter(batch_size=1000)):
+            return rows
+        cells = list(_confined(read_cells(paths, column), folder))
+    names = rows.column_names
+    rows = rows.remove_columns(column).add_column(column, cells, feature=datasets.Image())
+    return rows.select_columns(names)
+
+
+_STRINGS = (datasets.Value("string"), datasets.Value("large_string"))
+
+
+def _path_only(column: pa.ChunkedArray) -> bool:
+    chunks = (chunk for chunk in column.chunks if len(chunk))
+    return any(pc.any(pc.and_(pc.is_null(c.field("bytes")), pc.is_valid(c.field("path")))).as_py() for c in chunks)
+
+
+def _confined(cells: Iterable[dict | None], folder: PictureFolder) -> Iterable[dict | None]:
+    for cell in cells:
+        yield folder.cell(cell["path"]) if cell is not None and cell["bytes"] is None else cell

@@ -1,0 +1,36 @@
+"""Noise on purpose, with a pedigree: what moved, what was damaged, and which picture each caption was written for.
+
+| kind | function | row i depends on |
+|---|---|---|
+| captions permuted (NPC, NCR) | `shuffle_captions` | all rows |
+| pictures permuted, captions follow (DECL, RCL) | `shuffle_images` | all rows |
+| a near caption of another picture | `swap_semantic` | all rows and their embeddings |
+| text damaged in place | `damage_captions` | seed, kind, number of the row, caption |
+| class labels flipped (MRL) | `flip_labels_symmetric`, `flip_labels_asymmetric` | all rows |
+
+The same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says how); only
+`swap_semantic` also depends on floating point.
+"""
+
+from .draw import hash_bits, hash_uniform, random_order
+from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_symmetric
+from .move import shuffle_captions, shuffle_images
+from .result import Noise
+from .semantic import nearest_of_other_pictures, swap_semantic
+from .text import TEXT_KINDS, damage_captions
+
+__all__ = [
+    "TEXT_KINDS",
+    "LabelNoise",
+    "Noise",
+    "damage_captions",
+    "flip_labels_asymmetric",
+    "flip_labels_symmetric",
+    "hash_bits",
+    "hash_uniform",
+    "nearest_of_other_pictures",
+    "random_order",
+    "shuffle_captions",
+    "shuffle_images",
+    "swap_semantic",
+]

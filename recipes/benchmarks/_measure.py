@@ -1,0 +1,56 @@
+"""What the benchmarks share: whose figures these are, seconds in turns, peak memory."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def machine(*packages: str) -> dict[str, str | int]:
+    """Processor, cores, threads, and versions of Python and of packages."""
+    lines = _lines("/proc/cpuinfo")
+    return {
+        "cpu": next(
+            (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+        ),
+        "cores": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def take_turns(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each way in each round, after one round that does not count.
+
+    In turns, so that what else the machine does meets all ways alike and ratios hold.
+    """
+    seconds = {name: [] for name in ways}
+    for counts in (False, *[True] * repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if counts:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def extra_memory(way: Callable) -> tuple[object, float]:
+    """What a call returns, and by how many MB this process's memory grew beyond what it had before, at the most."""
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    result = way()
+    return result, _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    line = next(line for line in _lines("/proc/self/status") if line.startswith(name))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []

@@ -1,0 +1,56 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hf_noisy_itm import InputError, encode
+from hf_noisy_itm.data import PairCollator
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel
+
+from .methods.test_contract import make
+
+
+@pytest.fixture
+def model(clip_config):
+    return make(BaselineModel, BaselineConfig, {}, clip_config)[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_rows_are_embedded_in_their_order(model, processor, pairs, batch_size):
+    collator = PairCollator(processor, pairs)
+    encoded = encode(model, collator, batch_size)
+    with torch.no_grad():
+        images = model.embed_images(collator.images(np.arange(len(pairs.image_id))))
+        texts = model.embed_texts(**collator.texts(pairs.captions))
+    torch.testing.assert_close(encoded.image_embeds, images)
+    torch.testing.assert_close(encoded.text_embeds, texts)
+    assert encoded.image_of_pair.tolist() == pairs.image_row.tolist()
+    assert encoded.fingerprint == pairs.fingerprint
+
+
+def test_equal_captions_have_equal_embeddings_and_are_embedded_once(model, processor, pairs, monkeypatch):
+    captions = [pairs.captions[row % 7] if row % 3 else pairs.captions[row] for row in range(len(pairs))]
+    seen, embed_texts = [], model.embed_texts
+    monkeypatch.setattr(
+        model, "embed_texts", lambda **tokens: seen.append(len(tokens["input_ids"])) or embed_texts(**tokens)
+    )
+    encoded = encode(model, PairCollator(processor, replace(pairs, captions=captions)), batch_size=4)
+    assert sum(seen) == len(set(captions)) < len(captions)
+    for row, caption in enumerate(captions):
+        assert torch.equal(encoded.text_embeds[row], encoded.text_embeds[captions.index(caption)])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_neither_mode_nor_random_state_is_touched(model, processor, pairs, training):
+    model.train(training)
+    state = torch.get_rng_state()
+    encode(model, PairCollator(processor, pairs))
+    assert model.training is training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_broken_model_is_named(model, processor, pairs):
+    torch.nn.init.constant_(model.clip.text_projection.weight, float("nan"))
+    with pytest.raises(InputError, match="embedding of caption 0 is not finite"):
+        encode(model, PairCollator(processor, pairs))
