@@ -282,10 +282,8 @@ def test_what_is_to_be_remembered_arrives_once_per_micro_batch_after_backward(
     calls = []
 
     class Remembering(BaselineModel):
-        def forward(self, *args, **kwargs):
-            output = super().forward(*args, **kwargs)
-            output.to_remember = {"rows": output.image_embeds}
-            return output
+        def losses(self, batch, image_embeds, text_embeds):
+            return replace(super().losses(batch, image_embeds, text_embeds), to_remember={"rows": image_embeds})
 
         def remember(self, rows):
             assert not rows.requires_grad

@@ -9,8 +9,11 @@ from torch import nn
 from transformers import CLIPModel
 from transformers.initialization import TORCH_INIT_FUNCTIONS
 
-from hf_noisy_itm.errors import InputError
+from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
+from hf_noisy_itm.functional.contrastive import info_nce
+from hf_noisy_itm.functional.similarity import inner_products, normalize
 from hf_noisy_itm.methods import NoisyITMConfig, NoisyITMModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods._batch import PairLosses
 
 from .table import METHODS
 from .test_contract import make, of_every_method
@@ -69,6 +72,32 @@ class ToyModel(NoisyITMModel):
                 "projection": copy.deepcopy(self.clip.visual_projection),
             }
         )
+
+    def losses(self, batch, image_embeds, text_embeds):
+        """Online captions against the twin's pictures and those in the queue; and something for the heads to learn."""
+        with torch.no_grad():
+            keys = self.twin["projection"](self.twin["vision"](pixel_values=batch.pixel_values).pooler_output)
+            keys = normalize(keys)
+        candidates = torch.cat([keys, self.queue.rows])
+        losses = info_nce(text_embeds, candidates, torch.arange(len(batch)), 10.0)
+        scores = self.head(image_embeds) + inner_products(image_embeds, self.proxies.rows)
+        losses = losses + scores.logsumexp(dim=1) + self.moments.mean[0].float() * scores.square().mean(dim=1)
+        return PairLosses(losses, to_remember={"keys": keys}, report={"spread": scores.std()})
+
+    @torch.no_grad()
+    def remember(self, keys):
+        self.moments.mean.lerp_(keys[:, :2].double().mean(dim=0), 0.5)
+        size = len(self.queue.rows)
+        places = (self.queue.pointer + torch.arange(len(keys)))[-size:] % size
+        self.queue.rows[places] = keys[-size:]
+        self.queue.pointer.add_(len(keys))
+
+    @torch.no_grad()
+    def step(self):
+        for name, parameter in self.twin.named_parameters():
+            whole, rest = name.split(".", 1)
+            online = {"vision": self.clip.vision_model, "projection": self.clip.visual_projection}[whole]
+            parameter.lerp_(online.get_parameter(rest), 0.1)
 
 
 @pytest.fixture
@@ -161,6 +190,26 @@ def test_no_method_leaves_anything_uninitialised(cls, config_cls, fields, clip_c
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         assert torch.isfinite(tensor).all(), name
         assert (tensor != -(2**40)).all(), name
+
+
+def test_a_run_with_all_kinds_of_state_resumes_exactly(clip_config, processor, pairs, tmp_path):
+    """Queue, moments, heads and twin under the trainer, which knows none of them; nothing copies `forward`."""
+    runs = []
+    for name in ("whole", "resumed"):
+        model, _ = make(ToyModel, ToyConfig, {"queue_size": 40}, clip_config)
+        arguments = NoisyITMArguments(
+            output_dir=str(tmp_path / name), per_device_train_batch_size=16, learning_rate=1e-3, max_steps=5, seed=5,
+            gradient_accumulation_steps=2, save_strategy="steps", save_steps=2, logging_steps=1, disable_tqdm=True,
+        )  # fmt: skip
+        trainer = NoisyITMTrainer(model, arguments, pairs, None, processor)
+        trainer.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2") if runs else None)
+        runs.append(trainer)
+    whole, resumed = (run.model for run in runs)
+    assert whole.queue.pointer == 9 * 16  # every micro-batch: seven an epoch, so the fourth step has but one
+    assert all("spread" in entry for entry in runs[0].state.log_history if "loss" in entry)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    is_frozen_where_it_says(resumed)
 
 
 def test_tensors_that_nobody_starts_are_refused(clip_config):
