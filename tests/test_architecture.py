@@ -13,6 +13,7 @@ RULES = {
     "functional": (set(), {"transformers", "datasets", "accelerate", "evaluate"}),
     "memory": ({"functional"}, {"transformers", "datasets", "accelerate", "evaluate"}),
     "methods": ({"functional", "memory"}, {"datasets", "accelerate", "evaluate", "PIL"}),
+    "metrics": ({"functional"}, {"transformers", "accelerate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "memory", "methods"}, {"accelerate", "datasets"}),
@@ -94,6 +95,14 @@ def test_one_file_reads_pickles_and_it_cannot_run_them():
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert not used & {"eval", "exec", "getattr", "setattr", "__import__", "import_module", "load", "loads"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "metrics").glob("*/*.py")), ids=lambda path: path.name)
+def test_a_space_imports_what_is_installed_there(path):
+    """Its folder is copied to the Hub: no relative imports; and no gradio before the page is built."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert "gradio" not in {name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names}
 
 
 def test_the_trainer_names_no_method():
