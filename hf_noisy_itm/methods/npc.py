@@ -12,7 +12,7 @@ figure says (there the weights meet a batch mean and the bank's loss is a consta
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
-by rounding on which side of 1 it lies; `--tf32 true` makes them cheaper.
+by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
 
 from dataclasses import replace
