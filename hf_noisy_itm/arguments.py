@@ -1,7 +1,6 @@
 """What a run is told: dataclasses, and a parser that reads a YAML recipe first and the command line over it."""
 
 import dataclasses
-import difflib
 import json
 import os
 from argparse import Namespace
@@ -14,7 +13,7 @@ import yaml
 from transformers import CLIPConfig, HfArgumentParser, TrainingArguments
 
 from .data import DataArguments
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .methods import NoisyITMConfig
 
 
@@ -179,7 +178,7 @@ def config_class(method: str) -> type[NoisyITMConfig]:
     """
     names = {cls.model_type.removeprefix("noisy_itm_"): cls for cls in NoisyITMConfig.__subclasses__()}
     if method not in names:
-        raise InputError(f"There is no method {method!r}{_nearest(method, names)}; there are {', '.join(names)}.")
+        raise InputError(f"There is no method {method!r}{did_you_mean(method, names)}; there are {', '.join(names)}.")
     return names[method]
 
 
@@ -229,9 +228,4 @@ def _method_of(arguments: list[str], given: dict) -> str:
 def _refuse_unknown(names, known: list[str], where: str) -> None:
     for name in names:
         if name not in known:
-            raise InputError(f"Unknown field {name!r} in {where}{_nearest(name, known)}.")
-
-
-def _nearest(name: str, known) -> str:
-    match = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
+            raise InputError(f"Unknown field {name!r} in {where}{did_you_mean(name, known)}.")

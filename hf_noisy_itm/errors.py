@@ -1,5 +1,8 @@
 """One kind of error for everything a user can mend: recipes print its sentence and exit with status 2."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Wrong input. The message is one sentence: what was wrong, where, and what to do."""
@@ -8,3 +11,9 @@ class InputError(ValueError):
 def last_line(error: BaseException) -> str:
     """The last line of an error's text, where libraries put what matters; its kind if there is no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, or nothing where none is near."""
+    match = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""

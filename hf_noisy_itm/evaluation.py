@@ -26,8 +26,8 @@ from .functional.retrieval import (
     recall_of_ranks,
     retrieval_ranks,
 )
+from .loading import load_model
 from .memory.bank import EncodedPairs
-from .run import load_model
 
 
 @dataclass

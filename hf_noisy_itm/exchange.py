@@ -14,9 +14,9 @@ class Exchange:
         """Rows of all processes in rank order, (B, …) -> (G, …), with gradient; every process brings B rows."""
         return tensor
 
-    def mean(self, tensor: Tensor) -> Tensor:
-        """Mean of a tensor over all processes, without gradient."""
-        return tensor
+    def mean(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Means of tensors over all processes, without gradient; they are of one dtype and travel together."""
+        return [tensor.detach() for tensor in tensors]
 
     def own_rows(self, num_rows: int, device: torch.device | None = None) -> Tensor:
         """Where this process's `num_rows` rows stand among the gathered ones, int64 (num_rows,)."""
@@ -43,10 +43,11 @@ class ProcessExchange(Exchange):
     def gather(self, tensor: Tensor) -> Tensor:  # noqa: D102
         return _Gather.apply(tensor) if tensor.requires_grad else _all_rows(tensor)
 
-    def mean(self, tensor: Tensor) -> Tensor:  # noqa: D102
-        total = tensor.detach().clone()
+    def mean(self, tensors: list[Tensor]) -> list[Tensor]:  # noqa: D102
+        total = torch.cat([tensor.detach().flatten() for tensor in tensors])
         dist.all_reduce(total)
-        return total / self.num_processes
+        parts = (total / self.num_processes).split([tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]
 
     def own_rows(self, num_rows: int, device: torch.device | None = None) -> Tensor:  # noqa: D102
         return torch.arange(num_rows, device=device) + self.rank * num_rows
@@ -73,10 +74,10 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
+        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd's tensor may serve others too
+        dist.all_reduce(total)
         start = dist.get_rank() * ctx.num_rows
-        return gradient[start : start + ctx.num_rows]
+        return total[start : start + ctx.num_rows]
 
 
 def _all_rows(rows: Tensor) -> Tensor:

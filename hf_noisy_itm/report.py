@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,6 @@ from .data import Pairs
 from .files import atomic_path
 from .memory.bank import EncodedPairs
 
-matplotlib.use("Agg")
 RIGHT, WRONG, GREY = "#2a7f62", "#c8553d", "#8d99ae"
 _SHADES = ("#b8c0cc", "#6d7f99", "#2a7f62", "#d9a441", "#7a5c99", "#c8553d")
 

@@ -4,7 +4,6 @@ import contextlib
 import platform
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,22 +11,29 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from sklearn.metrics import roc_auc_score
-from transformers import AutoModel, CLIPConfig, CLIPProcessor
+from transformers import CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils import logging
 
-from .arguments import NoisyITMArguments, Recipe, config_class
+from .arguments import NoisyITMArguments, Recipe
 from .data import BadRows, Pairs, StreamedPairs, load_pairs, load_stream, table
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
+from .loading import load_model
 from .methods import NoisyITMModel
 from .trainer import NoisyITMTrainer
 
-ASSETS = Path(__file__).parent / "assets"
+_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "adapter_model.safetensors",
+        "pytorch_model_fsdp*",
+        "global_step*",
+    ),
+    ("trainer_state.json",),
+)
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -146,46 +152,6 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     return figures
 
 
-def load_model(
-    name: str, method: str | None = None, fields: dict | None = None
-) -> tuple[NoisyITMModel, CLIPProcessor]:
-    """Loads a CLIP, ours or plain, as a method's model, and its processor.
-
-    Args:
-        name: "scenes-clip", a folder, or a name on the Hub.
-        method: short name of the method; the checkpoint's own, which is "baseline" for a plain CLIP, if left out.
-        fields: of the method's config, over those of the checkpoint.
-
-    Raises:
-        InputError: there is no such model or method, or a field has a wrong value.
-    """
-    path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
-        raise InputError(f"There is no model folder {path.resolve()}.")
-    try:
-        with _quiet():
-            stored = CLIPConfig.get_config_dict(path)[0]
-            kind = str(stored.get("model_type"))
-            if kind != "clip" and not kind.startswith("noisy_itm_"):
-                raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
-            method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
-            cls = config_class(method)
-            config = cls.from_dict({**stored, **(fields or {})})
-            model, report = AutoModel.from_pretrained(path, config=config, output_loading_info=True)
-            processor = CLIPProcessor.from_pretrained(path)
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        reason = last_line(error).split("Error: ")[-1].strip()
-        raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
-    if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
-        raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
-    tokens = processor.tokenizer("two words")["input_ids"]
-    if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
-        raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
-    return model, processor
-
-
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
     """Turns an `InputError` into its sentence on the error stream and exit status 2."""
@@ -195,19 +161,6 @@ def clean_exit() -> Iterator[None]:
         sentence = last_line(error)  # data loader workers put their traceback before it
         print(f"error: {sentence.split('InputError: ')[-1]}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back what transformers says when a method's config meets a plain CLIP checkpoint; it is meant to."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
 
 
 def _told(pairs: Pairs | StreamedPairs) -> str:
@@ -240,7 +193,7 @@ def _resume(recipe: Recipe) -> str | None:
         value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
         if value in ("False", "None"):
             raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [name for name in ("model.safetensors", "trainer_state.json") if not (Path(value) / name).exists()]
+    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
     if not Path(value).is_dir() or missing:
         raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
     return value

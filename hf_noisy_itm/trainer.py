@@ -1,28 +1,26 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
-import math
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
+from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments
-from .data import PairCollator, Pairs, StreamCollator, StreamedPairs
+from .batches import collator_of, stream_loader
+from .callbacks import Verbs
+from .checkpoint import load_memory, save_memory
+from .data import PairCollator, Pairs, StreamedPairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
-from .files import atomic_path
 from .functional.retrieval import recall
 from .memory.bank import MemoryBank
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
-
-BANK_FILE = "memory_bank.safetensors"
-WEIGHTS_FILE = "pair_weights.safetensors"
 
 
 class NoisyITMTrainer(Trainer):
@@ -38,6 +36,10 @@ class NoisyITMTrainer(Trainer):
         train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
         eval_dataset: pairs to evaluate on.
         processing_class: CLIP's processor.
+
+    Raises:
+        InputError: there is no processor, a trainable parameter is not float32, or a stream meets a method that needs
+            all pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -55,19 +57,12 @@ class NoisyITMTrainer(Trainer):
     ):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
-        positions = model.config.text_config.max_position_embeddings
-        is_stream = isinstance(train_dataset, StreamedPairs)
-        if is_stream:
-            _refuse_without_length(model, args)
-            collator = StreamCollator(processing_class, positions)
-        else:
-            collator = PairCollator(
-                processing_class, train_dataset or eval_dataset, args.cache_pictures, positions, args.picture_cache
-            )
+        _refuse_half_precision(model)
+        pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
             args,
-            data_collator=collator,
+            data_collator=collator_of(pairs, model, args, processing_class, args.cache_pictures),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -75,22 +70,17 @@ class NoisyITMTrainer(Trainer):
         )
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
-        self.pair_weights = None if train_dataset is None or is_stream else PairWeights(len(train_dataset))
-        self._reports: dict[str, list[torch.Tensor]] = defaultdict(list)
-        self.add_callback(_Verbs(self))
+        keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
+        self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
+        self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
+        self.add_callback(Verbs(self))
+        self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
         if not isinstance(self.train_dataset, StreamedPairs):
             return super().get_train_dataloader()
-        return DataLoader(
-            self.train_dataset.share(self.args.process_index, self.args.world_size),
-            self._train_batch_size,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            generator=torch.Generator(),
-        )
+        return stream_loader(self.train_dataset, self._train_batch_size, self.args, self.data_collator)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -114,8 +104,7 @@ class NoisyITMTrainer(Trainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        index, outputs = self._pending
-        self._pending = None
+        (index, outputs), self._pending = self._pending, None
         if outputs.to_remember:
             self.model.remember(
                 **{name: self.exchange.gather(rows.detach()) for name, rows in outputs.to_remember.items()}
@@ -124,15 +113,19 @@ class NoisyITMTrainer(Trainer):
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
                 self.pair_weights.add(self.exchange.gather(index), weight)
-            self._reports["weight_mean"].append(weight.mean())
+            self._note("weight_mean", weight.mean())
         for name, value in (outputs.report or {}).items():
-            self._reports[name].append(value.detach())
+            self._note(name, value.detach())
         return loss
+
+    def _note(self, name: str, value: torch.Tensor) -> None:
+        total, count = self._reports.get(name, (0.0, 0))
+        self._reports[name] = (total + value, count + 1)
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Adds the means of what methods reported since the last log of the loss."""
         if "loss" in logs:
-            logs |= {name: torch.stack(values).mean().item() for name, values in self._reports.items()}
+            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
             self._reports.clear()
         super().log(logs, *args, **kwargs)
 
@@ -141,10 +134,9 @@ class NoisyITMTrainer(Trainer):
     def begin_epoch(self, epoch: int) -> None:
         """Builds the memory bank where the method wants one, and tells the method."""
         if self.model.needs_bank(epoch):
-            collator = self.data_collator
             encoded = encode(
                 self.model,
-                collator,
+                self.data_collator,
                 self.args.per_device_eval_batch_size,
                 self.args.dataloader_num_workers,
                 self.exchange,
@@ -173,12 +165,7 @@ class NoisyITMTrainer(Trainer):
         start = time.perf_counter()
         figures = evaluate_pairs(
             self.model,
-            PairCollator(
-                self.processing_class,
-                pairs,
-                max_length=self.data_collator.max_length,
-                picture_cache=self.args.picture_cache,
-            ),
+            collator_of(pairs, self.model, self.args, self.processing_class),
             self.args.per_device_eval_batch_size,
             self.args.dataloader_num_workers,
             self.exchange,
@@ -189,52 +176,64 @@ class NoisyITMTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """Batches of all pairs, collated with their own pictures and captions; a name chooses among `eval_dataset`."""
+        pairs = self.eval_dataset if eval_dataset is None else eval_dataset
+        pairs = self.eval_dataset[pairs] if isinstance(pairs, str) else pairs
+        return self._collating(super().get_eval_dataloader, pairs)
+
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
+        """Likewise, for `predict`."""
+        return self._collating(super().get_test_dataloader, test_dataset)
+
+    def _collating(self, get_loader: Callable[[Pairs], DataLoader], pairs: Pairs | None) -> DataLoader:
+        """A loader as `Trainer` makes it, but of other pairs than those of training, and of the last ones too."""
+        if pairs is None:
+            raise InputError("There are no pairs to evaluate on: give eval_dataset.")
+        kept = self.data_collator, self.args.dataloader_drop_last
+        self.data_collator = collator_of(pairs, self.model, self.args, self.processing_class)
+        self.args.dataloader_drop_last = False
+        try:
+            return get_loader(pairs)
+        finally:
+            self.data_collator, self.args.dataloader_drop_last = kept
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
+        """See `Trainer.train`; bank and pair weights of the checkpoint are read first, whatever engine reads the rest.
+
+        Raises:
+            InputError: the checkpoint is not whole, or is of other data.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
+        if isinstance(resume_from_checkpoint, str | Path):
+            fingerprint = getattr(self.train_dataset, "fingerprint", None)
+            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint)
+            if bank is not None:
+                self.use_bank(bank)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
+        if self.args.should_save:  # first, since a folder may be pushed when the model is in it
+            save_memory(output_dir or self.args.output_dir, self.bank, self.pair_weights)
+        super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         super()._save(output_dir, state_dict)
-        folder = Path(output_dir or self.args.output_dir)
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads; metrics.json tells
-        for name in (BANK_FILE, WEIGHTS_FILE):
-            (folder / name).unlink(missing_ok=True)  # of an earlier run
-        if self.bank is not None:
-            self.bank.save(folder / BANK_FILE)
-        if self.pair_weights is not None and self.pair_weights.count.any():
-            with atomic_path(folder / WEIGHTS_FILE) as temporary:
-                save_file(self.pair_weights.state_dict(), temporary)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        folder = Path(resume_from_checkpoint)
-        if (folder / BANK_FILE).exists():
-            self.use_bank(MemoryBank.load(folder / BANK_FILE, self.train_dataset.fingerprint))
-        if self.pair_weights is not None and (folder / WEIGHTS_FILE).exists():
-            self.pair_weights.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
+        pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
 
 
-def _refuse_without_length(model: NoisyITMModel, args: NoisyITMArguments) -> None:
-    if model.needs_bank(0):
+def _refuse_half_precision(model: NoisyITMModel) -> None:
+    trained = {name: parameter.dtype for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if half := [name for name, dtype in trained.items() if dtype != torch.float32]:
         raise InputError(
-            f"{type(model).__name__} builds a memory bank of all training pairs, and a stream does not know them all: "
-            f"leave --streaming out."
+            f"{len(half)} of {len(trained)} trainable parameters are not float32, {half[0]} is {trained[half[0]]}, "
+            f"which loses small updates: load the model with dtype=torch.float32, and give --bf16 true for speed."
         )
-    if args.max_steps <= 0:
-        raise InputError("A stream has no end: say with --max_steps how long to train.")
-
-
-class _Verbs(TrainerCallback):
-    """Calls the writing verbs that belong to the loop and not to a batch."""
-
-    def __init__(self, trainer: NoisyITMTrainer):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        epoch = math.floor(state.epoch + 1e-6)
-        if state.epoch - epoch < 1e-6:  # a run that resumes within an epoch has begun it before
-            self.trainer.begin_epoch(epoch)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.trainer.model.step()
 
 
 def evaluate_pairs(

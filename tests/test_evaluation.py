@@ -8,8 +8,8 @@ from transformers import CLIPModel
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.evaluation import as_table, evaluate_model, parse_evaluation
+from hf_noisy_itm.loading import ASSETS
 from hf_noisy_itm.methods import NPCModel
-from hf_noisy_itm.run import ASSETS
 
 SMALL = ["--dataset", "scenes", "--max_train_pictures", "10", "--max_eval_pictures", "30"]
 

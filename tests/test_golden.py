@@ -6,15 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
-
+from .methods.table import METHODS
 from .test_trainer import losses_of, make_trainer
 
 FILE = Path(__file__).parent / "golden" / "steps.json"
-METHODS = {
-    "baseline": (BaselineModel, BaselineConfig, {}),
-    "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5}),
-}
 
 
 @pytest.mark.parametrize("name", METHODS)

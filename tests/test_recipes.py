@@ -17,7 +17,7 @@ from transformers import AutoModel, CLIPModel
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data.scenes import draw_row
-from hf_noisy_itm.run import load_model
+from hf_noisy_itm.loading import load_model
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,20 +7,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import EarlyStoppingCallback
 
-from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
+from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
+from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE
 from hf_noisy_itm.functional.retrieval import recall
+from hf_noisy_itm.memory.bank import MemoryBank
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
-from hf_noisy_itm.trainer import BANK_FILE, WEIGHTS_FILE
 
-from .methods.test_contract import make
-
-METHODS = [
-    pytest.param(BaselineModel, BaselineConfig, {}, id="baseline"),
-    pytest.param(NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}, id="npc"),
-]
+from .methods.table import METHODS
+from .methods.test_contract import make, of_every_method
 
 
-def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder, **arguments):
+def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder, eval_pairs=None, **arguments):
     model, _ = make(cls, config_cls, fields, clip_config)
     settings = {
         "output_dir": str(folder),
@@ -31,14 +29,14 @@ def make_trainer(cls, config_cls, fields, clip_config, processor, pairs, folder,
         "seed": 5,
         **arguments,
     }
-    return NoisyITMTrainer(model, NoisyITMArguments(**settings), pairs, pairs, processor)
+    return NoisyITMTrainer(model, NoisyITMArguments(**settings), pairs, eval_pairs or pairs, processor)
 
 
 def losses_of(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 @pytest.mark.parametrize(
     ("save_steps", "accumulation"), [(4, 1), (7, 1), (2, 2)], ids=["within", "border", "accumulated"]
 )
@@ -69,7 +67,7 @@ def test_a_picture_cache_changes_no_step_and_no_figure(clip_config, processor, p
         if run == 2:  # everything is there already
             monkeypatch.setattr(type(pairs), "picture", None)
         trainer = make_trainer(
-            NPCModel, NPCConfig, METHODS[1].values[2], clip_config, processor, pairs, tmp_path, max_steps=3, **more
+            NPCModel, NPCConfig, METHODS["npc"][2], clip_config, processor, pairs, tmp_path, max_steps=3, **more
         )
         trainer.train()
         figures = {name: value for name, value in trainer.evaluate().items() if "runtime" not in name}
@@ -143,16 +141,149 @@ def test_npc_logs_weights_and_leaves_bank_and_ledger(clip_config, processor, pai
     assert not (tmp_path / "training_args.bin").exists()
 
 
+class Unsaved(NoisyITMTrainer):
+    """An engine that writes and reads weights its own way, as FSDP with sharded files and DeepSpeed do."""
+
+    def _save(self, output_dir=None, state_dict=None):
+        self.model.save_pretrained(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        self.model.load_state_dict(load_file(f"{resume_from_checkpoint}/model.safetensors"))
+
+
+@pytest.fixture
+def stopped(clip_config, processor, pairs, tmp_path):
+    """A run of the method with a bank that was stopped after two of four steps, and how to resume it."""
+
+    def trainer(cls=NoisyITMTrainer, **more):
+        common = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, **more}
+        made = make_trainer(*METHODS["npc"], clip_config, processor, pairs, tmp_path / "run", **common)
+        made.__class__ = cls
+        return made
+
+    return trainer, tmp_path / "run" / "checkpoint-2"
+
+
+@pytest.mark.parametrize("cls", [NoisyITMTrainer, Unsaved])
+def test_bank_and_weights_are_in_a_checkpoint_whatever_the_engine(stopped, cls):
+    trainer, checkpoint = stopped
+    whole = trainer(cls)
+    whole.train()
+    assert int(load_file(checkpoint / WEIGHTS_FILE)["count"].sum()) == 2 * 16
+    resumed = trainer(cls)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
+    assert losses_of(resumed) == losses_of(whole)
+    assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
+
+
+@pytest.mark.parametrize("name", [BANK_FILE, WEIGHTS_FILE, LIST_FILE])
+@pytest.mark.parametrize("resume", [str, lambda checkpoint: True], ids=["by name", "the last one"])
+def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resume):
+    trainer, checkpoint = stopped
+    trainer(max_steps=2).train()
+    (checkpoint / name).unlink()
+    with pytest.raises(InputError, match=rf"{checkpoint}.*{name}.*start anew"):
+        trainer().train(resume_from_checkpoint=resume(checkpoint))
+
+
+def test_a_checkpoint_without_a_bank_says_so(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(*METHODS["baseline"], clip_config, processor, pairs, tmp_path, max_steps=1)
+    (tmp_path / BANK_FILE).write_bytes(b"of an earlier run")
+    trainer.train()
+    trainer.save_model(str(tmp_path))
+    assert json.loads((tmp_path / LIST_FILE).read_text()) == {"files": []}
+    assert not (tmp_path / BANK_FILE).exists()
+
+
+def test_evaluation_rows_keep_their_captions_and_pictures(clip_config, processor, pairs, tmp_path):
+    half = np.arange(12)
+    training, held_out = pairs.keep_pictures(half), pairs.keep_pictures(half + 12)
+    trainer = make_trainer(
+        *METHODS["npc"], clip_config, processor, training, tmp_path, eval_pairs=held_out, per_device_eval_batch_size=16
+    )
+    trainer.use_bank(MemoryBank({"image": torch.arange(60)}))
+    encoded = encode(trainer.model, PairCollator(processor, held_out))
+    loaders = [
+        trainer.get_eval_dataloader(),
+        trainer.get_eval_dataloader(held_out),
+        trainer.get_test_dataloader(held_out),
+    ]
+    trainer.eval_dataset = {"held out": held_out}
+    loaders.append(trainer.get_eval_dataloader("held out"))
+    for loader in loaders:
+        batches = list(loader)
+        assert not any("bank" in batch for batch in batches)
+        assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(60))  # the last ones too
+        words = [row for batch in batches for row in processor.tokenizer.batch_decode(batch["input_ids"], True)]
+        assert words == processor.tokenizer.batch_decode(
+            PairCollator(processor, held_out).texts(held_out.captions)["input_ids"], True
+        )
+    _, image_embeds, text_embeds = trainer.predict(held_out).predictions
+    torch.testing.assert_close(torch.from_numpy(text_embeds), encoded.text_embeds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.from_numpy(image_embeds), encoded.image_embeds[encoded.image_of_pair], atol=1e-5, rtol=0
+    )
+    assert trainer.data_collator.pairs is training
+    assert trainer.args.dataloader_drop_last
+
+
+def test_a_trainable_parameter_in_half_precision_is_refused(clip_config, processor, pairs, tmp_path):
+    model, _ = make(*METHODS["baseline"], clip_config)
+    model.clip.text_model.bfloat16()
+    arguments = NoisyITMArguments(output_dir=str(tmp_path))
+    with pytest.raises(InputError, match=r"clip\.text_model.* is torch\.bfloat16.*dtype=torch\.float32"):
+        NoisyITMTrainer(model, arguments, pairs, pairs, processor)
+    model.clip.text_model.requires_grad_(False)  # a frozen tower may be as small as it likes
+    NoisyITMTrainer(model, arguments, pairs, pairs, processor)
+
+
+def test_the_exchange_is_there_before_training(clip_config, processor, pairs, tmp_path):
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    model, _ = make(*METHODS["npc"], clip_config)
+    trainer = NoisyITMTrainer(
+        model, NoisyITMArguments(output_dir=str(tmp_path)), pairs, None, processor, optimizers=(optimizer, None)
+    )
+    assert trainer.model.exchange is trainer.exchange
+    assert trainer.model.optimizer is optimizer
+
+
+def test_a_step_that_was_skipped_is_no_step(clip_config, processor, pairs, tmp_path, monkeypatch):
+    """As under float16, where a gradient that overflows is dropped."""
+    steps = []
+    monkeypatch.setattr(BaselineModel, "step", lambda self: steps.append(trainer.state.global_step))
+    trainer = make_trainer(*METHODS["baseline"], clip_config, processor, pairs, tmp_path, max_steps=3)
+    skipped = property(lambda accelerator: trainer.state.global_step == 2)  # counted up before the callback
+    monkeypatch.setattr(type(trainer.accelerator), "optimizer_step_was_skipped", skipped)
+    trainer.train()
+    assert steps == [1, 3]
+
+
+@pytest.mark.parametrize("logging", ["steps", "no"])
+def test_reports_are_means_and_do_not_pile_up(clip_config, processor, pairs, tmp_path, logging):
+    trainer = make_trainer(
+        *METHODS["npc"], clip_config, processor, pairs, tmp_path,
+        max_steps=4, logging_strategy=logging, logging_steps=2,
+    )  # fmt: skip
+    noted = []
+    note = trainer._note
+    trainer._note = lambda name, value: (noted.append(value.item()), note(name, value))
+    trainer.train()
+    logged = [entry["weight_mean"] for entry in trainer.state.log_history if "weight_mean" in entry]
+    if logging == "steps":
+        assert logged == pytest.approx([sum(noted[:2]) / 2, sum(noted[2:]) / 2])
+    else:
+        assert {name: count for name, (_, count) in trainer._reports.items()} == {"weight_mean": 4}
+
+
 def test_what_is_to_be_remembered_arrives_once_per_micro_batch_after_backward(
     clip_config, processor, pairs, tmp_path, monkeypatch
 ):
     calls = []
 
     class Remembering(BaselineModel):
-        def forward(self, *args, **kwargs):
-            output = super().forward(*args, **kwargs)
-            output.to_remember = {"rows": output.image_embeds}
-            return output
+        def losses(self, batch, image_embeds, text_embeds):
+            return replace(super().losses(batch, image_embeds, text_embeds), to_remember={"rows": image_embeds})
 
         def remember(self, rows):
             assert not rows.requires_grad

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from ..errors import InputError
 from ._pairs import Pairs
 from ._picture_cache import PictureCache
 from ._pixels import Pixels
@@ -54,7 +55,17 @@ class PairCollator:
         self.entries: dict[str, np.ndarray] = {}
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Collates B rows."""
+        """Collates B rows of `pairs`.
+
+        Raises:
+            InputError: a row is of other pairs, which would be given captions and pictures that are not theirs.
+        """
+        for row in rows:
+            if not self._is_own(row):
+                raise InputError(
+                    f"Row {row['index']} ({row.get('caption')!r}) is not of the pairs that this collator looks up: "
+                    f"give each data set a PairCollator of its own."
+                )
         index = np.array([row["index"] for row in rows])
         own_images = self.pairs.image_row[index]
         entries = {name: of_pair[index] for name, of_pair in self.entries.items()}
@@ -85,6 +96,13 @@ class PairCollator:
                 },
             }
         return batch
+
+    def _is_own(self, row: dict[str, Any]) -> bool:
+        index = row["index"]
+        return index < len(self.pairs) and all(
+            row.get(name, own) == own
+            for name, own in (("caption", self.pairs.captions[index]), ("image_row", self.pairs.image_row[index]))
+        )
 
     def images(self, rows: np.ndarray, like: Tensor | None = None) -> Tensor:
         """Decodes and processes pictures of `pairs`, (len(rows), C, H, W); no rows need `like` for the shape."""

@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .similarity import inner_products
+
 SameImage = Literal["mask", "negative", "positive"]
 
 
@@ -30,7 +32,7 @@ def info_nce(
     Returns:
         Loss per anchor, float32 (B,), >= 0.
     """
-    logits = (anchors.float() @ candidates.float().T) * logit_scale  # (B, G)
+    logits = inner_products(anchors, candidates) * logit_scale  # (B, G)
     if same is not None and same_image == "mask":
         logits = logits.masked_fill(same, -torch.inf)
     log_prob = logits.log_softmax(dim=1)

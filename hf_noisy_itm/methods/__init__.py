@@ -1,6 +1,8 @@
 """One paper, one file. Importing this package registers every method with `AutoConfig` and `AutoModel`."""
 
-from ._base import NoisyITMConfig, NoisyITMModel, NoisyITMOutput
+from ._base import NoisyITMModel
+from ._batch import NoisyITMOutput
+from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
 from .npc import NPCConfig, NPCModel
 

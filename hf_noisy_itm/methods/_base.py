@@ -1,6 +1,6 @@
 """What every method is: a CLIP, a config of declared fields, and five verbs, of which three may write.
 
-    forward(batch)             reads    embeds the batch, one loss per pair, one weight per pair, their mean
+    forward(batch)             reads    embeds the batch, one loss per pair (`losses`), one weight per pair, their mean
     weigh(batch, losses)       reads    trust in each pair; called by `forward`, so that both share one graph
     remember(**to_remember)    writes   queues and statistics, after backward, with the rows of all processes
     step()                     writes   after each optimizer step: momentum copies, projections, clamps
@@ -8,54 +8,30 @@
 
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
+
+What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
+by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
+what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
+own, where the state is as it was saved.
 """
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, PreTrainedModel
+from transformers import CLIPModel, PreTrainedModel
 
 from ..exchange import Exchange
 from ..functional.contrastive import pair_losses
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
-from ._batch import NoisyITMOutput, PairBatch
+from ._batch import NoisyITMOutput, PairBatch, PairLosses
+from ._config import NoisyITMConfig, Paper
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
-
-
-@strict
-class NoisyITMConfig(CLIPConfig):
-    """CLIP's config and what all methods share.
-
-    Args:
-        same_image: captions of one picture that meet in a batch are left out of each other's negatives ("mask"), are
-            negatives ("negative", as in the released codes of NPC and FNE), or are right answers too ("positive").
-    """
-
-    model_type = "noisy_itm"
-
-    same_image: Literal["mask", "negative", "positive"] = "mask"
-
-    @classmethod
-    def from_dict(cls, config_dict: dict, **kwargs):
-        """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config."""
-        return super().from_dict({key: value for key, value in config_dict.items() if key != "model_type"}, **kwargs)
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Where a method comes from; cards cite it."""
-
-    title: str
-    venue: str
-    url: str
-    bibtex: str
 
 
 class NoisyITMModel(PreTrainedModel):
@@ -63,6 +39,9 @@ class NoisyITMModel(PreTrainedModel):
 
     `from_pretrained` takes checkpoints of the method and plain CLIP checkpoints alike; what it saves can be loaded by
     `CLIPModel.from_pretrained` too.
+
+    A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
+    and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties.
     """
 
     config_class = NoisyITMConfig
@@ -76,6 +55,8 @@ class NoisyITMModel(PreTrainedModel):
     _supports_attention_backend = True
     accepts_loss_kwargs = False  # the loss is the mean over the batch; the Trainer scales it for accumulation
     paper: ClassVar[Paper | None] = None
+    copies: dict[str, str] = {}
+    frozen: tuple[str, ...] = ()
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -83,14 +64,51 @@ class NoisyITMModel(PreTrainedModel):
         self._build(config)
         self.attach(Exchange(), None)
         self.post_init()
+        self._start(self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says."""
+        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
+        return (model, report) if output_loading_info else model
 
     def _build(self, config: NoisyITMConfig) -> None:
-        """Adds the method's own modules and buffers; a hook, so that all are there before `post_init`."""
+        """Adds the method's own modules; a hook, so that all are there before `post_init`."""
 
+    @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """CLIP's own modules are initialised by CLIP; buffers of the methods start as they are built."""
+        """Starts what no checkpoint holds of a module; `from_pretrained` leaves it uninitialised until then."""
+        names = [name for name in ("reset", "reset_parameters", "_reset_parameters") if hasattr(module, name)]
+        if not names:
+            if tensors := [*module._parameters, *module._buffers]:
+                raise TypeError(
+                    f"{type(module).__name__} holds {tensors[0]} but has no reset(): move it to a module that has one."
+                )
+            return
+        loaded = [tensor for tensor in _tensors(module) if getattr(tensor, "_is_hf_initialized", False)]
+        kept = [tensor.clone() for tensor in loaded]
+        getattr(module, names[0])()
+        for tensor, value in zip(loaded, kept):
+            tensor.copy_(value)
 
-    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None) -> None:
+    @torch.no_grad()
+    def _start(self, absent: Iterable[str]) -> None:
+        """Copies what starts as a copy, where no checkpoint held it, and freezes what is not trained."""
+        tensors = self.state_dict()
+        for copy, original in self.copies.items():
+            for name in absent:
+                if _is_part(name, copy):
+                    tensors[name].copy_(tensors[original + name.removeprefix(copy)])
+        parameters = dict(self.named_parameters())
+        for whole in (*self.copies, *self.frozen):
+            parts = [name for name in parameters if _is_part(name, whole)]
+            if not parts:
+                raise TypeError(f"{type(self).__name__} freezes {whole!r}, which has no parameters.")
+            for name in parts:
+                parameters[name].requires_grad_(False)
+
+    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
         self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer
 
@@ -125,7 +143,7 @@ class NoisyITMModel(PreTrainedModel):
         index: Tensor | None = None,
         bank: dict | None = None,
     ) -> NoisyITMOutput:
-        """CLIP's loss over the pairs of all processes, each pair's share weighted by `weigh`, plus `bank_loss`.
+        """Mean of what `losses` returns, each pair's share weighted by `weigh` in training.
 
         Args:
             pixel_values: (B, C, H, W).
@@ -137,23 +155,31 @@ class NoisyITMModel(PreTrainedModel):
         """
         batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank)
         image_embeds, text_embeds = self.embed(batch)
-        size = len(pixel_values)
-        loss_per_pair = self.pair_losses(image_embeds[:size], text_embeds[:size], image_id)
-        entry_losses = {
-            name: self.pair_losses(image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"])
-            for name, entry in batch.entries.items()
-        }
-        weight = self.weigh(batch, loss_per_pair, entry_losses) if self.training else None
-        loss = weighted_mean(loss_per_pair, weight)
-        for losses in entry_losses.values():
-            loss = loss + weighted_mean(losses)
+        losses = self.losses(batch, image_embeds, text_embeds)
+        weight = self.weigh(batch, losses) if self.training else None
+        loss = weighted_mean(losses.per_pair, weight)
+        for further in losses.further.values():
+            loss = loss + weighted_mean(further)
         return NoisyITMOutput(
             loss=loss,
-            loss_per_pair=loss_per_pair.detach(),
+            loss_per_pair=losses.per_pair.detach(),
             weight_per_pair=weight,
-            image_embeds=image_embeds[:size],
-            text_embeds=text_embeds[:size],
+            image_embeds=image_embeds[: len(batch)],
+            text_embeds=text_embeds[: len(batch)],
+            to_remember=losses.to_remember,
+            report=losses.report,
         )
+
+    def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
+        """The method's loss of each pair, and what it wants remembered and logged; here: CLIP's loss.
+
+        Args:
+            batch: what `forward` was given.
+            image_embeds: unit rows of the batch's B pictures and of further ones of the bank, (B + U, D).
+            text_embeds: likewise of captions, (B + V, D).
+        """
+        size = len(batch)
+        return PairLosses(self.pair_losses(image_embeds[:size], text_embeds[:size], batch.image_id))
 
     def pair_losses(
         self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None, logit_scale: Tensor | None = None
@@ -180,13 +206,12 @@ class NoisyITMModel(PreTrainedModel):
             own,
         )
 
-    def weigh(self, batch: PairBatch, loss_per_pair: Tensor, entry_losses: dict[str, Tensor]) -> Tensor | None:
+    def weigh(self, batch: PairBatch, losses: PairLosses) -> Tensor | None:
         """Trust in each pair of a training batch, (B,) in [0, 1], or None for all ones.
 
         Args:
             batch: what `forward` was given.
-            loss_per_pair: (B,), with its graph, so that a method may differentiate it.
-            entry_losses: loss of each pair's entries in the memory bank, (B,) by kind of entry, with graph.
+            losses: with their graph, so that a method may differentiate them.
         """
         return None
 
@@ -212,3 +237,12 @@ class NoisyITMModel(PreTrainedModel):
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:
         """Starts an epoch (counted from 0); called once per epoch, not again where a run resumes within it."""
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _is_part(name: str, whole: str) -> bool:
+    return name == whole or name.startswith(f"{whole}.")

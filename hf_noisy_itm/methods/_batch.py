@@ -1,6 +1,6 @@
-"""What goes into a method's `forward` and what comes out."""
+"""What goes into a method's `forward`, what its `losses` return, and what comes out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ class PairBatch:
     image_id: Tensor | None
     index: Tensor | None
     bank: dict | None
+
+    def __len__(self) -> int:
+        return len(self.pixel_values)
 
     @property
     def entries(self) -> dict[str, dict[str, Tensor]]:
@@ -43,6 +46,23 @@ class PairBatch:
         return own if self.bank is None or own is None else torch.cat([own, self.bank[name]])
 
 
+@dataclass(frozen=True)
+class PairLosses:
+    """What a method makes of an embedded batch of B pairs, before anything is weighted or averaged.
+
+    Args:
+        per_pair: (B,), with graph; `weigh` says how much each counts.
+        further: losses that count in full whatever the weights, (B,) each, with graph, by name.
+        to_remember: tensors (B, …) that the trainer gathers from all processes and hands to `remember`.
+        report: scalars worth logging, by name.
+    """
+
+    per_pair: Tensor
+    further: dict[str, Tensor] = field(default_factory=dict)
+    to_remember: dict[str, Tensor] | None = None
+    report: dict[str, Tensor] | None = None
+
+
 @dataclass
 class NoisyITMOutput(ModelOutput):
     """Result of `forward`; B is the local batch, D the embedding width.
@@ -53,8 +73,8 @@ class NoisyITMOutput(ModelOutput):
         weight_per_pair: (B,), trust in each pair in [0, 1]; None where the method does not weigh.
         image_embeds: unit rows, (B, D).
         text_embeds: unit rows, (B, D).
-        to_remember: tensors (B, …) that the trainer gathers from all processes and hands to `remember`.
-        report: scalars worth logging, by name.
+        to_remember: see `PairLosses`.
+        report: see `PairLosses`.
     """
 
     loss: Tensor | None = None

@@ -13,7 +13,8 @@ negatives (`same_image`), and the temperature is bounded.
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, AutoModel
 
-from ._base import NoisyITMConfig, NoisyITMModel, Paper
+from ._base import NoisyITMModel
+from ._config import NoisyITMConfig, Paper
 
 
 @strict

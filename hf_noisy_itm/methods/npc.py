@@ -11,8 +11,11 @@ Differs from the official code: weights act on each pair's own loss and the bank
 figure says (there the weights meet a batch mean and the bank's loss is a constant); float32 ratios; cosine on both
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
+Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
+by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -25,13 +28,14 @@ from transformers import AutoConfig, AutoModel
 from ..errors import InputError
 from ..functional.contrastive import pair_losses
 from ..functional.mixture import fit_loss_mixture
-from ..functional.optim import adamw_step, sgd_step
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.neighbors import nearest_by_image, nearest_by_text
-from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMConfig, NoisyITMModel, Paper
-from ._batch import PairBatch
+from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
+from ._batch import PairBatch, PairLosses
+from ._config import NoisyITMConfig, Paper
+from ._lookahead import look_ahead
 
 EPS = 1e-6
 
@@ -110,7 +114,23 @@ class NPCModel(NoisyITMModel):
 }""",
     )
 
-    def weigh(self, batch: PairBatch, loss_per_pair: Tensor, entry_losses: dict[str, Tensor]) -> Tensor | None:
+    def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
+        """CLIP's loss of each pair, and that of its entries, which no weight touches."""
+        own = super().losses(batch, image_embeds, text_embeds)
+        return replace(own, further=self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale))
+
+    def _entry_losses(
+        self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
+    ) -> dict[str, Tensor]:
+        """Loss of each pair's entry among the entries of one kind, (B,) by kind."""
+        return {
+            name: self.pair_losses(
+                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
+            )
+            for name, entry in batch.entries.items()
+        }
+
+    def weigh(self, batch: PairBatch, losses: PairLosses) -> Tensor | None:
         """Weight of each pair by what a virtual step on the batch does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
@@ -119,40 +139,14 @@ class NPCModel(NoisyITMModel):
                 "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
                 "model.attach(exchange, optimizer) first."
             )
-        group_of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
-        parameters = {name: p for name, p in self.named_parameters() if id(p) in group_of and p.requires_grad}
-        gradients = torch.autograd.grad(
-            weighted_mean(loss_per_pair), list(parameters.values()), retain_graph=True, allow_unused=True
-        )
-        moved = {
-            name: self._virtual_step(parameter, self.exchange.mean(gradient), group_of[id(parameter)])
-            for (name, parameter), gradient in zip(parameters.items(), gradients)
-            if gradient is not None
-        }
-        before = {name: losses.detach() for name, losses in entry_losses.items()}
-        return confidence_weight(impact_ratio(before, self._entry_losses_at(moved, batch)))
-
-    def _virtual_step(self, parameter: Tensor, gradient: Tensor, group: dict) -> Tensor:
-        """Where the optimizer would take one parameter on the batch's own gradient."""
-        if self.config.virtual_optimizer == "sgd":
-            return sgd_step(parameter, gradient, group["lr"])
-        if "betas" not in group or group.get("amsgrad"):
-            raise InputError(
-                "NPC's virtual step follows AdamW, and this optimizer is another: "
-                "train with --optim adamw_torch, or give --virtual_optimizer sgd."
-            )
-        state = self.optimizer.state.get(parameter, {})
-        return adamw_step(
-            parameter,
-            gradient,
-            state.get("exp_avg"),
-            state.get("exp_avg_sq"),
-            int(state.get("step", 0)),
-            group["lr"],
-            group["betas"],
-            group["eps"],
-            group["weight_decay"],
-        )
+        follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
+        ahead = look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow)
+        before = {name: loss.detach() for name, loss in losses.further.items()}
+        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
+        with torch.autocast(self.device.type, enabled=False):
+            before = self._entry_losses_at({}, batch) if rounded else before
+            after = self._entry_losses_at(ahead, batch)
+        return confidence_weight(impact_ratio(before, after))
 
     @torch.no_grad()
     def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:
@@ -164,13 +158,7 @@ class NPCModel(NoisyITMModel):
         if "clip.logit_scale" in parameters:
             parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
         moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
-        image_embeds, text_embeds, logit_scale = functional_call(_Embedding(self), moved, (batch,))
-        return {
-            name: self.pair_losses(
-                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
-            )
-            for name, entry in batch.entries.items()
-        }
+        return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
 
     def needs_bank(self, epoch: int) -> bool:
         """Before the first epoch, and every `bank_refresh_epochs`."""
@@ -182,10 +170,13 @@ class NPCModel(NoisyITMModel):
         """Scores all pairs, calls some clean, and finds the nearest clean pair of every picture and caption.
 
         Raises:
-            InputError: no pair is clean by the threshold.
+            InputError: no pair is clean by the threshold, or a loss is not finite.
         """
         losses = self._score(encoded)
-        mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
+        try:
+            mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
+        except ValueError as error:
+            raise InputError(f"The memory bank cannot be built: {error}") from error
         posterior = torch.from_numpy(mixture.clean_posterior).to(losses.device)
         clean = torch.nonzero(posterior > self.config.clean_threshold).squeeze(1)
         if not len(clean):

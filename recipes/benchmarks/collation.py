@@ -29,7 +29,7 @@ from hf_noisy_itm.data import PairCollator, Pairs
 from hf_noisy_itm.data._pictures import decode
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import ASSETS
+from hf_noisy_itm.loading import ASSETS
 
 CASES = {"JPEG 500x375": (500, 375, "JPEG"), "PNG 64x64": (64, 64, "PNG")}
 WIDE = [("JPEG", 10), ("JPEG", 3), ("PNG", 10)]  # and how many times as wide as high

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from hf_noisy_itm import InputError
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.data import collator as collating
 
@@ -244,3 +245,14 @@ def test_writing_into_a_batch_does_not_spoil_the_cache(processor, pairs):
     collator = PairCollator(processor, pairs, cache_pictures=10)
     collator([pairs[0]])["pixel_values"].zero_()
     assert torch.equal(collator([pairs[0]])["pixel_values"][0], pixels(processor, pairs, 0))
+
+
+def test_rows_of_other_pairs_are_refused(processor, pairs):
+    """Looked up by their index alone they would be given the captions of these."""
+    source = np.roll(np.arange(len(pairs)), 1)
+    for other in (pairs.keep_pictures(np.arange(5, 10)), pairs.with_noise(source)):
+        with pytest.raises(InputError, match=r"Row 3 .* is not of the pairs"):
+            PairCollator(processor, pairs)([other[3]])
+    with pytest.raises(InputError, match=r"Row 119 .* is not of the pairs"):
+        PairCollator(processor, pairs.keep_pictures(np.arange(5)))([pairs[119]])
+    assert PairCollator(processor, pairs)([pairs[3], {"index": 4}])["index"].tolist() == [3, 4]

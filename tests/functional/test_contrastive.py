@@ -122,3 +122,18 @@ def test_losses_are_float32_whatever_the_embeddings_are():
     losses = pair_losses(images, texts, torch.tensor(5.0), same)
     assert losses.dtype == torch.float32
     torch.testing.assert_close(losses, pair_losses(images.float(), texts.float(), 5.0, same))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("same_image", MODES)
+def test_autocast_changes_no_loss_and_no_gradient(same_image, dtype):
+    results = []
+    for enabled in (False, True):
+        images, texts, same = batch(32, num_pictures=20, width=64)
+        images.requires_grad_()
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            losses = info_nce(images, texts, torch.arange(32), torch.tensor(100.0), same, same_image)
+        losses.sum().backward()
+        results.append((losses, images.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hf_noisy_itm.functional.similarity import nearest_rows, normalize, same_image_mask
+from hf_noisy_itm.functional.similarity import inner_products, nearest_rows, normalize, same_image_mask
 
 
 def test_normalize_makes_unit_rows_in_float32_and_leaves_zero_rows():
@@ -71,3 +71,15 @@ def test_an_excluded_key_loses_even_against_the_opposite_direction():
 def test_nearest_rows_refuses_to_search_among_nothing():
     with pytest.raises(ValueError, match="no keys .* 3 queries"):
         nearest_rows(torch.ones(3, 2), torch.ones(0, 2))
+
+
+def test_autocast_does_not_round_what_is_near():
+    rng = torch.Generator().manual_seed(0)
+    keys = normalize(torch.randn(300, 64, generator=rng))
+    keys = torch.cat([keys, normalize(keys + 0.005 * torch.randn(300, 64, generator=rng))])  # cosine 0.999 each
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nearest_rows(keys, keys)
+        products = inner_products(keys, keys)
+    assert torch.equal(found, torch.arange(600))
+    assert products.dtype == torch.float32
+    assert torch.equal(products, keys @ keys.T)

@@ -1,4 +1,4 @@
-"""What every method must do; a new method is a new row in METHODS."""
+"""What every method must do."""
 
 import copy
 
@@ -9,13 +9,10 @@ from transformers import AutoModel, CLIPModel
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.memory.bank import MemoryBank
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
 
-METHODS = [
-    pytest.param(BaselineModel, BaselineConfig, {}, id="baseline"),
-    pytest.param(NPCModel, NPCConfig, {}, id="npc"),
-    pytest.param(NPCModel, NPCConfig, {"virtual_optimizer": "sgd"}, id="npc-sgd"),
-]
+from .table import METHODS
+
+of_every_method = pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS.values(), ids=METHODS)
 
 
 def make(cls, config_cls, fields, clip_config, seed=0):
@@ -43,7 +40,7 @@ def same_state(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_forward_writes_nothing(cls, config_cls, fields, clip_config, processor, pairs):
     model, optimizer = make(cls, config_cls, fields, clip_config)
     batch = make_batch(processor, pairs)
@@ -55,7 +52,7 @@ def test_forward_writes_nothing(cls, config_cls, fields, clip_config, processor,
     assert torch.equal(rng, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_one_loss_and_one_weight_per_pair(cls, config_cls, fields, clip_config, processor, pairs):
     model, _ = make(cls, config_cls, fields, clip_config)
     output = model(**make_batch(processor, pairs))
@@ -69,14 +66,14 @@ def test_one_loss_and_one_weight_per_pair(cls, config_cls, fields, clip_config, 
     torch.testing.assert_close(output.image_embeds.norm(dim=1), torch.ones(8))
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_every_parameter_gets_a_gradient(cls, config_cls, fields, clip_config, processor, pairs):
     model, _ = make(cls, config_cls, fields, clip_config)
     model(**make_batch(processor, pairs)).loss.backward()
     assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_permuting_pairs_permutes_losses(cls, config_cls, fields, clip_config, processor, pairs):
     model, _ = make(cls, config_cls, fields, clip_config)
     model.eval()
@@ -87,7 +84,7 @@ def test_permuting_pairs_permutes_losses(cls, config_cls, fields, clip_config, p
     torch.testing.assert_close(permuted, losses[order])
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_the_temperature_is_bounded_after_a_step(cls, config_cls, fields, clip_config, processor, pairs):
     model, _ = make(cls, config_cls, fields, clip_config)
     with torch.no_grad():
@@ -96,7 +93,7 @@ def test_the_temperature_is_bounded_after_a_step(cls, config_cls, fields, clip_c
     assert model.clip.logit_scale.exp().item() == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_a_checkpoint_loads_three_ways_with_equal_embeddings(
     cls, config_cls, fields, clip_config, processor, pairs, tmp_path
 ):
@@ -113,7 +110,7 @@ def test_a_checkpoint_loads_three_ways_with_equal_embeddings(
         assert torch.equal(got.text_embeds, want.text_embeds)
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_a_plain_clip_checkpoint_is_taken(cls, config_cls, fields, clip_config, processor, pairs, tmp_path):
     torch.manual_seed(3)
     clip = CLIPModel(clip_config).eval()
@@ -125,7 +122,7 @@ def test_a_plain_clip_checkpoint_is_taken(cls, config_cls, fields, clip_config, 
     assert torch.equal(model.embed_images(pixels), torch.nn.functional.normalize(features, dim=-1))
 
 
-@pytest.mark.parametrize(("cls", "config_cls", "fields"), METHODS)
+@of_every_method
 def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_config, processor, pairs, tmp_path):
     model, optimizer = make(cls, config_cls, fields, clip_config)
     batch = make_batch(processor, pairs)

@@ -1,0 +1,80 @@
+"""What a checkpoint holds beside model and optimizer: the memory bank and the weights that pairs received."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .errors import InputError
+from .files import atomic_path, write_json
+from .memory.bank import MemoryBank
+from .memory.weights import PairWeights
+
+BANK_FILE = "memory_bank.safetensors"
+WEIGHTS_FILE = "pair_weights.safetensors"
+LIST_FILE = "memory.json"  # names those of the other two that belong to the checkpoint
+
+
+def save_memory(folder: str | Path, bank: MemoryBank | None, weights: PairWeights | None) -> None:
+    """Writes what there is, and a list of it; files of an earlier run go.
+
+    Args:
+        folder: of the checkpoint; made if need be.
+        bank: None where the method has none.
+        weights: None, or one that has seen no pair, is not written.
+    """
+    folder = Path(folder)
+    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE):
+        (folder / name).unlink(missing_ok=True)
+    files = []
+    if bank is not None:
+        bank.save(folder / BANK_FILE)
+        files.append(BANK_FILE)
+    if weights is not None and weights.count.any():
+        with atomic_path(folder / WEIGHTS_FILE) as temporary:
+            save_file(weights.state_dict(), temporary)
+        files.append(WEIGHTS_FILE)
+    write_json(folder / LIST_FILE, {"files": files})
+
+
+def load_memory(folder: str | Path, weights: PairWeights | None, fingerprint: str | None) -> MemoryBank | None:
+    """Reads the weights into `weights`, and returns the bank, or None where the checkpoint has none.
+
+    Args:
+        folder: of the checkpoint.
+        weights: of as many pairs as there are; None if none are kept.
+        fingerprint: of the pairs; None for a stream, which has no bank.
+
+    Raises:
+        InputError: a file that belongs to the checkpoint is missing or broken, or is of other data.
+    """
+    folder = Path(folder)
+    files = _listed(folder)
+    for name in files:
+        if not (folder / name).exists():
+            raise InputError(
+                f"The checkpoint {folder} was saved with {name}, which is gone: copy it back, or start anew."
+            )
+    if WEIGHTS_FILE in files and weights is not None:
+        try:
+            weights.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InputError(
+                f"{folder / WEIGHTS_FILE} does not hold weights of {len(weights.count)} pairs."
+            ) from error
+    if BANK_FILE not in files:
+        return None
+    if fingerprint is None:
+        raise InputError(f"The checkpoint {folder} has a memory bank, and a stream has no use for it: start anew.")
+    return MemoryBank.load(folder / BANK_FILE, fingerprint)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return json.loads((folder / LIST_FILE).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The checkpoint {folder} has no {LIST_FILE} that says whether a memory bank belongs to it: "
+            f"copy it back, or start anew."
+        ) from error

@@ -1,0 +1,84 @@
+"""Where an optimizer would take a model, without going there: for methods that ask what a batch would do."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..exchange import Exchange
+from ..functional.optim import adamw_step, sgd_step
+
+_ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}
+
+
+def look_ahead(
+    model: nn.Module,
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    exchange: Exchange,
+    follow: Literal["adamw", "sgd"] = "adamw",
+) -> dict[str, Tensor]:
+    """Parameters after one step on a loss; neither the model nor the optimizer is changed, and the graph stays.
+
+    Args:
+        model: whose trainable parameters the optimizer holds.
+        loss: scalar with graph; of this process, the gradient is the mean over all processes.
+        optimizer: read, for learning rates and, by "adamw", for its running means.
+        exchange: the processes.
+        follow: "adamw" takes the step of `torch.optim.AdamW` from the optimizer's state, "sgd" a plain gradient step.
+
+    Returns:
+        New tensors by name, of those parameters that the loss depends on.
+
+    Raises:
+        InputError: "adamw" and another optimizer, or an optimizer that does not hold every trainable parameter.
+    """
+    if follow == "adamw":
+        _refuse_other_than_adamw(optimizer)
+    group_of = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if strange := [name for name, parameter in trainable.items() if id(parameter) not in group_of]:
+        raise InputError(
+            f"The virtual step needs an optimizer that holds every trainable parameter, and this one lacks "
+            f"{len(strange)} of {len(trainable)}, {strange[0]} for one: freeze what is not trained, and train without "
+            f"an engine that shards parameters (FSDP, ZeRO)."
+        )
+    gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
+    found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
+    # Reading a step from a GPU waits for it; within a group all parameters have seen the same number.
+    steps = {id(group): _steps(group, optimizer) for group in optimizer.param_groups} if follow == "adamw" else {}
+    ahead = {}
+    for name, gradient in zip(found, exchange.mean(list(found.values()))):
+        parameter, group = trainable[name], group_of[id(trainable[name])]
+        if follow == "sgd":
+            ahead[name] = sgd_step(parameter, gradient, group["lr"])
+        else:
+            state = optimizer.state.get(parameter, {})
+            ahead[name] = adamw_step(
+                parameter,
+                gradient,
+                state.get("exp_avg"),
+                state.get("exp_avg_sq"),
+                steps[id(group)] if state else 0,
+                group["lr"],
+                group["betas"],
+                group["eps"],
+                group["weight_decay"],
+            )
+    return ahead
+
+
+def _steps(group: dict, optimizer: torch.optim.Optimizer) -> int:
+    states = (optimizer.state.get(parameter) for parameter in group["params"])
+    return next((int(state["step"]) for state in states if state), 0)
+
+
+def _refuse_other_than_adamw(optimizer: torch.optim.Optimizer) -> None:
+    keys = {key for state in optimizer.state.values() for key in state}
+    variants = any(group.get("amsgrad") or group.get("maximize") for group in optimizer.param_groups)
+    if not isinstance(optimizer, torch.optim.AdamW) or variants or keys - _ADAMW_STATE:
+        raise InputError(
+            f"The virtual step follows torch's AdamW, and this optimizer is another ({type(optimizer).__name__}): "
+            f"train with --optim adamw_torch, or give --virtual_optimizer sgd."
+        )

@@ -1,0 +1,10 @@
+"""The one table of methods; a new method is a new row, and every test of the contract runs on it."""
+
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+
+# name -> class, config, and fields that suit the tests' 120 pairs
+METHODS = {
+    "baseline": (BaselineModel, BaselineConfig, {}),
+    "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}),
+    "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
+}

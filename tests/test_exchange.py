@@ -1,0 +1,84 @@
+"""Two real processes over gloo: what `ProcessExchange` promises, and what it must leave alone."""
+
+import pytest
+import torch
+import torch.distributed as dist  # noqa: TID251
+import torch.multiprocessing as mp
+
+from hf_noisy_itm.exchange import Exchange, ProcessExchange
+
+
+def gradient_of_a_neighbour(exchange):
+    """The sum hands one gradient tensor to both of its inputs: gathering must not write into it."""
+    rows = torch.ones(2, 3, requires_grad=True)
+    local = torch.zeros(4, 3, requires_grad=True)
+    later = local * 1.0  # made before, so differentiated after
+    ((exchange.gather(rows) + later) * torch.ones(4, 3)).sum().backward()
+    return {"rows": rows.grad, "local": local.grad}
+
+
+def gradient_of_rows(exchange):
+    rows = torch.arange(6.0).reshape(2, 3) + 10 * exchange.rank
+    rows.requires_grad_()
+    gathered = exchange.gather(rows)
+    (gathered * (exchange.rank + 1)).sum().backward()
+    return {"gathered": gathered.detach(), "rows": rows.grad}
+
+
+def means(exchange):
+    calls, reduce = [], dist.all_reduce
+    dist.all_reduce = lambda tensor: (calls.append(len(tensor)), reduce(tensor))[1]
+    given = [torch.full((2, 3), 1.0 + exchange.rank), torch.tensor(4.0 * exchange.rank), torch.zeros(0)]
+    scalar = given[1].clone()
+    matrix, number, nothing = exchange.mean(given)
+    assert torch.equal(given[1], scalar)
+    return {"matrix": matrix, "number": number, "nothing": nothing, "calls": torch.tensor(calls)}
+
+
+def work(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    exchange = ProcessExchange()
+    results = {task.__name__: task(exchange) for task in (gradient_of_a_neighbour, gradient_of_rows, means)}
+    results["places"] = {"own": exchange.own_rows(3), "share": torch.tensor(list(exchange.share(5)))}
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(work, args=(str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_gathering_leaves_the_gradient_of_its_neighbours_alone(two):
+    for result in two:
+        assert torch.equal(result["gradient_of_a_neighbour"]["local"], torch.ones(4, 3))
+        assert torch.equal(result["gradient_of_a_neighbour"]["rows"], torch.full((2, 3), 2.0))  # wanted by both
+
+
+def test_rows_stand_in_rank_order_and_their_gradients_are_summed(two):
+    own = torch.arange(6.0).reshape(2, 3)
+    for result in two:
+        assert torch.equal(result["gradient_of_rows"]["gathered"], torch.cat([own, own + 10]))
+        assert torch.equal(result["gradient_of_rows"]["rows"], torch.full((2, 3), 3.0))  # 1 from rank 0, 2 from rank 1
+
+
+def test_many_means_are_one_message(two):
+    for result in two:
+        assert torch.equal(result["means"]["matrix"], torch.full((2, 3), 1.5))
+        assert torch.equal(result["means"]["number"], torch.tensor(2.0))
+        assert result["means"]["nothing"].shape == (0,)
+        assert result["means"]["calls"].tolist() == [7]
+
+
+def test_each_process_knows_its_rows(two):
+    assert [result["places"]["own"].tolist() for result in two] == [[0, 1, 2], [3, 4, 5]]
+    assert [result["places"]["share"].tolist() for result in two] == [[0, 1, 2], [3, 4, 4]]
+
+
+def test_one_process_has_everything():
+    exchange, rows = Exchange(), torch.ones(2, 3, requires_grad=True)
+    assert exchange.gather(rows) is rows
+    assert [torch.equal(mean, rows) for mean in exchange.mean([rows])] == [True]
+    assert not exchange.mean([rows])[0].requires_grad
