@@ -22,8 +22,8 @@ def encode(
 ) -> EncodedPairs:
     """Embeds the pictures and captions of `collator.pairs` in order, whatever the number of processes.
 
-    A caption that stands there twice is embedded once, so that its embeddings are equal to the last bit: computed in
-    different batches they would differ by rounding, and chance would decide what are ties.
+    Equal pictures, and captions of equal tokens, are embedded once, so that their embeddings are equal to the last
+    bit: computed in different batches they would differ by rounding, and chance would decide what are ties.
 
     Args:
         model: any method; its mode (train or eval) is left as it was found.
@@ -39,14 +39,14 @@ def encode(
     exchange, pairs = exchange or Exchange(), collator.pairs
     was_training = model.training
     model.eval()
-    number = {caption: place for place, caption in enumerate(dict.fromkeys(pairs.captions))}
-    distinct = list(number)
-    pictures, captions = exchange.share(len(pairs.image_id)), exchange.share(len(distinct))
+    image_rows, image_place = collator.distinct_pictures()
+    text_rows, text_place = collator.distinct_captions()
+    pictures, captions = exchange.share(len(image_rows)), exchange.share(len(text_rows))
     progress = tqdm(total=len(pictures) + len(captions), desc=description, delay=2, unit="rows", leave=False)
     image_embeds, text_embeds = [], []
     with progress:
         for pixel_values in DataLoader(
-            list(pictures),
+            [image_rows[place] for place in pictures],
             batch_size,
             collate_fn=collator.images,
             num_workers=num_workers,
@@ -54,14 +54,13 @@ def encode(
         ):
             image_embeds.append(model.embed_images(pixel_values.to(model.device)))
             progress.update(len(pixel_values))
-        for rows in DataLoader(list(captions), batch_size, collate_fn=list, generator=torch.Generator()):
-            tokens = collator.texts([distinct[row] for row in rows])
+        for places in DataLoader(list(captions), batch_size, collate_fn=list, generator=torch.Generator()):
+            tokens = collator.texts([pairs.captions[text_rows[place]] for place in places])
             text_embeds.append(model.embed_texts(**{name: value.to(model.device) for name, value in tokens.items()}))
-            progress.update(len(rows))
+            progress.update(len(places))
     model.train(was_training)
-    images = exchange.merge(torch.cat(image_embeds), len(pairs.image_id))
-    texts = exchange.merge(torch.cat(text_embeds), len(distinct))
-    texts = texts[torch.tensor([number[caption] for caption in pairs.captions], device=texts.device)]
+    images = exchange.merge(torch.cat(image_embeds), len(image_rows))[torch.from_numpy(image_place).to(model.device)]
+    texts = exchange.merge(torch.cat(text_embeds), len(text_rows))[torch.from_numpy(text_place).to(model.device)]
     for what, embeds in (("picture", images), ("caption", texts)):
         bad = torch.nonzero(~torch.isfinite(embeds).all(dim=1))
         if len(bad):

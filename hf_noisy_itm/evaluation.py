@@ -1,9 +1,12 @@
 """What a CLIP retrieves: figures, intervals and ranks of any checkpoint on any pairs."""
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from operator import index
 from pathlib import Path
 
 import datasets
@@ -52,7 +55,8 @@ class EvaluationArguments:
     )
     per_query: str | None = field(default=None, metadata={"help": "Parquet file to write, the rank of every query."})
     output: str | None = field(
-        default=None, metadata={"help": "JSON file to write; evaluation.json in a local model's folder if unset."}
+        default=None,
+        metadata={"help": "JSON file to write; evaluation-DATASET.json in a local model's folder if unset."},
     )
     batch_size: int = field(default=256, metadata={"help": "Pictures, and captions, per forward pass."})
     num_workers: int = field(default=0, metadata={"help": "Processes that decode pictures."})
@@ -61,6 +65,8 @@ class EvaluationArguments:
         for name, least in (("folds", 1), ("bootstrap", 0), ("seed", 0), ("batch_size", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("An evaluation runs in one process: start it with python, not with accelerate launch.")
         if self.folds > 1 and (self.bootstrap or self.positives or self.per_query):
             raise InputError("With folds there is one mean; leave bootstrap, positives and per_query out.")
 
@@ -97,10 +103,15 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
     Raises:
         InputError: the model or the data cannot be read, or K or folds do not fit the gallery.
     """
+    output = _places_to_write(args, data)
     model, processor = load_model(args.model)
     pairs = load_pairs(data)[1]
+    _check_fit(args, pairs)
+    positives = None if args.folds > 1 else _positives(args, data, pairs)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    encoded = encode(model, PairCollator(processor, pairs), args.batch_size, args.num_workers)
+    positions = model.config.text_config.max_position_embeddings
+    collator = PairCollator(processor, pairs, max_length=positions)
+    encoded = encode(model, collator, args.batch_size, args.num_workers)
     embeds = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
     result = {
         "model": args.model,
@@ -120,18 +131,21 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
                 result["intervals"] = bootstrap_recall(
                     ranks, encoded.image_of_pair, rng, args.ks, samples=args.bootstrap
                 )
-            if positives := _positives(args, data, pairs):
+            if positives:
                 result["extended"] = _extended(encoded, positives, args.ks)
             if args.per_query:
-                write_ranks(args.per_query, ranks, pairs)
+                with _written(args.per_query):
+                    write_ranks(args.per_query, ranks, pairs)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"{args.model} on {data.dataset}: {error}") from error
     result["versions"] = {"torch": torch.__version__, "transformers": transformers.__version__}
     result["command"] = sys.argv
-    if output := args.output or (Path(args.model).is_dir() and Path(args.model) / "evaluation.json"):
-        write_json(output, result)
+    if output:
+        with _written(output):
+            write_json(output, result)
+        print(f"Written: {output}")
     return result
 
 
@@ -153,33 +167,46 @@ def write_ranks(path: str | Path, ranks: Ranks, pairs: Pairs) -> None:
         table.to_parquet(temporary)
 
 
-def as_table(result: dict) -> str:
-    """The figures as lines of text."""
-    metrics, intervals = result["metrics"], result.get("intervals", {})
-    ks = sorted({int(name.split("@")[1]) for name in metrics if name.startswith("i2t_r@")})
+def _places_to_write(args: EvaluationArguments, data: DataArguments) -> Path | None:
+    """Where the JSON goes; refused before the work if a file cannot be there."""
+    output = Path(args.output) if args.output else None
+    if output is None and Path(args.model).is_dir():
+        words = [Path(data.dataset).stem, data.dataset_config, f"folds{args.folds}" if args.folds > 1 else None]
+        output = Path(args.model) / f"evaluation-{'-'.join(word for word in words if word)}.json"
+    for path in (output, args.per_query and Path(args.per_query)):
+        if path and (path.is_dir() or not _can_be_written(path)):
+            raise InputError(f"{path} cannot be written: name a file in a folder where you may write.")
+    return output
 
-    def show(name: str) -> str:
-        interval = " [{:.1f}, {:.1f}]".format(*intervals[name]) if name in intervals else ""
-        return f"{metrics[name]:.1f}{interval}"
 
-    rows = [["", *(f"R@{k}" for k in ks), "median", "mean rank"]]
-    for way, name in (("i2t", "image to text"), ("t2i", "text to image")):
-        keys = [*(f"{way}_r@{k}" for k in ks), f"{way}_median_rank", f"{way}_mean_rank"]
-        rows.append([name, *map(show, keys)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["   ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows]
-    lines.append(f"rSum {show('rsum')}")
-    for way, figures in result.get("extended", {}).items():
-        words = ", ".join(f"{name} {value:.1f}" for name, value in figures.items() if name != "queries")
-        lines.append(f"{way}, all right answers counted ({figures['queries']} queries): {words}")
-    return "\n".join(lines)
+@contextmanager
+def _written(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}.") from error
+
+
+def _can_be_written(path: Path) -> bool:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _check_fit(args: EvaluationArguments, pairs: Pairs) -> None:
+    pictures = len(pairs.image_id)
+    if pictures % args.folds:
+        raise InputError(f"{pictures} pictures cannot be divided into {args.folds} folds of one size.")
+    if min(args.ks) < 1 or max(args.ks) > pictures // args.folds:
+        raise InputError(
+            f"Each of ks must be between 1 and the smaller gallery ({pictures // args.folds}), got {args.ks}."
+        )
 
 
 def _positives(args: EvaluationArguments, data: DataArguments, pairs: Pairs) -> dict[str, list[list[int]]] | None:
     if args.positives:
         try:
             lists = json.loads(Path(args.positives).read_text(encoding="utf-8"))
-            return {way: [[int(row) for row in rows] for rows in lists[way]] for way in ("i2t", "t2i")}
+            return {way: [[index(row) for row in _as_list(rows)] for rows in lists[way]] for way in ("i2t", "t2i")}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"{args.positives} cannot be read as lists of right answers, {{'i2t': [[…], …], 't2i': [[…], …]}}: "
@@ -192,6 +219,12 @@ def _positives(args: EvaluationArguments, data: DataArguments, pairs: Pairs) -> 
         lists["t2i"][caption].append(picture)
         lists["i2t"][picture].append(caption)
     return lists
+
+
+def _as_list(rows: object) -> list:
+    if not isinstance(rows, list):
+        raise TypeError(f"{rows!r} is no list.")
+    return rows
 
 
 def _extended(encoded: EncodedPairs, positives: dict[str, list[list[int]]], ks: Sequence[int]) -> dict[str, dict]:

@@ -127,6 +127,32 @@ def plot_least_trusted(
     _save(figure, path)
 
 
+def recall_table(result: Mapping) -> str:
+    """Figures as lines of text.
+
+    Args:
+        result: as `evaluation.evaluate_model` returns it: `metrics`, and `intervals` and `extended` if there are any.
+    """
+    metrics, intervals = result["metrics"], result.get("intervals", {})
+    ks = sorted({int(name.split("@")[1]) for name in metrics if name.startswith("i2t_r@")})
+
+    def show(name: str) -> str:
+        interval = " [{:.1f}, {:.1f}]".format(*intervals[name]) if name in intervals else ""
+        return f"{metrics[name]:.1f}{interval}"
+
+    rows = [["", *(f"R@{k}" for k in ks), "median", "mean rank"]]
+    for way, name in (("i2t", "image to text"), ("t2i", "text to image")):
+        keys = [*(f"{way}_r@{k}" for k in ks), f"{way}_median_rank", f"{way}_mean_rank"]
+        rows.append([name, *map(show, keys)])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["   ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows]
+    lines.append(f"rSum {show('rsum')}")
+    for way, figures in result.get("extended", {}).items():
+        words = ", ".join(f"{name} {value:.1f}" for name, value in figures.items() if name != "queries")
+        lines.append(f"{way}, all right answers counted ({figures['queries']} queries): {words}")
+    return "\n".join(lines)
+
+
 def _in_three_lines(caption: str) -> str:
     lines = textwrap.wrap(caption, 28, max_lines=3, placeholder=" …")
     return "\n".join([""] * (3 - len(lines)) + lines)

@@ -3,14 +3,16 @@
     python recipes/evaluate.py runs/demo/npc --dataset scenes --bootstrap 1000 --per_query ranks.parquet
     python recipes/evaluate.py openai/clip-vit-base-patch32 --dataset mscoco --data_dir coco --folds 5
 
-Prints a table, and writes `evaluation.json` beside a local model or where `--output` says.
+Prints a table, and writes `evaluation-DATASET.json` into a local model's folder, or a file where `--output` says.
+Right answers beyond the given ones come from `--positives FILE.json` (of `scenes` they are known).
 """
 
 import sys
 
-from hf_noisy_itm.evaluation import as_table, evaluate_model, parse_evaluation
+from hf_noisy_itm.evaluation import evaluate_model, parse_evaluation
+from hf_noisy_itm.report import recall_table
 from hf_noisy_itm.run import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():
-        print(as_table(evaluate_model(*parse_evaluation(sys.argv[1:]))))
+        print(recall_table(evaluate_model(*parse_evaluation(sys.argv[1:]))))

@@ -1,11 +1,12 @@
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 import torch
 
-from hf_noisy_itm import InputError, encode
-from hf_noisy_itm.data import PairCollator
+from hf_noisy_itm import InputError, encode, recall
+from hf_noisy_itm.data import PairCollator, Pairs
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel
 
 from .methods.test_contract import make
@@ -39,6 +40,24 @@ def test_equal_captions_have_equal_embeddings_and_are_embedded_once(model, proce
     assert sum(seen) == len(set(captions)) < len(captions)
     for row, caption in enumerate(captions):
         assert torch.equal(encoded.text_embeds[row], encoded.text_embeds[captions.index(caption)])
+
+
+@pytest.mark.parametrize("batch_size", [5, 7, 16])
+def test_figures_do_not_depend_on_the_batch_where_pictures_and_captions_repeat(model, processor, pairs, batch_size):
+    """Each picture a second time under another id, and captions with more spaces, which no tokenizer sees."""
+    count, number = len(pairs), len(pairs.image_id)
+    twice = Pairs(
+        datasets.concatenate_datasets([pairs.pictures, pairs.pictures]),
+        [*pairs.captions, *("  ".join(caption.split(" ")) + " " for caption in pairs.captions)],
+        np.concatenate([pairs.image_row, pairs.image_row + number]),
+        np.arange(2 * number),
+        np.concatenate([pairs.image_row, pairs.image_row + number]),
+    )
+    encoded = encode(model, PairCollator(processor, twice), batch_size)
+    assert torch.equal(encoded.image_embeds[:number], encoded.image_embeds[number:])
+    assert torch.equal(encoded.text_embeds[:count], encoded.text_embeds[count:])
+    figures = recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair)
+    assert figures["t2i_r@1"] == 0  # the twin is as near
 
 
 @pytest.mark.parametrize("training", [True, False])

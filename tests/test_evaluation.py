@@ -1,5 +1,6 @@
 import json
 import runpy
+import shutil
 import sys
 
 import datasets
@@ -7,9 +8,11 @@ import pytest
 from transformers import CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.evaluation import as_table, evaluate_model, parse_evaluation
+from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.evaluation import evaluate_model, parse_evaluation
 from hf_noisy_itm.loading import ASSETS
 from hf_noisy_itm.methods import NPCModel
+from hf_noisy_itm.report import recall_table
 
 SMALL = ["--dataset", "scenes", "--max_train_pictures", "10", "--max_eval_pictures", "30"]
 
@@ -59,7 +62,7 @@ def test_of_scenes_all_right_answers_are_known(result):
 
 
 def test_the_table_names_every_figure(result):
-    lines = as_table(result[0]).splitlines()
+    lines = recall_table(result[0]).splitlines()
     assert [line.split()[0] for line in lines] == ["R@1", "image", "text", "rSum", "i2t,", "t2i,"]
     assert len({len(line) for line in lines[:3]}) == 1
     low, high = result[0]["intervals"]["i2t_r@5"]
@@ -75,7 +78,7 @@ def test_plain_and_own_checkpoints_of_the_same_weights_have_the_same_figures(res
         figures = evaluate(str(tmp_path / name), *SMALL)
         assert figures["metrics"] == pytest.approx(result[0]["metrics"])
         assert figures["method"] == method
-        assert json.loads((tmp_path / name / "evaluation.json").read_text())["metrics"] == figures["metrics"]
+        assert json.loads((tmp_path / name / "evaluation-scenes.json").read_text())["metrics"] == figures["metrics"]
 
 
 def test_right_answers_may_come_from_a_file(tmp_path):
@@ -85,6 +88,39 @@ def test_right_answers_may_come_from_a_file(tmp_path):
     for way in ("i2t", "t2i"):
         for k in (1, 5, 10):
             assert figures["extended"][way][f"r@{k}"] == pytest.approx(figures["metrics"][f"{way}_r@{k}"])
+
+
+@pytest.mark.parametrize(
+    "content", ['{"i2t": ["12"], "t2i": [[0]]}', '{"i2t": [[0.9]], "t2i": [[0]]}', '{"i2t": [[0]]}', "[]", "no"]
+)
+def test_lists_that_hold_something_else_are_refused(content, tmp_path):
+    (tmp_path / "own.json").write_text(content)
+    with pytest.raises(InputError, match="own.json cannot be read as lists of right answers"):
+        evaluate("scenes-clip", *SMALL, "--positives", str(tmp_path / "own.json"))
+
+
+def test_a_cut_off_named_twice_counts_once():
+    figures = evaluate("scenes-clip", *SMALL, "--ks", "1", "1", "--bootstrap", "20")
+    assert figures["metrics"]["rsum"] == figures["metrics"]["i2t_r@1"] + figures["metrics"]["t2i_r@1"]
+
+
+def test_captions_longer_than_the_text_tower_are_cut(tmp_path):
+    """A tokenizer that would take 77 tokens, and a text tower of 32 positions."""
+    folder = tmp_path / "model"
+    shutil.copytree(ASSETS / "scenes-clip", folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    rows = datasets.Dataset.from_list([draw_row("street", (0, 1, 0), row) for row in range(20)])
+    rows = rows.map(lambda row: {"captions": [f"{caption} " * 20 for caption in row["captions"]]})
+    rows.cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "long.parquet"))
+    figures = evaluate(str(folder), "--dataset", str(tmp_path / "long.parquet"), "--holdout_every", "2", "--ks", "1")
+    assert figures["pairs"]["pictures"] == 10
+
+
+def test_it_runs_in_one_process(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="one process"):
+        parse_evaluation(["scenes-clip"])
 
 
 def test_folds_are_a_mean_of_smaller_galleries(result):
@@ -111,6 +147,9 @@ def test_folds_are_a_mean_of_smaller_galleries(result):
         (["scenes-clip", *SMALL, "--noise_rate", "0.4"], "clean captions"),
         (["scenes-clip", *SMALL, "--positives", "nowhere.json"], "nowhere.json cannot be read"),
         (["./nowhere", *SMALL], "nowhere"),
+        (["scenes-clip", *SMALL, "--output", "recipes"], "recipes cannot be written"),
+        (["scenes-clip", *SMALL, "--per_query", "recipes/train.py/ranks.parquet"], "cannot be written"),
+        (["scenes-clip", *SMALL, "--ks", "0"], r"smaller gallery \(30\), got \[0\]"),
     ],
 )
 def test_wrong_input_is_named(words, sentence):

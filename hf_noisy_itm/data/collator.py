@@ -123,6 +123,23 @@ class PairCollator:
             ids[row, place], mask[row, place] = own, 1
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
+    def distinct_pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures of `pairs` whose files differ: their rows, and for each picture (P,) the place of its equal there.
+
+        Files of equal content are one where the content is in memory; of pictures on disk only the paths are compared.
+        """
+        return _distinct([self.pairs.content_key(row) for row in range(len(self.pairs.image_id))])
+
+    def distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Captions of `pairs` whose tokens differ: their rows, and for each caption (N,) the place of its equal."""
+        captions = self.pairs.captions
+        keys = [
+            tokens.tobytes()
+            for part in range(0, len(captions), 4096)
+            for tokens in self._tokenize(captions[part : part + 4096])
+        ]
+        return _distinct(keys)
+
     def _tokenize(self, captions: list[str]) -> list[np.ndarray]:
         fresh: dict[str, np.ndarray] = {}
         if new := [caption for caption in dict.fromkeys(captions) if caption not in self._tokens]:
@@ -145,6 +162,14 @@ class PairCollator:
 
     def _decode(self, row: int) -> np.ndarray:
         return self._pixels.shrink(self.pairs.picture(row))
+
+
+def _distinct(keys: list) -> tuple[np.ndarray, np.ndarray]:
+    place, first = {}, []
+    for row, key in enumerate(keys):
+        if place.setdefault(key, len(first)) == len(first):
+            first.append(row)
+    return np.array(first), np.array([place[key] for key in keys])
 
 
 def _beyond(own: np.ndarray, wanted: np.ndarray) -> np.ndarray:

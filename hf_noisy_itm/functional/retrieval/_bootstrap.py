@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ._checks import check_ks, check_owner
+from ._checks import checked_ks, checked_owner
 from ._ranks import Ranks
 
 
@@ -40,9 +40,8 @@ def bootstrap_recall(
     if not 0 < level < 1 or samples < 1:
         raise ValueError(f"A bootstrap needs a level in (0, 1) and samples, got level {level} and {samples} samples.")
     num_images = len(ranks.i2t)
-    check_ks(ks, min(num_images, len(ranks.t2i)))
-    check_owner(image_of_caption, num_images, len(ranks.t2i))
-    owner = image_of_caption.cpu().numpy()
+    ks = checked_ks(ks, min(num_images, len(ranks.t2i)))
+    owner = checked_owner(image_of_caption, num_images, len(ranks.t2i)).cpu().numpy()
     i2t, t2i = (rank.cpu().numpy() for rank in ranks)
     captions = np.bincount(owner, minlength=num_images)
     hits = {f"i2t_r@{k}": (i2t < k).astype(float) for k in ks}

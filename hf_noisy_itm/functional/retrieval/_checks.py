@@ -1,6 +1,7 @@
 """What cannot be ranked is refused, with its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 
 import torch
 from torch import Tensor
@@ -32,34 +33,43 @@ def check_embeds(image_embeds: Tensor, text_embeds: Tensor, names: tuple[str, st
                 raise ValueError(f"The {name} embedding of row {row} is not finite.")
 
 
-def check_owner(image_of_caption: Tensor, num_images: int, num_texts: int) -> None:
-    """One picture for each caption, and a caption for each picture.
+def checked_owner(image_of_caption: Tensor | Sequence[int], num_images: int, num_texts: int) -> Tensor:
+    """One picture for each caption, and a caption for each picture: int64 (C,).
 
     Raises:
         ValueError: a caption lacks its picture or a picture its caption.
     """
-    if tuple(image_of_caption.shape) != (num_texts,) or image_of_caption.is_floating_point():
+    owner = torch.as_tensor(image_of_caption)
+    whole = not (owner.is_floating_point() or owner.is_complex() or owner.dtype == torch.bool)
+    if tuple(owner.shape) != (num_texts,) or not whole:
         raise ValueError(
             f"image_of_caption must name one picture, by an integer, for each of {num_texts} captions, "
-            f"got shape {tuple(image_of_caption.shape)} of {image_of_caption.dtype}."
+            f"got shape {tuple(owner.shape)} of {owner.dtype}."
         )
-    low, high = int(image_of_caption.min()), int(image_of_caption.max())
+    owner = owner.long()
+    low, high = int(owner.min()), int(owner.max())
     if low < 0 or high >= num_images:
         raise ValueError(f"Captions name pictures {low} to {high}, but there are pictures 0 to {num_images - 1}.")
-    counts = torch.bincount(image_of_caption, minlength=num_images)
+    counts = torch.bincount(owner, minlength=num_images)
     if not bool((counts > 0).all()):
         lacking = int((counts == 0).sum())
         raise ValueError(
             f"Picture {int((counts == 0).nonzero()[0])} has no caption, so it can never be found"
             + (f"; nor have {lacking - 1} others." if lacking > 1 else ".")
         )
+    return owner
 
 
-def check_ks(ks: Sequence[int], smallest: int) -> None:
-    """Cut-offs that the smaller gallery can fill.
+def checked_ks(ks: Iterable[int], smallest: int, gallery: str = "the smaller gallery") -> list[int]:
+    """Cut-offs that a gallery can fill, each once.
 
     Raises:
-        ValueError: one is below 1 or above its size.
+        ValueError: one is no integer, below 1, or above the gallery's size.
     """
-    if not ks or min(ks) < 1 or max(ks) > smallest:
-        raise ValueError(f"Each K must be between 1 and the smaller gallery ({smallest}), got {list(ks)}.")
+    try:
+        numbers = list(dict.fromkeys(index(k) for k in ks))
+    except TypeError:
+        raise ValueError(f"K must be a list of integers, got {ks!r}.") from None
+    if not numbers or min(numbers) < 1 or max(numbers) > smallest:
+        raise ValueError(f"Each K must be between 1 and {gallery} ({smallest}), got {numbers}.")
+    return numbers

@@ -1,15 +1,16 @@
 """Retrieval with any number of right answers per query: extended positives and categories."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import index
 
 import torch
 from torch import Tensor
 
-from ._checks import check_embeds
+from ._checks import check_embeds, checked_ks
 from ._ranks import TIE
 from ._tiles import unit_rows
 
-_SCORES = 20_000_000  # similarities in memory at a time, in float64
+_SCORES = 2_000_000  # similarities in memory at a time, in float64
 
 
 @torch.no_grad()
@@ -41,13 +42,15 @@ def extended_recall(
     num_items = len(item_embeds)
     if len(positives) != len(query_embeds):
         raise ValueError(f"There are {len(query_embeds)} queries but positives for {len(positives)}.")
-    if not ks or min(ks) < 1 or max(ks) > num_items:
-        raise ValueError(f"Each K must be between 1 and the gallery ({num_items}), got {list(ks)}.")
+    ks = checked_ks(ks, num_items, "the gallery")
     asked = [query for query, answers in enumerate(positives) if len(answers)]
     if not asked:
         raise ValueError(f"None of the {len(positives)} queries has a right answer.")
     rows = torch.tensor([row for row, query in enumerate(asked) for _ in positives[query]])
-    answers = torch.tensor([int(answer) for query in asked for answer in positives[query]])
+    try:
+        answers = torch.tensor([index(answer) for query in asked for answer in positives[query]])
+    except TypeError:
+        raise ValueError("Right answers are rows of items, integers; there is something else among them.") from None
     if int(answers.min()) < 0 or int(answers.max()) >= num_items:
         raise ValueError(
             f"Right answers are items {int(answers.min())} to {int(answers.max())}, "
@@ -93,6 +96,7 @@ def category_map(query_embeds: Tensor, query_labels: Tensor, item_embeds: Tensor
         ValueError: shapes do not fit, or an embedding is not finite.
     """
     check_embeds(query_embeds, item_embeds, ("query", "item"))
+    query_labels, item_labels = torch.as_tensor(query_labels), torch.as_tensor(item_labels)
     for name, labels, embeds in (("query", query_labels, query_embeds), ("item", item_labels, item_embeds)):
         if tuple(labels.shape) != (len(embeds),):
             raise ValueError(f"There are {len(embeds)} {name} embeddings but {name} labels {tuple(labels.shape)}.")

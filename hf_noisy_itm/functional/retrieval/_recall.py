@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ._checks import check_embeds, check_ks, check_owner
+from ._checks import check_embeds, checked_ks, checked_owner
 from ._ranks import Ranks, retrieval_ranks
 
 
@@ -32,8 +32,8 @@ def recall(
     Raises:
         ValueError: shapes, ids or K do not fit, or an embedding is not finite; the numbers are named.
     """
-    if min(len(image_embeds), len(text_embeds)):
-        check_ks(ks, min(len(image_embeds), len(text_embeds)))  # before the work
+    check_embeds(image_embeds, text_embeds)
+    ks = checked_ks(ks, min(len(image_embeds), len(text_embeds)))  # before the work
     return recall_of_ranks(retrieval_ranks(image_embeds, text_embeds, image_of_caption), ks)
 
 
@@ -51,7 +51,7 @@ def recall_of_ranks(ranks: Ranks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, f
     Raises:
         ValueError: K does not fit.
     """
-    check_ks(ks, min(len(ranks.i2t), len(ranks.t2i)))
+    ks = checked_ks(ks, min(len(ranks.i2t), len(ranks.t2i)))
     figures = {
         f"{direction}_r@{k}": 100.0 * (rank < k).double().mean().item()
         for direction, rank in ranks._asdict().items()
@@ -92,13 +92,13 @@ def recall_of_folds(
     Raises:
         ValueError: as `recall`, or the pictures cannot be divided evenly.
     """
-    if folds < 1 or len(image_embeds) % folds:
+    if not isinstance(folds, int) or folds < 1 or len(image_embeds) % folds:
         raise ValueError(f"{len(image_embeds)} pictures cannot be divided into {folds} folds of one size.")
     check_embeds(image_embeds, text_embeds)
-    check_owner(image_of_caption, len(image_embeds), len(text_embeds))
+    owner = checked_owner(image_of_caption, len(image_embeds), len(text_embeds))
     size, parts = len(image_embeds) // folds, []
     for start in range(0, len(image_embeds), size):
-        rows = ((image_of_caption >= start) & (image_of_caption < start + size)).nonzero().squeeze(1)
+        rows = ((owner >= start) & (owner < start + size)).nonzero().squeeze(1)
         images = image_embeds[start : start + size]
-        parts.append(recall(images, text_embeds[rows.to(text_embeds.device)], image_of_caption[rows] - start, ks))
+        parts.append(recall(images, text_embeds[rows.to(text_embeds.device)], owner[rows] - start, ks))
     return {name: torch.tensor([part[name] for part in parts], dtype=torch.float64).mean().item() for name in parts[0]}

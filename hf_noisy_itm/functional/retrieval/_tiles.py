@@ -1,13 +1,15 @@
 """Cosines in tiles: float32 where that is enough, float64 where two scores are too close for it."""
 
-import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 _CHUNK = 512  # rows that are float64 at a time: few enough to stay in a processor's cache
+
+_DOUBTFUL = 2**18  # pairs that are kept until they are decided
 
 
 class Cosines:
@@ -17,19 +19,11 @@ class Cosines:
         (self.images, self.image_norm), (self.texts, self.text_norm) = with_norm(images), with_norm(texts)
         self.unit_images = self.images.float() / self.image_norm[:, None].float()
         self.unit_texts = self.texts.float() / self.text_norm[:, None].float()
-        # A float32 product of unit rows of width D errs by about sqrt(D) / 4 roundings; this is four times that.
-        self.error = torch.finfo(torch.float32).eps * (4 + math.sqrt(images.shape[1]))
-
-    def tile(self, rows: slice, columns: slice, memory: Tensor) -> Tensor:
-        """Float32 cosines of pictures with captions, (R, K), written into `memory`."""
-        images, texts = self.unit_images[rows], self.unit_texts[columns]
-        score = memory[: len(images) * len(texts)].view(len(images), len(texts))
-        return torch.mm(images, texts.T, out=score)
-
-    def exact_tile(self, rows: slice, columns: slice) -> Tensor:
-        """The same in float64."""
-        product = self.images[rows].double() @ self.texts[columns].double().T
-        return product / self.image_norm[rows, None] / self.text_norm[columns]
+        # A sum of D products errs by at most D roundings of its terms' sizes, in whatever order it is made (Higham,
+        # Accuracy and Stability of Numerical Algorithms, 2002, Sec. 3.1), and those of unit rows add up to 1 at most;
+        # the rest is for the rows and the thresholds, which are rounded too. Errors of typical rows are far smaller,
+        # but those of constant or quantised rows are not.
+        self.error = torch.finfo(torch.float32).eps / 2 * (images.shape[1] + 8)
 
     def exact(self, image_row: Tensor, text_row: Tensor) -> Tensor:
         """Float64 cosines of pairs of rows, (M,)."""
@@ -37,6 +31,35 @@ class Cosines:
         for part, image, text in zip(cosine.split(_CHUNK), image_row.split(_CHUNK), text_row.split(_CHUNK)):
             torch.sum(self.images[image].double() * self.texts[text], dim=1, out=part)
         return cosine / self.image_norm[image_row] / self.text_norm[text_row]
+
+
+class Tile:
+    """Cosines of some pictures (R rows) with some captions (K columns), the right answers at minus infinity.
+
+    Args:
+        cosines: of the matrix.
+        rows: of the matrix that the tile covers.
+        columns: likewise.
+        right: where in the tile the right answers are.
+        memory: float32, at least R K numbers, which `score` overwrites.
+    """
+
+    def __init__(self, cosines: Cosines, rows: slice, columns: slice, right: tuple[Tensor, Tensor], memory: Tensor):
+        self.rows, self.columns = rows, columns
+        self._cosines, self._right = cosines, right
+        images, texts = cosines.unit_images[rows], cosines.unit_texts[columns]
+        self.score = memory[: len(images) * len(texts)].view(len(images), len(texts))
+        torch.mm(images, texts.T, out=self.score)
+        self.score[right] = -torch.inf
+
+    @cached_property
+    def exact(self) -> Tensor:
+        """The same in float64."""
+        cosines, rows, columns = self._cosines, self.rows, self.columns
+        product = cosines.images[rows].double() @ cosines.texts[columns].double().T
+        product = product / cosines.image_norm[rows, None] / cosines.text_norm[columns]
+        product[self._right] = -torch.inf
+        return product
 
 
 class Tally:
@@ -59,18 +82,11 @@ class Tally:
         self._doubtful: list[tuple[Tensor, Tensor]] = []
         self._num_doubtful = 0
 
-    def add(self, score: Tensor, rows: slice, columns: slice, right: tuple[Tensor, Tensor]) -> None:
-        """Counts one tile.
-
-        Args:
-            score: float32 (R, K), the right answers at minus infinity.
-            rows: of the matrix that the tile covers.
-            columns: likewise.
-            right: where in the tile the right answers are.
-        """
-        here = rows if self.dim == 1 else columns
+    def add(self, tile: Tile) -> None:
+        """Counts one tile."""
+        here = tile.rows if self.dim == 1 else tile.columns
         shape = (-1, 1) if self.dim == 1 else (1, -1)
-        low, high = self.low[here].view(shape), self.high[here].view(shape)
+        score, low, high = tile.score, self.low[here].view(shape), self.high[here].view(shape)
         # Comparing into floats, and adding those, is twice as fast as into bools; exact below 2**24 numbers a line.
         mask = self._memory[: score.numel()].view(score.shape)
         certain = torch.gt(score, high, out=mask).sum(self.dim)
@@ -80,16 +96,14 @@ class Tally:
             inside = lines >= low.index_select(1 - self.dim, unsure)
             place = (inside & (lines <= high.index_select(1 - self.dim, unsure))).nonzero(as_tuple=True)
             if len(place[0]) > score.numel() // 64:  # a model that answers many questions alike
-                exact = self.cosines.exact_tile(rows, columns)
-                exact[right] = -torch.inf
-                certain = (exact >= self.threshold[here].view(shape)).sum(self.dim)
+                certain = (tile.exact >= self.threshold[here].view(shape)).sum(self.dim)
             else:
                 line = unsure[place[1 - self.dim]]
                 row, column = (line, place[1]) if self.dim == 1 else (place[0], line)
-                self._doubtful.append((row + rows.start, column + columns.start))
+                self._doubtful.append((row + tile.rows.start, column + tile.columns.start))
                 self._num_doubtful += len(row)
         self.total[here] += certain.long()
-        if self._num_doubtful > 2**18:
+        if self._num_doubtful > _DOUBTFUL:
             self._decide()
 
     def result(self) -> Tensor:
@@ -113,7 +127,7 @@ def with_norm(embeds: Tensor) -> tuple[Tensor, Tensor]:
     """
     largest = torch.linalg.vector_norm(embeds, torch.inf, dim=1)
     largest = largest.where(largest > 0, 1.0)
-    if embeds.dtype == torch.float16 or bool(((largest < 1e-30) | (largest > 1e30)).any()):
+    if bool(((largest < 1e-30) | (largest > 1e30)).any()):
         embeds = embeds.double() / largest[:, None]
     norm = torch.cat([torch.linalg.vector_norm(rows.double(), dim=1) for rows in embeds.split(_CHUNK)])
     return embeds, norm.where(norm > 0, 1.0)
@@ -128,10 +142,12 @@ def unit_rows(embeds: Tensor) -> Tensor:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Float32 products in float32: neither TF32 nor bfloat16, nor what autocast would make of them."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    switches = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    before = [switch.fp32_precision for switch in switches]
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        for switch, precision in zip(switches, before):
+            stack.callback(setattr, switch, "fp32_precision", precision)
+            switch.fp32_precision = "ieee"
+        yield

@@ -75,6 +75,17 @@ def test_intervals_are_the_same_for_the_same_generator_and_collapse_without_spre
     assert set(first) == {f"{way}_r@{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)} | {"rsum"}
 
 
+def test_pictures_with_more_captions_count_more():
+    """Half of the pictures have one caption, found; the others nine, lost: a sample's share is by its own captions."""
+    owner = torch.cat([torch.arange(0, 100, 2), torch.arange(1, 100, 2).repeat_interleave(9)])
+    ranks = Ranks(torch.zeros(100, dtype=torch.long), (owner % 2).long())
+    low, high = bootstrap_recall(ranks, owner, np.random.default_rng(0), ks=(1,), level=0.98)["t2i_r@1"]
+    assert low < 10 < high  # 50 of 500 captions
+    # m of the found pictures and 100 - m of the others give m / (m + 9 (100 - m)); m is 38 to 62 with chance 0.99.
+    assert low == pytest.approx(100 * 38 / (38 + 9 * 62), abs=0.8)
+    assert high == pytest.approx(100 * 62 / (62 + 9 * 38), abs=1.2)
+
+
 @pytest.mark.parametrize("change", [{"level": 1.0}, {"level": 0.0}, {"samples": 0}, {"ks": (21,)}])
 def test_what_cannot_be_drawn_is_refused(change):
     ranks = Ranks(torch.zeros(20, dtype=torch.long), torch.zeros(60, dtype=torch.long))
