@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from .arguments import NoisyITMArguments
 from .data import PairCollator, Pairs, StreamCollator, StreamedPairs
+from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
@@ -30,7 +31,8 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank and pair weights, so that resuming is exact.
+    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights and the
+    pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
@@ -199,13 +201,16 @@ class NoisyITMTrainer(Trainer):
             (folder / name).unlink(missing_ok=True)  # of an earlier run
         if self.bank is not None:
             self.bank.save(folder / BANK_FILE)
+        if self.train_dataset is not None:
+            write_checkpoint_pedigree(folder, self.train_dataset)
         if self.pair_weights is not None and self.pair_weights.count.any():
             with atomic_path(folder / WEIGHTS_FILE) as temporary:
                 save_file(self.pair_weights.state_dict(), temporary)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
         folder = Path(resume_from_checkpoint)
+        check_checkpoint_pedigree(folder, self.train_dataset)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
         if (folder / BANK_FILE).exists():
             self.use_bank(MemoryBank.load(folder / BANK_FILE, self.train_dataset.fingerprint))
         if self.pair_weights is not None and (folder / WEIGHTS_FILE).exists():
