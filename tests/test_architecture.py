@@ -24,6 +24,7 @@ RULES = {
         {"arguments", "data", "encode", "functional", "memory", "run"},
         {"accelerate"},
     ),
+    "noisy_set": ({"arguments", "data", "functional", "hub", "run"}, {"accelerate"}),
     "run": ({"arguments", "data", "hub", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

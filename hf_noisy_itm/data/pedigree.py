@@ -3,7 +3,7 @@
 A pedigree is a dictionary ready for JSON: `kind`, `nominal`, `realised` (share of captions that the draw made wrong),
 `seed` (None for published draws), `family` (name of a published draw, or None), `captions` (how many were drawn over)
 and `sha256` (`Noise.sha256`; of a published file, that of its entries). Further entries belong to a kind: `keep_none`,
-`k`, `text_embeds`, `file`. `before` is the pedigree of the captions that the draw found.
+`k`, `near_by`, `file`. `before` is the pedigree of the captions that the draw found.
 
 Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """

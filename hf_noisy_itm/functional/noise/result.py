@@ -35,13 +35,15 @@ class Noise:
 
     @property
     def sha256(self) -> str:
-        """Names the draw: SHA-256 of `source` as little-endian int64; kinds that change text add the captions.
+        """Names the draw: SHA-256 of `source` as little-endian int64.
 
-        Each caption is added as UTF-8 with a zero byte after it.
+        Of kinds that change text the captions go before it, each as UTF-8 with a zero byte after it, so that a stream
+        can be hashed as it passes.
         """
-        digest = hashlib.sha256(np.ascontiguousarray(self.source, dtype="<i8").tobytes())
+        digest = hashlib.sha256()
         for caption in self.captions or ():
             digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(np.ascontiguousarray(self.source, dtype="<i8").tobytes())
         return digest.hexdigest()
 
     def apply(self, captions: Sequence[str]) -> list[str]:

@@ -73,4 +73,4 @@ def test_the_hash_of_a_draw_is_that_of_source_and_changed_captions():
     assert moved.sha256 == hashlib.sha256(numbers).hexdigest()
     damaged = draw_noise("truncated", 0.5, 3, IDS, CAPTIONS)
     text = b"".join(caption.encode() + b"\0" for caption in damaged.captions)
-    assert damaged.sha256 == hashlib.sha256(np.arange(60, dtype="<i8").tobytes() + text).hexdigest()
+    assert damaged.sha256 == hashlib.sha256(text + np.arange(60, dtype="<i8").tobytes()).hexdigest()
