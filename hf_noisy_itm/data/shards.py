@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import InputError, last_line
 from ._pairs import Pairs
 
-_GROUP_BYTES = 2**27  # of a row group in memory, pictures spread over their rows
+_GROUP_BYTES = 2**26  # of a row group in memory, pictures spread over their rows
 _NO_LIMIT = 2**30  # of a dictionary page: a row group is smaller
 
 
