@@ -85,8 +85,8 @@ def parse_evaluation(arguments: Sequence[str]) -> tuple[EvaluationArguments, Dat
     classes = (EvaluationArguments, DataArguments)
     values = Parser(classes, allow_abbrev=False).values_of(words)
     evaluation, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
-    if data.noise_rate:
-        raise InputError("An evaluation is on clean captions: leave noise_rate out.")
+    if data.noise_rate or data.noise_file:
+        raise InputError("An evaluation is on clean captions: leave noise_rate and noise_file out.")
     return evaluation, data
 
 

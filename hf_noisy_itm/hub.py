@@ -1,9 +1,14 @@
-"""The card of a run: a template filled from `metrics.json`; nobody types a number."""
+"""Cards: templates filled from `metrics.json` or `noise.json`; nobody types a number."""
 
+import hashlib
+import re
+import shlex
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, HfApi, ModelCard, ModelCardData
 
+from .errors import InputError, last_line
 from .files import atomic_path, shipped
 from .methods import NoisyITMModel
 
@@ -19,6 +24,16 @@ _SHOWN = (
     "max_grad_norm",
     "seed",
 )
+
+_MEANING = {
+    "shuffle": "Captions were picked one by one and change places among themselves.",
+    "shuffle_images": "Pictures were picked, and all captions of one go to another together.",
+    "semantic": "Captions were picked and each replaced by a near caption of another picture, drawn from the k "
+    "nearest; a caption may then stand in several rows, and another in none.",
+    "partial": "Captions were picked and one detail of each (a colour, a number, a relation …) replaced by another.",
+    "truncated": "Captions were picked and cut short; what is left may still be true of the picture.",
+    "duplicated": "Captions were picked and cluttered as captions of the web are; they still tell of their picture.",
+}
 
 
 def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyITMModel], version: str) -> None:
@@ -66,3 +81,81 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
+
+
+def write_dataset_card(folder: str | Path, content: dict, configs: tuple[str, str]) -> None:
+    """Writes README.md beside a noisy data set; its front matter tells `datasets` which files belong together.
+
+    Args:
+        folder: with `data/` and one file `{split}-*.parquet` or more for each split to evaluate on.
+        content: of its `noise.json`.
+        configs: names of the configs of training rows, which is the default, and of rows to evaluate on; the latter is
+            their folder's name too.
+    """
+    pairs, pictures = configs
+    splits = [{"split": name, "path": f"{pictures}/{name}-*.parquet"} for name in content["evaluation"]]
+    patterns = {pairs: [{"split": "train", "path": "data/train-*.parquet"}], pictures: splits}
+    pedigree, source = content["pedigree"], content["source"]
+    rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
+    title = f"{source['dataset']} with {pedigree['kind']} noise{rate}"
+    licence = (
+        {"license": content["license"]} if content["license"] else {"license": "other", "license_name": "unknown"}
+    )
+    card_data = DatasetCardData(
+        **licence,
+        pretty_name=title,
+        tags=["image-text-retrieval", "noisy-correspondence", "hf_noisy_itm"],
+        configs=[
+            {
+                "config_name": name,
+                "data_files": data_files,
+                "description": f"Content {_content_hash(content['files'], data_files)}",
+                **({"default": True} if name == pairs else {}),
+            }
+            for name, data_files in patterns.items()
+            if data_files
+        ],
+    )
+    card = DatasetCard.from_template(
+        card_data,
+        template_path=str(shipped("hub_cards") / "dataset.md"),
+        title=title,
+        escape=escape,
+        command=" ".join(["python recipes/make_noise.py", *map(shlex.quote, content["arguments"]), "--output FOLDER"]),
+        meaning=_MEANING.get(pedigree["kind"], ""),
+        **content,
+    )
+    with atomic_path(Path(folder) / "README.md") as temporary:
+        temporary.write_text(str(card), encoding="utf-8")
+
+
+def _content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
+    """Of the files that fit; `datasets` keys its cache by a folder's name and what its card says of the configs.
+
+    Without it, another folder of the same name would be answered with the rows of the first.
+    """
+    fit = [
+        f"{files[name]}  {name}\n" for name in sorted(files) if any(fnmatch(name, each["path"]) for each in patterns)
+    ]
+    return hashlib.sha256("".join(fit).encode()).hexdigest()
+
+
+def escape(text: str, most: int = 200) -> str:
+    """Text of others as one line of Markdown that means nothing but itself; cut after `most` characters."""
+    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    line = line if len(line) <= most else line[:most] + "…"
+    return re.sub(r"([!#$&(-+\-./:<>@\[-`{-~])", r"\\\1", line)
+
+
+def upload_dataset(folder: str | Path, repo: str, api: HfApi | None = None) -> None:
+    """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
+
+    Raises:
+        InputError: the Hub refuses.
+    """
+    api = api or HfApi()
+    try:
+        api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset")
+    except (OSError, ValueError) as error:  # the Hub's errors derive from these
+        raise InputError(f"{folder} is whole but could not be uploaded to {repo!r}: {last_line(error)}") from error

@@ -102,8 +102,8 @@ def train_model(
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
-            "nominal": recipe.data.noise_rate,
-            "realised": None if is_stream else float(train_pairs.is_noisy.mean()),
+            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate, "realised": None}),
+            **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
         },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),

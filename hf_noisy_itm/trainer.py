@@ -14,6 +14,7 @@ from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
 from .data import PairCollator, Pairs, StreamedPairs
+from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
@@ -28,7 +29,8 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank and pair weights, so that resuming is exact.
+    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights and the
+    pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
@@ -209,6 +211,7 @@ class NoisyITMTrainer(Trainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
         if isinstance(resume_from_checkpoint, str | Path):
+            check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
             bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint)
             if bank is not None:
@@ -218,7 +221,10 @@ class NoisyITMTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
-            save_memory(output_dir or self.args.output_dir, self.bank, self.pair_weights)
+            folder = Path(output_dir or self.args.output_dir)
+            save_memory(folder, self.bank, self.pair_weights)
+            if self.train_dataset is not None:
+                write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:

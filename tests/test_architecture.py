@@ -32,6 +32,7 @@ RULES = {
         {"arguments", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
+    "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "run": ({"arguments", "data", "hub", "loading", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

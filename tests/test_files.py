@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from hf_noisy_itm.files import atomic_path, write_json
+from hf_noisy_itm.files import atomic_folder, atomic_path, sha256_of_file, write_json
 
 
 def test_the_file_has_its_name_only_when_it_is_whole(tmp_path):
@@ -58,3 +58,29 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(tmp_path / "metrics.json", {"a": object()})
     assert [json.loads(file.read_text()) for file in tmp_path.iterdir()] == [{"a": 1}]
+
+
+def test_a_folder_has_its_name_only_when_it_is_whole(tmp_path):
+    with atomic_folder(tmp_path / "a" / "set") as temporary:
+        (temporary / "file").write_text("whole")
+        assert not (tmp_path / "a" / "set").exists()
+        assert temporary.parent == tmp_path / "a"
+    assert (tmp_path / "a" / "set" / "file").read_text() == "whole"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["set"]
+
+
+def test_a_folder_that_is_there_is_replaced_only_if_so_asked(tmp_path):
+    for text, replace in (("old", False), ("new", True)):
+        with atomic_folder(tmp_path / "set", replace) as temporary:
+            (temporary / text).write_text(text)
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["new"]
+    with pytest.raises(OSError), atomic_folder(tmp_path / "set"):  # noqa: PT011
+        pass
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "set", replace=True):  # noqa: PT012
+        raise RuntimeError
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "new"]
+
+
+def test_the_hash_of_a_file_is_that_of_its_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of_file(tmp_path / "file").startswith("ba7816bf8f01cfea")  # FIPS 180-2, B.1

@@ -1,10 +1,13 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import DatasetCard, ModelCard
+from markdown_it import MarkdownIt
 
-from hf_noisy_itm.hub import write_model_card
+from hf_noisy_itm import InputError
+from hf_noisy_itm.hub import escape, upload_dataset, write_dataset_card, write_model_card
 from hf_noisy_itm.methods import BaselineModel, NPCModel
 
 METRICS = json.loads(
@@ -38,3 +41,116 @@ def test_any_name_gives_valid_yaml(tmp_path, name):
     card = ModelCard.load(folder / "README.md")
     assert card.data.model_name == name
     assert {result.dataset_name for result in card.data.eval_results} == {f"{name}/studio"}
+
+
+def test_the_card_tells_the_pedigree_of_the_noise_in_one_line(tmp_path):
+    noise = {"kind": "shuffle", "nominal": 0.4, "realised": 0.3968, "seed": 0, "family": None, "sha256": "ab12"}
+    write_model_card(tmp_path, {**METRICS, "noise": noise}, BaselineModel, "1")
+    line = "39.7 % of the training pairs are wrong on purpose: kind `shuffle`, rate 0.4, seed 0, family none"
+    assert f"{line}, SHA-256 `ab12`." in (tmp_path / "README.md").read_text().splitlines()
+    noise = {**noise, "seed": None, "family": "f30k_ncr_0.4", "before": noise}
+    write_model_card(tmp_path, {**METRICS, "noise": noise}, BaselineModel, "1")
+    text = (tmp_path / "README.md").read_text()
+    assert "seed unknown, family f30k_ncr_0.4, SHA-256 `ab12`, on top of `shuffle` at rate 0.4." in text
+
+
+@pytest.mark.parametrize(
+    ("noise", "sentence"),
+    [
+        ({"nominal": 0.0, "realised": 0.0}, "No noise was added."),
+        ({"nominal": 0.0, "realised": 0.25}, "by the columns of the data, 25.0 % of the training pairs are wrong"),
+    ],
+)
+def test_the_card_says_where_no_noise_was_added(tmp_path, noise, sentence):
+    write_model_card(tmp_path, {**METRICS, "noise": noise}, BaselineModel, "1")
+    assert sentence in (tmp_path / "README.md").read_text()
+
+
+NASTY = [
+    "a | b",
+    "[link](https://x.org) ![](x.png)",
+    "<script>alert(1)</script> &amp; <!--",
+    "# head\n\n- list\n---\n`code` **bold** _it_ ~~x~~",
+    "{{ 7 * 7 }} {% raw %} $x$",
+    "www.x.org @user #1",
+    "\u202egnp.tac\x00\x07",
+]
+
+
+def noise_json(**more):
+    examples = [{"image_id": text, "before": text, "after": text, "noise_source": text} for text in NASTY]
+    rate = {"what": "wrong captions", "count": 4, "share": 0.4}
+    pedigree = {"kind": "shuffle", "nominal": 0.4, "realised": 0.4, "seed": 0, "family": None, "sha256": "ab12"}
+    content = {
+        "pedigree": pedigree,
+        "fingerprint": "f00",
+        "rates": [rate],
+        "evaluation": {"test": {"pictures": 5, "captions": 10, "fingerprint": "b00"}},
+        "examples": examples,
+        "source": {"dataset": "a|b", "config": None, "split": "train", "where": None},
+        "license": None,
+        "arguments": ["--dataset", "a|b", "--rate", "0.4"],
+        "files": {"data/train-00000-of-00001.parquet": "11", "pictures/test-00000-of-00001.parquet": "22"},
+        "versions": {"hf-noisy-itm": "1.2.3"},
+    }
+    return content | more
+
+
+def test_captions_of_others_mean_nothing_but_themselves_on_a_card(tmp_path):
+    write_dataset_card(tmp_path, noise_json(), ("pairs", "pictures"))
+    text = DatasetCard.load(tmp_path / "README.md").content
+    table = [line for line in text.splitlines() if re.match(r"\| .*(b|link|script|head|7|user|gnp)", line)][-7:]
+    for line in table:
+        assert len(re.findall(r"(?<!\\)\|", line)) == 5  # four cells
+        assert not re.search(r"(?<!\\)[\[\]<>`*_#@$!~{}]", line)
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert "<script" not in html
+    assert "<a " not in html
+    assert "{{ 7 * 7 }} {% raw %}" in html
+    assert "\u202e" not in text
+    assert "\x00" not in text
+    assert escape("x" * 300) == "x" * 200 + "…"
+
+
+def test_the_data_card_says_which_files_belong_together_and_under_what_terms(tmp_path):
+    write_dataset_card(tmp_path, noise_json(), ("pairs", "pictures"))
+    card = DatasetCard.load(tmp_path / "README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "unknown")
+    pairs, pictures = card.data.configs
+    assert (pairs["config_name"], pairs["default"]) == ("pairs", True)
+    assert pairs["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
+    assert pictures["data_files"] == [{"split": "test", "path": "pictures/test-*.parquet"}]
+    assert "whoever publishes this folder must find out" in card.content
+    assert "kind `shuffle`, rate 0.4, seed 0, family none, SHA-256 `ab12`" in card.content
+    assert "| wrong captions | 4 | 40.00 % |" in card.content
+    assert "make_noise.py --dataset 'a|b' --rate 0.4 --output FOLDER" in card.content
+    changed = noise_json(license="cc-by-4.0", files={"data/train-00000-of-00001.parquet": "12"}, evaluation={})
+    write_dataset_card(tmp_path, changed, ("pairs", "pictures"))
+    card = DatasetCard.load(tmp_path / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    assert [each["config_name"] for each in card.data.configs] == ["pairs"]
+    assert card.data.configs[0]["description"] != pairs["description"]
+
+
+class FakeApi:
+    def __init__(self, error=None):
+        self.calls, self.error = [], error
+
+    def create_repo(self, *given, **more):
+        self.calls.append(("create_repo", given, more))
+        if self.error:
+            raise self.error
+
+    def upload_folder(self, *given, **more):
+        self.calls.append(("upload_folder", given, more))
+
+
+def test_a_data_set_is_uploaded_to_a_private_repository(tmp_path):
+    api = FakeApi()
+    upload_dataset(tmp_path, "me/noisy", api)
+    assert api.calls == [
+        ("create_repo", ("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True}),
+        ("upload_folder", (), {"repo_id": "me/noisy", "folder_path": str(tmp_path), "repo_type": "dataset"}),
+    ]
+    with pytest.raises(InputError, match="is whole but could not be uploaded to 'me/noisy': no token"):
+        upload_dataset(tmp_path, "me/noisy", FakeApi(OSError("no token")))

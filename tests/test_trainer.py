@@ -9,6 +9,8 @@ from transformers import EarlyStoppingCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
 from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE
+from hf_noisy_itm.data.pedigree import pedigree_of
+from hf_noisy_itm.functional.noise import draw_noise
 from hf_noisy_itm.functional.retrieval import recall
 from hf_noisy_itm.memory.bank import MemoryBank
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
@@ -362,3 +364,28 @@ def test_evaluating_without_pairs_is_an_error(clip_config, processor, pairs, tmp
     trainer.eval_dataset = None
     with pytest.raises(InputError, match="eval_dataset"):
         trainer.evaluate()
+
+
+def test_a_checkpoint_knows_its_data_and_refuses_others(clip_config, processor, pairs, tmp_path):
+    draw = draw_noise("shuffle", 0.4, 0, pairs.image_id[pairs.image_row])
+    noisy = pairs.with_noise(draw, pedigree_of(draw, "shuffle", 0))
+    clip = (clip_config, processor)
+    saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
+    make_trainer(BaselineModel, BaselineConfig, {}, *clip, noisy, tmp_path, **saving).train()
+    stored = json.loads((tmp_path / "checkpoint-1" / "noise.json").read_text())
+    assert stored == {"pedigree": noisy.pedigree, "fingerprint": noisy.fingerprint}
+    other = replace(noisy, pedigree=pedigree_of(draw, "shuffle", 1))
+    text = replace(noisy, captions=[caption.upper() for caption in noisy.captions])
+    resume = {"resume_from_checkpoint": str(tmp_path / "checkpoint-1")}
+    for wrong, sentence in (
+        (other, r"other noise \(shuffle, rate 0.4, seed 0\) than are given now \(shuffle, rate 0.4, seed 1\)"),
+        (pairs, "other noise .* given now \\(none\\)"),
+        (text, "other training pairs \\(fingerprint"),
+    ):
+        trainer = make_trainer(BaselineModel, BaselineConfig, {}, *clip, wrong, tmp_path / "more", max_steps=2)
+        with pytest.raises(InputError, match=sentence):
+            trainer.train(**resume)
+    make_trainer(BaselineModel, BaselineConfig, {}, *clip, noisy, tmp_path / "more", max_steps=2).train(**resume)
+    (tmp_path / "checkpoint-1" / "noise.json").write_text("[]")
+    with pytest.raises(InputError, match="holds no pedigree"):
+        make_trainer(BaselineModel, BaselineConfig, {}, *clip, noisy, tmp_path / "more", max_steps=2).train(**resume)

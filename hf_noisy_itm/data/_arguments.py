@@ -51,9 +51,23 @@ class DataArguments:
         default=None, metadata={"help": "Evaluate on the first so many rows of pictures."}
     )
     noise_rate: float = field(
-        default=0.0, metadata={"help": "Share of the training captions to shuffle, 0 to 1; for experiments."}
+        default=0.0, metadata={"help": "Share of the training captions to make wrong, 0 to 1; for experiments."}
     )
-    noise_seed: int = field(default=0, metadata={"help": "Of the shuffle; apart from the training seed."})
+    noise_seed: int = field(default=0, metadata={"help": "Of the noise; apart from the training seed."})
+    noise_kind: str = field(
+        default="shuffle",
+        metadata={
+            "help": "How: shuffle (captions one by one), shuffle_images (all captions of a picture together), partial "
+            "(a wrong detail), truncated, duplicated (clutter of the web)."
+        },
+    )
+    noise_keep_none: bool = field(
+        default=False, metadata={"help": "No caption that is picked to be shuffled stays with its picture."}
+    )
+    noise_file: str | None = field(
+        default=None,
+        metadata={"help": "A published draw (.npy) over all training captions instead; noise_rate then is a check."},
+    )
     streaming: bool = field(
         default=False,
         metadata={"help": "Read training pairs while training, never all of them; needs max_steps. For the baseline."},

@@ -12,6 +12,7 @@
 | `cut` | a caption of more than 75 words | used; the tokenizer cuts it at the model's length |
 | `wordless` | a caption without a letter or a digit, emoji only, for one | used as it is |
 | `repeated` | a caption id that stands twice with one text | used |
+| `noisy` | a caption to evaluate on that is known to be wrong | not evaluated on |
 
 Left out means: with `on_bad_row="skip"`. With "stop" the first row of each kind is named in an `InputError`.
 """
@@ -44,8 +45,14 @@ NOTED = {
     "cut": f"caption(s) of more than {MOST_WORDS} words",
     "wordless": "caption(s) without letter or digit",
     "repeated": "caption id(s) repeated",
+    "noisy": "caption(s) known to be wrong",
 }
-_NOTED_OUTCOME = {"cut": "used, cut by the tokenizer", "wordless": "used", "repeated": "used"}
+_NOTED_OUTCOME = {
+    "cut": "used, cut by the tokenizer",
+    "wordless": "used",
+    "repeated": "used",
+    "noisy": "not evaluated on",
+}
 
 
 class BadRows(InputError):

@@ -6,8 +6,8 @@ import numpy as np
 from ..errors import InputError
 from ._arguments import DataArguments
 
-_YES = {True, "True", "true", "1"}
-_NO = {False, "False", "false", "0", None}
+YES = {True, "True", "true", "1"}
+NO = {False, "False", "false", "0", None}
 
 
 def read_cells(rows: datasets.Dataset, column: str) -> list:
@@ -99,12 +99,12 @@ def read_noise(
     """
     noisy, sources = (_per_caption(rows, name, row_of, number) for name in ("is_noisy", "noise_source"))
     if noisy is not None:
-        if wrong := [place for place, cell in enumerate(noisy) if cell not in _YES | _NO]:
+        if wrong := [place for place, cell in enumerate(noisy) if cell not in YES | NO]:
             raise InputError(
                 f"The column 'is_noisy' is neither true nor false in row {number[row_of[wrong[0]]]}: "
                 f"{noisy[wrong[0]]!r}."
             )
-        noisy = np.array([cell in _YES for cell in noisy], dtype=bool)
+        noisy = np.array([cell in YES for cell in noisy], dtype=bool)
     if sources is None or all(source is None for source in sources):
         return None, np.zeros(len(row_of), dtype=bool) if noisy is None else noisy
     if image_ids is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError, last_line
+from ..functional.noise import Noise
 from ._check import RowReport
 from ._pictures import decode
 
@@ -19,8 +20,8 @@ from ._pictures import decode
 class Pairs:
     """N image-caption pairs over P pictures; a map-style data set whose rows are pairs.
 
-    Captions live beside the pictures, not in copies of them, so five captions cost one picture, and noise is a
-    permutation of captions (`with_noise`). Pictures stay encoded until a collator asks for them.
+    Captions live beside the pictures, not in copies of them, so five captions cost one picture, and noise moves or
+    changes captions alone (`with_noise`). Pictures stay encoded until a collator asks for them.
 
     Args:
         pictures: data set with an undecoded `image` column, P rows.
@@ -32,6 +33,9 @@ class Pairs:
         caption_id: names each caption's text and moves with it, int64 (N,); 0..N-1 if left out.
         damaged: captions that are wrong even for the picture they were written for, bool (N,); none if left out.
         report: what was found when the rows were read.
+        name: the source's own id of each picture, integers or strings, (P,); `image_id` if left out.
+        elsewhere: names of pictures that are not here but that captions here were written for, by their id.
+        pedigree: what is known of noise that was put in on purpose, see `data/pedigree.py`; None where there was none.
     """
 
     pictures: datasets.Dataset
@@ -43,6 +47,9 @@ class Pairs:
     caption_id: np.ndarray | None = None
     damaged: np.ndarray | None = None
     report: RowReport | None = None
+    name: np.ndarray | None = None
+    elsewhere: dict[int, int | str] = field(default_factory=dict)
+    pedigree: dict | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -51,6 +58,8 @@ class Pairs:
             object.__setattr__(self, "caption_id", np.arange(len(self.captions)))
         if self.damaged is None:
             object.__setattr__(self, "damaged", np.zeros(len(self.captions), dtype=bool))
+        if self.name is None:
+            object.__setattr__(self, "name", self.image_id)
         lengths = {len(getattr(self, name)) for name in ("image_row", "caption_image_id", "caption_id", "damaged")}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
@@ -72,6 +81,13 @@ class Pairs:
         For analysis: no batch contains it.
         """
         return (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
+
+    @property
+    def noise_source(self) -> np.ndarray:
+        """Name of the picture that each caption was written for, (N,)."""
+        names = self.elsewhere | dict(zip(self.image_id.tolist(), self.name.tolist()))
+        known, place = np.unique(self.caption_image_id, return_inverse=True)
+        return np.asarray([names[number] for number in known.tolist()])[place]
 
     @property
     def fingerprint(self) -> str:
@@ -120,29 +136,48 @@ class Pairs:
         except (OSError, TypeError):
             return None
 
-    def with_noise(self, source: np.ndarray) -> "Pairs":
-        """The same pairs with caption `source[i]` in place of caption i."""
+    def with_noise(self, noise: Noise, pedigree: dict | None = None) -> "Pairs":
+        """The same pairs with the captions of a draw over them.
+
+        Args:
+            noise: a draw over the N captions, on top of what is known already.
+            pedigree: of the draw; that of the pairs before, if they have one, stays in it as `before`.
+        """
+        damaged = self.damaged[noise.source]
+        if pedigree is not None and self.pedigree is not None:
+            pedigree = {**pedigree, "before": self.pedigree}
         return replace(
             self,
-            captions=[self.captions[i] for i in source],
-            caption_image_id=self.caption_image_id[source],
-            caption_id=self.caption_id[source],
-            damaged=self.damaged[source],
+            captions=noise.apply(self.captions),
+            caption_image_id=self.caption_image_id[noise.source],
+            caption_id=self.caption_id[noise.source],
+            damaged=damaged if noise.captions is None else damaged | noise.is_noisy,
+            pedigree=pedigree,
         )
 
     def keep_pictures(self, rows: np.ndarray) -> "Pairs":
         """The pairs of some pictures, given by ascending rows; both are numbered anew."""
+        return self._keep(rows, np.flatnonzero(np.isin(self.image_row, rows)))
+
+    def keep_captions(self, kept: np.ndarray) -> "Pairs":
+        """Some pairs, given by ascending numbers, and their pictures; both are numbered anew."""
+        return self._keep(np.unique(self.image_row[kept]), kept)
+
+    def _keep(self, rows: np.ndarray, kept: np.ndarray) -> "Pairs":
         new_row = np.full(len(self.image_id), -1)
         new_row[rows] = np.arange(len(rows))
-        kept = np.flatnonzero(new_row[self.image_row] >= 0)
-        return Pairs(
-            self.pictures.select(rows),
-            [self.captions[i] for i in kept],
-            new_row[self.image_row[kept]],
-            self.image_id[rows],
-            self.caption_image_id[kept],
-            self.row[rows],
-            self.caption_id[kept],
-            self.damaged[kept],
-            self.report,
+        left_out = np.flatnonzero(new_row < 0)
+        names = dict(zip(self.image_id[left_out].tolist(), self.name[left_out].tolist()))
+        return replace(
+            self,
+            pictures=self.pictures.select(rows),
+            captions=[self.captions[i] for i in kept],
+            image_row=new_row[self.image_row[kept]],
+            image_id=self.image_id[rows],
+            caption_image_id=self.caption_image_id[kept],
+            row=self.row[rows],
+            caption_id=self.caption_id[kept],
+            damaged=self.damaged[kept],
+            name=self.name[rows],
+            elsewhere=self.elsewhere | names,
         )

@@ -19,6 +19,7 @@ from .cc120k import CC120K
 from .emoji import Emoji
 from .flickr30k import Flickr30k
 from .mscoco import MSCOCO
+from .pedigree import is_noisy_folder, load_noisy_folder
 from .scenes import Scenes
 from .wikipedia import Wikipedia
 
@@ -92,6 +93,8 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
         if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
             raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
         return _as_splits(loaded), args.image_root or folders[0]
+    if is_noisy_folder(args):
+        return _read(args, lambda: load_noisy_folder(folder, streaming=True)), str(folder)
     if folder.is_dir():
         loaded = _read(args, lambda: datasets.load_dataset(str(folder), args.dataset_config, streaming=True))
         return _as_splits(loaded), args.image_root or str(folder)
@@ -164,7 +167,9 @@ def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
 
 
 def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Dataset]:
-    if _is_saved(folder):
+    if is_noisy_folder(args):
+        loaded = load_noisy_folder(folder)
+    elif _is_saved(folder):
         loaded = datasets.load_from_disk(str(folder))
     else:
         loaded = datasets.load_dataset(str(folder), args.dataset_config)

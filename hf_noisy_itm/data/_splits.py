@@ -1,5 +1,7 @@
 """From the name of a data set to rows to train on and rows to evaluate on."""
 
+from collections.abc import Iterable
+
 import datasets
 import numpy as np
 
@@ -7,6 +9,11 @@ from ..errors import InputError
 from ._arguments import DataArguments
 from ._columns import read_cells
 from ._sources import load_splits
+
+
+class _NoSuchRow(InputError):
+    """No row has the value of `where`."""
+
 
 ROW = "__row_as_loaded__"  # where a row stood before any selection
 
@@ -19,23 +26,50 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
     Raises:
         InputError: a file, split, column or value is not there; those that are there are named.
     """
+    train, others = all_splits(args)
+    candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
+    for name in candidates:
+        if name in others:
+            return train, _filter(others[name], args.where), (args.train_split, name)
+    held = f"every {args.holdout_every}th {args.holdout_by or 'picture'} of {args.train_split}"
+    return *_hold_out(train, args), (f"{args.train_split}, less the other", f"{held} (no test, no validation)")
+
+
+def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, datasets.Dataset]]:
+    """Rows to train on, `args.where` applied, and all other splits as they are; rows numbered as above.
+
+    Raises:
+        InputError: a file, split, column or value is not there; those that are there are named.
+    """
     splits = load_splits(args)
-    if args.train_split not in splits:
-        raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
+    check_splits(args, splits)
     splits = {name: rows.add_column(ROW, np.arange(len(rows))) for name, rows in splits.items()}
-    train = _filter(splits[args.train_split], args.where)
+    train = _filter(splits.pop(args.train_split), args.where)
     if not len(train):
         raise InputError(f"The split {args.train_split!r} of {args.dataset} holds no rows.")
+    return train, splits
+
+
+def check_splits(args: DataArguments, splits: Iterable[str]) -> None:
+    """Refuses splits that are not there, or serve for both training and evaluation.
+
+    Raises:
+        InputError: see above.
+    """
+    if args.train_split not in splits:
+        raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
     if args.eval_split == args.train_split:
         raise InputError(f"eval_split and train_split are both {args.train_split!r}: a model knows what it was shown.")
     if args.eval_split and args.eval_split not in splits:
         raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
-    candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
-    for name in candidates:
-        if name in splits and name != args.train_split:
-            return train, _filter(splits[name], args.where), (args.train_split, name)
-    held = f"every {args.holdout_every}th {args.holdout_by or 'picture'} of {args.train_split}"
-    return *_hold_out(train, args), (f"{args.train_split}, less the other", f"{held} (no test, no validation)")
+
+
+def rows_with(rows: datasets.Dataset, where: str | None) -> datasets.Dataset | None:
+    """The rows that `where` keeps; None if these are none."""
+    try:
+        return _filter(rows, where)
+    except _NoSuchRow:
+        return None
 
 
 def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
@@ -66,7 +100,7 @@ def _filter(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
     cells = np.asarray(read_cells(rows, find_column(rows, column))).astype(str)
     kept = np.flatnonzero(cells == value)
     if not len(kept):
-        raise InputError(f"No row has {column}={value}; there are {', '.join(np.unique(cells)[:10])}.")
+        raise _NoSuchRow(f"No row has {column}={value}; there are {', '.join(np.unique(cells)[:10])}.")
     return rows.select(kept)
 
 

@@ -1,5 +1,6 @@
 """From the name of a data set to `StreamedPairs` for training and `Pairs` for evaluation."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from ._arguments import DataArguments
 from ._pairs import Pairs
 from ._sources import open_stream
 from .load import to_pairs
+from .pedigree import pedigree_of_source
 from .stream import StreamedPairs, undecoded
 
 _ROW = datasets.Features(
@@ -27,8 +29,11 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
     Raises:
         InputError: there is no such data set or split, or something is asked for that a stream cannot give.
     """
-    if args.noise_rate:
-        raise InputError("Captions are shuffled among all pairs, which a stream does not know: leave noise_rate out.")
+    if args.noise_rate or args.noise_file:
+        raise InputError(
+            "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate out, or make a "
+            "noisy data set first with recipes/make_noise.py and stream that."
+        )
     if args.shuffle_buffer < 1:
         raise InputError(f"shuffle_buffer must be at least 1, got {args.shuffle_buffer}.")
     splits, root = open_stream(args)
@@ -42,7 +47,11 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
             f"beside {args.train_split!r}: give --eval_split, or leave --streaming out."
         )
     train = StreamedPairs(
-        _select(splits[args.train_split], args, args.max_train_pictures), args, seed, image_root=root
+        _select(splits[args.train_split], args, args.max_train_pictures),
+        args,
+        seed,
+        image_root=root,
+        pedigree=pedigree_of_source(args),
     )
     evaluation = replace(
         train,
@@ -60,11 +69,20 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
 
 def _select(rows: datasets.IterableDataset, args: DataArguments, limit: int | None) -> datasets.IterableDataset:
     if args.where is not None:
-        column, sign, value = args.where.partition("=")
-        if not sign:
-            raise InputError(f"--where is column=value, got {args.where!r}.")
-        rows = undecoded(rows).filter(partial(_is, column, value))
+        rows = undecoded(rows).filter(condition(args.where))
     return rows if limit is None else rows.take(limit)
+
+
+def condition(where: str) -> Callable[[dict], bool]:
+    """Whether a row has the value that `--where column=value` names.
+
+    Raises:
+        InputError: it has another form.
+    """
+    column, sign, value = where.partition("=")
+    if not sign:
+        raise InputError(f"--where is column=value, got {where!r}.")
+    return partial(_is, column, value)
 
 
 def _is(column: str, value: str, row: dict) -> bool:

@@ -1,21 +1,24 @@
 """From the name of a data set to `Pairs` for training and for evaluation."""
 
+from dataclasses import replace
+
 import datasets
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..errors import InputError
-from ..functional.noise import shuffle_captions
 from ._arguments import DataArguments
 from ._check import BadRows, check_rows
 from ._columns import read_caption_ids, read_captions, read_cells, read_image_ids, read_noise, read_pictures
+from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._sources import CAPTION_COLUMNS
 from ._splits import ROW, find_column, find_splits
+from .pedigree import pedigree_of_source
 
 
 def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
-    """Loads the training pairs, noise applied, and the clean pairs to evaluate on.
+    """Loads the training pairs, noise applied, and the pairs to evaluate on, less what is known to be wrong of these.
 
     What was found in the rows is in the pairs' `report`; all kinds of bad rows are listed in `data/_check.py`.
 
@@ -28,19 +31,13 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     for name in ("max_train_pictures", "max_eval_pictures"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"{name} must be at least 1, got {getattr(args, name)}.")
-    if args.noise_seed < 0:
-        raise InputError(f"noise_seed must not be negative, got {args.noise_seed}.")
-    if not 0.0 <= args.noise_rate <= 1.0:
-        raise InputError(f"noise_rate is a share between 0 and 1, got {args.noise_rate}.")
+    check_noise(args)
     train, held_out, origin = find_splits(args)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
     eval_pairs = read_pairs(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
-    _refuse_bad_rows(args, train_pairs, eval_pairs)
-    if args.noise_rate:
-        rng = np.random.Generator(np.random.PCG64(args.noise_seed))  # what default_rng takes may change
-        image_of_caption = train_pairs.image_id[train_pairs.image_row]
-        train_pairs = train_pairs.with_noise(shuffle_captions(image_of_caption, args.noise_rate, rng).source)
-    return train_pairs, eval_pairs
+    refuse_bad_rows(args, train_pairs, eval_pairs)
+    train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args))
+    return add_noise(train_pairs, args), only_clean(eval_pairs)
 
 
 def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None) -> Pairs:
@@ -60,7 +57,7 @@ def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int 
         InputError: a column is not there or holds something else.
     """
     pairs = read_pairs(rows, args, what, limit)
-    _refuse_bad_rows(args, pairs)
+    refuse_bad_rows(args, pairs)
     return pairs
 
 
@@ -92,16 +89,22 @@ def read_pairs(
     order = np.argsort(first)  # pictures in order of appearance
     picture_of_row = np.argsort(order)[picture_of_row]
     image_row = picture_of_row[own_row]
+    source, beyond = image_row, known[:0]
+    if written_for is not None:
+        source, beyond = _numbered(written_for[kept], known[order])
+    name, beyond = _as_in_source(known[order], beyond, rows, args.image_id_column)
     pairs = Pairs(
         pictures.select(used[first[order]]),
         [captions[place] for place in kept],
         image_row,
         np.arange(len(first)),
-        image_row if written_for is None else _numbered(written_for[kept], known[order]),
+        source,
         number[used[first[order]]],
         None if caption_ids is None else caption_ids[kept],
         damaged[kept],
         report,
+        name,
+        dict(enumerate(beyond.tolist(), len(first))),
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)
@@ -109,14 +112,44 @@ def read_pairs(
     return pairs
 
 
-def _numbered(names: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The place of each name among the known ones; others get the numbers beyond, each its own."""
+def _as_in_source(names: np.ndarray, others: np.ndarray, rows: datasets.Dataset, column: str) -> tuple:
+    """Two arrays of ids given as text, as integers where the source's column holds these (or has row numbers)."""
+    if column in rows.column_names and "int" not in getattr(rows.features[column], "dtype", ""):
+        return names, others
+    try:
+        return names.astype(np.int64), others.astype(np.int64)
+    except (ValueError, OverflowError):
+        return names, others
+
+
+def _numbered(names: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each name among the known ones; others get the numbers beyond, each its own, and are returned."""
     beyond = np.setdiff1d(names, known)
     place = {name: row for row, name in enumerate((*known, *beyond))}
-    return np.array([place[name] for name in names], dtype=np.int64)
+    return np.array([place[name] for name in names], dtype=np.int64), beyond
 
 
-def _refuse_bad_rows(args: DataArguments, *several: Pairs) -> None:
+def only_clean(pairs: Pairs) -> Pairs:
+    """Pairs to evaluate on, less those that are known to be wrong.
+
+    Raises:
+        InputError: all are.
+    """
+    if not pairs.is_noisy.any():
+        return pairs
+    if pairs.is_noisy.all():
+        raise InputError(
+            "All captions to evaluate on are known to be wrong (is_noisy, noise_source); give clean ones."
+        )
+    for place in np.flatnonzero(pairs.is_noisy):
+        pairs.report.add("noisy", pairs.row[pairs.image_row[place]])
+    clean = pairs.keep_captions(np.flatnonzero(~pairs.is_noisy))
+    clean.report.pictures, clean.report.captions = len(clean.image_id), len(clean)
+    return clean
+
+
+def refuse_bad_rows(args: DataArguments, *several: Pairs) -> None:
+    """Raises `BadRows` if there are any and `args` say to stop."""
     if args.on_bad_row == "stop" and any(pairs.report.bad for pairs in several):
         raise BadRows([pairs.report for pairs in several])
 

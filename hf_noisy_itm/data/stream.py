@@ -43,6 +43,7 @@ class StreamedPairs(torch.utils.data.IterableDataset):
         rank: of this process, and `num_processes`: how many share the stream.
         num_processes: see above.
         image_root: folder that local picture paths start from and may not leave; None takes them as they are.
+        pedigree: of noise that was put into the rows on purpose, see `data/pedigree.py`.
     """
 
     rows: datasets.IterableDataset
@@ -51,6 +52,7 @@ class StreamedPairs(torch.utils.data.IterableDataset):
     rank: int = 0
     num_processes: int = 1
     image_root: str | None = None
+    pedigree: dict | None = None
 
     def share(self, rank: int, num_processes: int) -> "StreamedPairs":
         """The part of one of several processes."""
@@ -76,7 +78,7 @@ class StreamedPairs(torch.utils.data.IterableDataset):
         folder = PictureFolder(self.image_root) if self.image_root else None
         for row in split_dataset_by_node(rows, self.rank, self.num_processes):
             try:
-                pairs = _read(row, self.args, folder)
+                pairs = read_row(row, self.args, folder)
             except InputError:
                 if self.args.on_bad_row == "stop":
                     raise
@@ -114,14 +116,13 @@ def _as_pairs(rows: list[dict[str, Any]]) -> Pairs:
     return Pairs(rows, [row["caption"] for row in rows], np.arange(len(rows)), ids, ids, told)
 
 
-def _read(row: dict[str, Any], args: DataArguments, folder: PictureFolder | None) -> list[dict[str, Any]]:
-    """The pairs of one row.
+def read_row(row: dict[str, Any], args: DataArguments, folder: PictureFolder | None) -> list[dict[str, Any]]:
+    """The pairs of one row: `image` (encoded: bytes or a path), `caption`, `image_id` (int64).
 
     Raises:
         InputError: a column is missing, or the row is bad.
     """
-    if isinstance(row.get("json"), dict):  # WebDataset
-        row = {**row["json"], **row}
+    row = with_fields(row)
     image = _first(row, args.image_column, *(key for key, cell in row.items() if _is_picture(cell)))
     captions = _first(row, *([args.caption_column] if args.caption_column else CAPTION_COLUMNS), "txt")
     captions = [text for text in (captions if isinstance(captions, list) else [captions]) if text and text.strip()]
@@ -137,6 +138,11 @@ def _read(row: dict[str, Any], args: DataArguments, folder: PictureFolder | None
     if args.on_bad_row == "skip":
         _as_pairs(pairs[:1]).picture(0)
     return pairs
+
+
+def with_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of WebDataset with the fields of its JSON beside the others; other rows as they are."""
+    return {**row["json"], **row} if isinstance(row.get("json"), dict) else row
 
 
 def _first(row: dict[str, Any], *names: str) -> Any:

@@ -9,6 +9,8 @@ from hf_noisy_itm import InputError
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.data import collator as collating
 
+from .moving import moved_by
+
 KEYS = {"pixel_values", "input_ids", "attention_mask", "index", "image_id"}
 
 
@@ -73,7 +75,7 @@ def flat(batch):
 
 
 def test_no_batch_says_which_pairs_are_noisy(processor, pairs):
-    noisy = pairs.with_noise(np.roll(np.arange(len(pairs)), 5))
+    noisy = moved_by(pairs, np.roll(np.arange(len(pairs)), 5))
     assert noisy.is_noisy.all()
     collator = with_entries(processor, noisy, **random_entries(pairs))
     rows = [{**noisy[row], "is_noisy": True, "source": 7} for row in range(6)]

@@ -9,6 +9,7 @@ from hf_noisy_itm.data import DataArguments
 from hf_noisy_itm.data.load import to_pairs
 
 from .local_copies import picture
+from .moving import moved_by
 
 
 def pairs_of(**columns):
@@ -44,7 +45,7 @@ def test_noise_without_a_source_is_noise(cells):
 
 def test_what_is_known_moves_with_the_captions():
     pairs = pairs_of(is_noisy=[False, True, False, False], caption_id=[10, 11, 12, 13])
-    moved = pairs.with_noise(np.array([1, 0, 3, 2]))  # the damaged caption stays with its picture; b and c swap
+    moved = moved_by(pairs, np.array([1, 0, 3, 2]))  # the damaged caption stays with its picture; b and c swap
     assert moved.caption_id.tolist() == [11, 10, 13, 12]
     assert moved.is_noisy.tolist() == [True, False, True, True]
     kept = moved.keep_pictures(np.array([0, 2]))

@@ -10,6 +10,8 @@ from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.noise import shuffle_captions
 
+from .moving import moved_by
+
 
 def shade(number):
     """A picture that says which row it is of."""
@@ -96,8 +98,8 @@ def test_rows_of_equal_image_id_are_the_same_picture(cell):
     assert pairs.image_row.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert shades(pairs) == [0, 2]
     # Captions change places within a picture (rows 0 and 1), and between pictures (rows 2 and 1).
-    assert pairs.with_noise(np.array([2, 1, 0, 3, 4, 5, 6, 7])).is_noisy.sum() == 0
-    assert pairs.with_noise(np.array([0, 1, 4, 3, 2, 5, 6, 7])).is_noisy.tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
+    assert moved_by(pairs, np.array([2, 1, 0, 3, 4, 5, 6, 7])).is_noisy.sum() == 0
+    assert moved_by(pairs, np.array([0, 1, 4, 3, 2, 5, 6, 7])).is_noisy.tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["missing.parquet", "missing"])

@@ -9,6 +9,8 @@ from PIL import Image
 from hf_noisy_itm.data import Pairs
 from hf_noisy_itm.errors import InputError
 
+from .moving import moved_by
+
 
 def encoded(image, format="PNG", **options):
     file = io.BytesIO()
@@ -36,7 +38,7 @@ def colours(pairs, row):
 
 
 def test_rows_are_pairs_and_hold_nothing_about_noise():
-    pairs = small_pairs().with_noise(np.array([5, 1, 2, 3, 4, 0]))
+    pairs = moved_by(small_pairs(), np.array([5, 1, 2, 3, 4, 0]))
     assert len(pairs) == 6
     assert pairs[0] == {"index": 0, "image_row": 0, "caption": "f"}
     assert [row["caption"] for row in pairs] == ["f", "b", "c", "d", "e", "a"]
@@ -45,7 +47,7 @@ def test_rows_are_pairs_and_hold_nothing_about_noise():
 
 def test_is_noisy_by_hand():
     # Captions 0 and 1 (both of picture 0) change places: right. Captions 2 and 5 (pictures 1 and 2): wrong.
-    pairs = small_pairs().with_noise(np.array([1, 0, 5, 3, 4, 2]))
+    pairs = moved_by(small_pairs(), np.array([1, 0, 5, 3, 4, 2]))
     assert pairs.captions == ["b", "a", "f", "d", "e", "c"]
     assert pairs.is_noisy.tolist() == [False, False, True, False, False, True]
     assert not small_pairs().is_noisy.any()
@@ -53,26 +55,26 @@ def test_is_noisy_by_hand():
 
 def test_a_caption_of_another_row_with_the_same_image_id_is_no_noise():
     # Pictures 0 and 2 are the same picture.
-    pairs = small_pairs(image_id=[7, 8, 7]).with_noise(np.array([5, 2, 1, 3, 4, 0]))
+    pairs = moved_by(small_pairs(image_id=[7, 8, 7]), np.array([5, 2, 1, 3, 4, 0]))
     assert pairs.is_noisy.tolist() == [False, True, True, False, False, False]
 
 
 def test_noise_upon_noise_remembers_where_each_caption_came_from():
     rng = np.random.default_rng(0)
     once, twice = rng.permutation(6), rng.permutation(6)
-    pairs = small_pairs().with_noise(once).with_noise(twice)
+    pairs = moved_by(moved_by(small_pairs(), once), twice)
     original = small_pairs()
     source = once[twice]
     assert pairs.captions == [original.captions[row] for row in source]
     assert pairs.caption_image_id.tolist() == original.caption_image_id[source].tolist()
-    back = pairs.with_noise(np.argsort(source))
+    back = moved_by(pairs, np.argsort(source))
     assert back.captions == original.captions
     assert not back.is_noisy.any()
 
 
 def test_noise_makes_new_pairs_and_leaves_the_old():
     pairs = small_pairs()
-    pairs.with_noise(np.array([5, 4, 3, 2, 1, 0]))
+    moved_by(pairs, np.array([5, 4, 3, 2, 1, 0]))
     assert pairs.captions == ["a", "b", "c", "d", "e", "f"]
     assert pairs.caption_image_id.tolist() == [0, 0, 1, 2, 2, 2]
 
@@ -80,7 +82,7 @@ def test_noise_makes_new_pairs_and_leaves_the_old():
 def test_the_fingerprint_is_that_of_captions_pairing_and_ids():
     pairs = small_pairs()
     others = [
-        pairs.with_noise(np.array([1, 0, 2, 3, 4, 5])),
+        moved_by(pairs, np.array([1, 0, 2, 3, 4, 5])),
         replace(pairs, captions=["ab", "", "c", "d", "e", "f"]),
         replace(pairs, captions=["é", "b", "c", "d", "e", "f"]),
         replace(pairs, image_row=np.array([0, 0, 1, 1, 2, 2])),
@@ -102,7 +104,7 @@ def test_keep_pictures_keeps_their_captions_and_numbers_anew():
 
 def test_keep_pictures_does_not_forget_which_captions_are_wrong():
     # Captions 0 and 1 of picture 0 change places with captions 3 and 4 of picture 2; both pictures stay.
-    noisy = small_pairs().with_noise(np.array([3, 4, 2, 0, 1, 5]))
+    noisy = moved_by(small_pairs(), np.array([3, 4, 2, 0, 1, 5]))
     kept = noisy.keep_pictures(np.array([0, 2]))
     assert kept.captions == ["d", "e", "a", "b", "f"]
     assert kept.is_noisy.tolist() == [True, True, True, True, False]

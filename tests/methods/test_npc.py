@@ -15,6 +15,7 @@ from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel, npc
 from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
 
+from ..data.moving import moved_by
 from .test_contract import make, make_batch
 
 
@@ -162,7 +163,7 @@ def test_a_wrong_caption_harms_its_entry_and_a_right_one_does_not(clip_config, p
             optimizer.zero_grad()
     source = np.arange(len(pairs))
     source[[0, 5]] = [5, 0]
-    noisy = pairs.with_noise(source)
+    noisy = moved_by(pairs, source)
     collator = PairCollator(processor, noisy)
     reference = np.arange(len(pairs)) + 1  # the other known caption of the same picture
     collator.entries = {"image": reference}

@@ -8,11 +8,13 @@
 | text damaged in place | `damage_captions` | seed, kind, number of the row, caption |
 | class labels flipped (MRL) | `flip_labels_symmetric`, `flip_labels_asymmetric` | all rows |
 
-The same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says how); only
-`swap_semantic` also depends on floating point.
+`draw_noise` draws any of the first four by its name: "shuffle", "shuffle_images", "semantic", "partial", "truncated",
+"duplicated". The same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says
+how); only `swap_semantic` also depends on floating point.
 """
 
 from .draw import hash_bits, hash_uniform, random_order
+from .kinds import KINDS, draw_noise
 from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_symmetric
 from .move import shuffle_captions, shuffle_images
 from .result import Noise
@@ -20,10 +22,12 @@ from .semantic import nearest_of_other_pictures, swap_semantic
 from .text import TEXT_KINDS, damage_captions
 
 __all__ = [
+    "KINDS",
     "TEXT_KINDS",
     "LabelNoise",
     "Noise",
     "damage_captions",
+    "draw_noise",
     "flip_labels_asymmetric",
     "flip_labels_symmetric",
     "hash_bits",

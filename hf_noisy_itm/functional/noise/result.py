@@ -1,5 +1,6 @@
 """What a draw of noise on captions returns."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,19 @@ class Noise:
     def realised(self) -> float:
         """Share of rows that are noisy, in [0, 1]; 0 without rows."""
         return float(self.is_noisy.mean()) if len(self.is_noisy) else 0.0
+
+    @property
+    def sha256(self) -> str:
+        """Names the draw: SHA-256 of `source` as little-endian int64.
+
+        Of kinds that change text the captions go before it, each as UTF-8 with a zero byte after it, so that a stream
+        can be hashed as it passes.
+        """
+        digest = hashlib.sha256()
+        for caption in self.captions or ():
+            digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(np.ascontiguousarray(self.source, dtype="<i8").tobytes())
+        return digest.hexdigest()
 
     def apply(self, captions: Sequence[str]) -> list[str]:
         """The captions as they stand after the draw, N strings."""

@@ -1,0 +1,113 @@
+"""Noise on purpose: what `DataArguments` ask for, drawn over `Pairs`."""
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import InputError
+from ..functional.noise import TEXT_KINDS, draw_noise
+from ._arguments import DataArguments
+from ._pairs import Pairs
+from .draws import load_draw
+from .pedigree import pedigree_of
+
+TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS)
+
+
+def check_noise(args: DataArguments) -> None:
+    """Refuses, before anything is loaded, noise that cannot be drawn.
+
+    Raises:
+        InputError: see above.
+    """
+    if args.noise_seed < 0:
+        raise InputError(f"noise_seed must not be negative, got {args.noise_seed}.")
+    if not 0.0 <= args.noise_rate <= 1.0:
+        raise InputError(f"noise_rate is a share between 0 and 1, got {args.noise_rate}.")
+    if args.noise_kind == "semantic":
+        raise InputError(
+            "noise_kind semantic needs embeddings of all captions: make a noisy data set once with "
+            "recipes/make_noise.py --kind semantic, and train on that."
+        )
+    if args.noise_kind not in TRAINING_KINDS:
+        raise InputError(f"There is no noise_kind {args.noise_kind!r}; there are {', '.join(TRAINING_KINDS)}.")
+    if args.noise_keep_none and args.noise_kind in TEXT_KINDS:
+        raise InputError(
+            f"noise_keep_none is for captions that are shuffled, not for {args.noise_kind}; leave it out."
+        )
+    if args.noise_file and args.noise_kind in TEXT_KINDS:
+        raise InputError(f"A noise_file moves captions, so it is not of the kind {args.noise_kind}; leave that out.")
+    if args.noise_file and args.noise_keep_none:
+        raise InputError("A noise_file says itself where each caption goes; leave noise_keep_none out.")
+
+
+def add_noise(pairs: Pairs, args: DataArguments) -> Pairs:
+    """The pairs with the noise that `args` ask for; the same pairs if they ask for none."""
+    if args.noise_file:
+        return add_published(pairs, args.noise_file, args.noise_kind, args.noise_rate or None)
+    if not args.noise_rate:
+        return pairs
+    return add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
+
+
+def add_drawn(
+    pairs: Pairs,
+    kind: str,
+    rate: float,
+    seed: int,
+    keep_none: bool = False,
+    text_embeds: Tensor | None = None,
+    k: int = 10,
+    **more,
+) -> Pairs:
+    """Draws noise over the pairs, see `draw_noise`; `more` enters the pedigree.
+
+    Raises:
+        InputError: the draw cannot be made.
+    """
+    image_of_caption = pairs.image_id[pairs.image_row]
+    try:
+        noise = draw_noise(kind, rate, seed, image_of_caption, pairs.captions, text_embeds, keep_none, k)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    told = {"k": k} if kind == "semantic" else {} if kind in TEXT_KINDS else {"keep_none": keep_none}
+    return pairs.with_noise(noise, pedigree_of(noise, kind, seed, **told, **more))
+
+
+def add_published(pairs: Pairs, path: str | Path, kind: str = "shuffle", rate: float | None = None) -> Pairs:
+    """Moves the captions as a published draw does.
+
+    Args:
+        pairs: with c captions for each picture, picture after picture.
+        path: of the .npy file, see `draws.load_draw`.
+        kind: "shuffle_images" if the draw must be of image level.
+        rate: that the draw must have, within one percentage point.
+
+    Raises:
+        InputError: the file is none, or not for such pairs.
+    """
+    counts = np.bincount(pairs.image_row, minlength=len(pairs.image_id))
+    c = int(counts[0])
+    if (wrong := np.flatnonzero(counts != c)).size:
+        raise InputError(
+            f"The draw {path} is for equally many captions to each picture, but the picture in row "
+            f"{pairs.row[wrong[0]]} has {counts[wrong[0]]} and the first one {c}; leave noise_file out."
+        )
+    if not np.array_equal(pairs.image_row, np.repeat(np.arange(len(counts)), c)):
+        raise InputError(
+            f"The draw {path} counts captions picture by picture, but here those of a picture lie apart; sort rows."
+        )
+    if c == 1:
+        raise InputError(
+            f"The draw {path} cannot be read for pictures of one caption: its two layouts look alike; leave it out."
+        )
+    draw = load_draw(path, c, level="image" if kind == "shuffle_images" else None, nominal=rate)
+    if len(draw.noise.source) != len(pairs):
+        raise InputError(
+            f"The draw {path} is for {len(draw.noise.source)} captions, {c} to a picture, but there are {len(pairs)} "
+            f"to train on; it fits its own data set alone, whole and in its order."
+        )
+    kind = "shuffle_images" if draw.level == "image" else "shuffle"
+    pedigree = pedigree_of(draw.noise, kind, None, file=Path(path).name)
+    return pairs.with_noise(draw.noise, pedigree | {"family": draw.family, "sha256": draw.sha256})

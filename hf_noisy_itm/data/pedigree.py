@@ -1,0 +1,107 @@
+"""The pedigree of noise: what was done to a data set on purpose, and what a file `noise.json` says of it.
+
+A pedigree is a dictionary ready for JSON: `kind`, `nominal`, `realised` (share of captions that the draw made wrong),
+`seed` (None for published draws), `family` (name of a published draw, or None), `captions` (how many were drawn over)
+and `sha256` (`Noise.sha256`; of a published file, that of its entries). Further entries belong to a kind: `keep_none`,
+`k`, `near_by`, `file`. `before` is the pedigree of the captions that the draw found.
+
+Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
+"""
+
+import json
+from pathlib import Path
+
+import datasets
+
+from ..errors import InputError
+from ..files import write_json
+from ..functional.noise import Noise
+from ._arguments import DataArguments
+
+NOISE_FILE = "noise.json"
+PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
+
+
+def pedigree_of(noise: Noise, kind: str, seed: int | None, **more) -> dict:
+    """The pedigree of a draw; `more` is what its kind adds."""
+    return {
+        "kind": kind,
+        "nominal": noise.nominal,
+        "realised": noise.realised,
+        "seed": seed,
+        "family": None,
+        "captions": len(noise.source),
+        "sha256": noise.sha256,
+        **more,
+    }
+
+
+def read_noise_file(folder: str | Path) -> dict | None:
+    """The content of a folder's `noise.json`; None if there is none.
+
+    Raises:
+        InputError: it is no JSON with a pedigree.
+    """
+    path = Path(folder) / NOISE_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content["pedigree"], dict | None):
+            raise TypeError("a pedigree is an object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no pedigree ({type(error).__name__}: {error}); make the folder anew."
+        ) from error
+    return content
+
+
+def is_noisy_folder(args: DataArguments) -> bool:
+    """Whether the data are a folder that recipes/make_noise.py made, and its training rows are asked for."""
+    folder = Path(args.dataset)
+    return args.dataset_config in (None, PAIRS) and folder.is_dir() and (folder / NOISE_FILE).is_file()
+
+
+def pedigree_of_source(args: DataArguments) -> dict | None:
+    """The pedigree that the data set itself has, if it is such a folder."""
+    return read_noise_file(args.dataset)["pedigree"] if is_noisy_folder(args) else None
+
+
+def load_noisy_folder(folder: Path, streaming: bool = False) -> dict:
+    """The splits of such a folder: the noisy training rows as "train", and the clean ones to evaluate on."""
+    splits = {}
+    if (folder / PICTURES).is_dir():
+        splits |= datasets.load_dataset(str(folder), PICTURES, streaming=streaming)
+    return splits | datasets.load_dataset(str(folder), PAIRS, streaming=streaming)
+
+
+def write_checkpoint_pedigree(folder: Path, pairs) -> None:
+    """Writes which data a checkpoint was trained on: pedigree and fingerprint (a stream has none)."""
+    write_json(folder / NOISE_FILE, _identity(pairs))
+
+
+def check_checkpoint_pedigree(folder: Path, pairs) -> None:
+    """Refuses to go on with other data; checkpoints without the file are taken.
+
+    Raises:
+        InputError: a checkpoint's pairs, or their noise, are others than these.
+    """
+    stored, own = read_noise_file(folder), _identity(pairs)
+    if stored is None:
+        return
+    for name, what in (("pedigree", "noise"), ("fingerprint", "training pairs")):
+        if stored.get(name) != own[name]:
+            raise InputError(
+                f"The checkpoint {folder} was trained with other {what} ({_told(stored.get(name))}) than are given "
+                f"now ({_told(own[name])}): resume with the same data, or start anew from its weights with --model."
+            )
+
+
+def _identity(pairs) -> dict:
+    return {"pedigree": pairs.pedigree, "fingerprint": getattr(pairs, "fingerprint", None)}
+
+
+def _told(value: dict | str | None) -> str:
+    if not isinstance(value, dict):
+        return "none" if value is None else f"fingerprint {value}"
+    return f"{value.get('kind')}, rate {value.get('nominal')}, seed {value.get('seed')}"

@@ -1,0 +1,173 @@
+"""Rows to Parquet shards: pictures as they are in their files, and each once for all its captions.
+
+Rows that follow each other with the same picture share one entry of a dictionary page: the file is as large as with
+the picture stored once. What reads such a file into Arrow, as `datasets` does for its cache, spreads it again.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import InputError, last_line
+from ._pairs import Pairs
+
+_GROUP_BYTES = 2**26  # of a row group in memory, pictures spread over their rows
+_NO_LIMIT = 2**30  # of a dictionary page: a row group is smaller
+
+
+def pair_features(id_type: str) -> datasets.Features:
+    """Of training rows, one caption each; `id_type` is "int64" or "string"."""
+    return datasets.Features(
+        {
+            "image": datasets.Image(),
+            "caption": datasets.Value("string"),
+            "image_id": datasets.Value(id_type),
+            "caption_id": datasets.Value("int64"),
+            "is_noisy": datasets.Value("bool"),
+            "noise_source": datasets.Value(id_type),
+        }
+    )
+
+
+def picture_features(id_type: str) -> datasets.Features:
+    """Of rows to evaluate on, one picture each."""
+    return datasets.Features(
+        {
+            "image": datasets.Image(),
+            "captions": datasets.List(datasets.Value("string")),
+            "image_id": datasets.Value(id_type),
+        }
+    )
+
+
+def id_type_of(*ids: np.ndarray) -> str:
+    """Under which type ids of pictures are stored."""
+    return "int64" if all(each.dtype.kind in "iu" for each in ids) else "string"
+
+
+def pair_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
+    """The rows of `pair_features`, in the order of the pairs.
+
+    Raises:
+        InputError: a picture's file cannot be read.
+    """
+    names, sources = (_as(id_type, ids) for ids in (pairs.name, pairs.noise_source))
+    last, cell = -1, None
+    rows = zip(pairs.image_row.tolist(), pairs.captions, pairs.caption_id.tolist(), pairs.is_noisy.tolist(), sources)
+    for row, caption, caption_id, is_noisy, source in rows:
+        if row != last:
+            last, cell = row, _cell(pairs, row)
+        yield {
+            "image": cell,
+            "caption": caption,
+            "image_id": names[row],
+            "caption_id": caption_id,
+            "is_noisy": is_noisy,
+            "noise_source": source,
+        }
+
+
+def picture_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
+    """The rows of `picture_features`, in the order of the pictures.
+
+    Raises:
+        InputError: a picture's file cannot be read.
+    """
+    captions: list[list[str]] = [[] for _ in pairs.image_id]
+    for row, caption in zip(pairs.image_row.tolist(), pairs.captions):
+        captions[row].append(caption)
+    for row, (name, own) in enumerate(zip(_as(id_type, pairs.name), captions)):
+        yield {"image": _cell(pairs, row), "captions": own, "image_id": name}
+
+
+def _as(id_type: str, ids: np.ndarray) -> list:
+    return ids.tolist() if id_type == "int64" else [str(each) for each in ids.tolist()]
+
+
+def _cell(pairs: Pairs, row: int) -> dict:
+    content = pairs.encoded(row)
+    if content is None:
+        raise InputError(f"The picture in row {pairs.row[row]} cannot be read; mend it, or try --on_bad_row skip.")
+    return {"bytes": content, "path": None}
+
+
+def write_shards(
+    folder: Path, split: str, features: datasets.Features, rows: Iterable[dict], shard_bytes: int
+) -> list[Path]:
+    """Writes `{split}-00000-of-0000N.parquet` …; memory is that of one row group, whatever the number of rows.
+
+    The same rows give the same bytes with the same version of pyarrow.
+
+    Args:
+        folder: where to, made if need be.
+        split: name of the files.
+        features: of the rows; `image` is a cell of bytes.
+        rows: to write; rows of one picture that follow each other share its bytes object.
+        shard_bytes: begin another file when one has so many bytes of pictures and text.
+
+    Raises:
+        InputError: a row does not fit the features.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = features.arrow_schema
+    paths: list[Path] = []
+    writer, written = None, shard_bytes
+    try:
+        for group, size in _groups(rows):
+            if written >= shard_bytes:
+                if writer is not None:
+                    writer.close()
+                paths.append(folder / f"{split}-{len(paths):05}.parquet")
+                writer, written = _writer(paths[-1], schema), 0
+            try:
+                table = pa.Table.from_pylist(group, schema=schema)
+            except (ValueError, TypeError, OverflowError) as error:  # pyarrow's errors derive from these
+                raise InputError(
+                    f"A row of the split {split!r} does not fit the others: {last_line(error)}."
+                ) from error
+            writer.write_table(table, row_group_size=len(table))
+            written += size
+    finally:
+        if writer is not None:
+            writer.close()
+    final = [folder / f"{split}-{number:05}-of-{len(paths):05}.parquet" for number in range(len(paths))]
+    for path, name in zip(paths, final):
+        os.replace(path, name)
+    return final
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    names = [name for name in schema.names if name != "image"]
+    packed = {name: "ZSTD" for name in [*names, "image.path"] if name != "captions"}
+    return pq.ParquetWriter(
+        path,
+        schema,
+        use_dictionary=True,
+        dictionary_pagesize_limit=_NO_LIMIT,
+        compression={**packed, "captions.list.element": "ZSTD", "image.bytes": "NONE"},  # pictures are packed already
+        write_statistics=[name for name in names if name != "captions"],
+    )
+
+
+def _groups(rows: Iterable[dict]) -> Iterator[tuple[list[dict], int]]:
+    """Rows in groups that fit in memory, cut between pictures if these have not too many captions; bytes of each."""
+    group: list[dict] = []
+    spread = size = 0
+    content = None
+    for row in rows:
+        is_new = row["image"]["bytes"] is not content
+        if group and spread >= _GROUP_BYTES and (is_new or spread >= 2 * _GROUP_BYTES):
+            yield group, size
+            group, spread, size, is_new = [], 0, 0, True
+        content = row["image"]["bytes"]
+        text = sum(map(len, row["captions"] if "captions" in row else [row["caption"]]))
+        size += text + len(content) * is_new
+        spread += text + len(content)
+        group.append(row)
+    if group:
+        yield group, size

@@ -1,0 +1,58 @@
+"""Embeddings of captions alone, to find near ones: by the text tower of a CLIP, or by the words they share."""
+
+import numpy as np
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..data import PairCollator, Pairs
+from ..errors import InputError
+from ..loading import load_model
+
+_TOPICS = 256
+
+
+@torch.no_grad()
+def embed_by_model(pairs: Pairs, name: str, batch_size: int = 256) -> Tensor:
+    """Embeds the captions by the text tower of a CLIP, "scenes-clip", a folder or a name on the Hub.
+
+    Returns:
+        Unit rows, float32 (N, D), on a GPU if there is one.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    model, processor = load_model(name)
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    collator = PairCollator(processor, pairs, max_length=model.config.text_config.max_position_embeddings)
+    parts = []
+    for start in tqdm(range(0, len(pairs), batch_size), desc="Embedding captions", delay=2, leave=False):
+        tokens = collator.texts(pairs.captions[start : start + batch_size])
+        parts.append(model.embed_texts(**{key: value.to(model.device) for key, value in tokens.items()}).float())
+    return torch.cat(parts)
+
+
+def embed_by_words(captions: list[str]) -> np.ndarray:
+    """Embeds captions by the words they share, without a model: TF-IDF, then latent semantic analysis.
+
+    This stand-in is ours. Words are runs of letters and digits, so a language that does not part its words is served
+    badly. The factors come from a fixed seed, and are rounded as the machine's algebra does.
+
+    Args:
+        captions: N strings.
+
+    Returns:
+        float64 (N, D), D at most 256; a caption without a word is a row of zeros.
+
+    Raises:
+        InputError: no caption has a word.
+    """
+    try:
+        counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(captions)
+    except ValueError as error:
+        raise InputError(f"No near captions can be found without words: {error}; give a --text_model.") from error
+    if min(counts.shape) <= _TOPICS:
+        return counts.toarray()
+    return TruncatedSVD(_TOPICS, random_state=0).fit_transform(counts)

@@ -1,0 +1,175 @@
+"""A noisy data set in a folder, made of any pairs, that tells how it was made.
+
+The folder opens with `datasets.load_dataset(folder)`, and trains with `recipes/train.py --dataset folder`:
+
+    data/train-*.parquet        config "pairs": image, caption, image_id, caption_id, is_noisy, noise_source
+    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id
+    noise.json                  pedigree, realised rates, fingerprints, source, versions
+    README.md                   a card that is filled from noise.json
+
+The same arguments on the same data give the same bytes, with the same versions of the libraries.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+
+from ..arguments import Parser
+from ..data import DataArguments
+from ..data.pedigree import NOISE_FILE, PAIRS, PICTURES, read_noise_file
+from ..data.shards import pair_features, picture_features, write_shards
+from ..errors import InputError
+from ..files import atomic_folder, sha256_of_file, write_json
+from ..functional.noise import KINDS
+from ..hub import upload_dataset, write_dataset_card
+from .sources import PairsSource, StreamSource
+
+_LATER = ("files", "versions")  # known when all is written; content that is the same otherwise is the same
+_LIBRARIES = ("datasets", "numpy", "pyarrow", "scikit-learn", "torch")
+
+
+@dataclass
+class NoisySetArguments:
+    """Which noise, and where to write."""
+
+    output: str = field(metadata={"help": "Folder to make."})
+    kind: str | None = field(default=None, metadata={"help": f"One of {', '.join(KINDS)}."})
+    rate: float | None = field(
+        default=None, metadata={"help": "Share of the training captions to make wrong, 0 to 1."}
+    )
+    seed: int = field(default=0, metadata={"help": "Of the noise."})
+    keep_none: bool = field(default=False, metadata={"help": "For shuffles: no caption that is picked stays."})
+    k: int = field(default=10, metadata={"help": "For semantic: draw from so many nearest captions."})
+    text_model: str | None = field(
+        default=None, metadata={"help": "For semantic: a CLIP whose text tower says what is near; TF-IDF if unset."}
+    )
+    license: str | None = field(default=None, metadata={"help": "Of the pictures and captions, for the card."})
+    shard_mb: int = field(default=500, metadata={"help": "Begin another file after so many megabytes."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace a noisy data set that is there already."})
+    push_to_hub: str | None = field(
+        default=None, metadata={"help": "Repository on the Hub to upload the folder to; made private if it is new."}
+    )
+
+    def __post_init__(self):
+        for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.kind is not None and self.kind not in KINDS:
+            raise InputError(f"There is no kind {self.kind!r}; there are {', '.join(KINDS)}.")
+        if self.rate is not None and not 0.0 <= self.rate <= 1.0:
+            raise InputError(f"rate is a share between 0 and 1, got {self.rate}.")
+        if self.text_model and self.kind != "semantic":
+            raise InputError("text_model is for --kind semantic; leave it out.")
+        if self.keep_none and self.kind not in ("shuffle", "shuffle_images"):
+            raise InputError("keep_none is for --kind shuffle and shuffle_images; leave it out.")
+
+
+def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArguments]:
+    """Parses `--field value …`.
+
+    Raises:
+        InputError: an unknown field, a value of the wrong kind, or fields that contradict each other.
+    """
+    classes = (NoisySetArguments, DataArguments)
+    values = Parser(classes, allow_abbrev=False).values_of(words)
+    args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
+    for name in ("noise_rate", "noise_seed", "noise_kind", "noise_keep_none"):
+        if getattr(data, name) != getattr(DataArguments(), name):
+            raise InputError(f"{name} is for noise at training time: say --{name.removeprefix('noise_')} here.")
+    if data.noise_file and args.kind not in (None, "shuffle", "shuffle_images"):
+        raise InputError(f"A noise_file moves captions, so it is not of the kind {args.kind}; leave --kind out.")
+    if data.noise_file and (args.keep_none or data.streaming):
+        raise InputError("A noise_file says of all captions where they go; leave keep_none and streaming out.")
+    if not data.noise_file and (args.kind is None or args.rate is None):
+        raise InputError("Say which noise: --kind and --rate, or --noise_file for a published draw.")
+    return args, data
+
+
+def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, bool]:
+    """Makes the folder, which has its name only when it is whole.
+
+    Args:
+        args: which noise.
+        data: the source; `where` and limits as for training, and no picture is held out.
+
+    Returns:
+        The content of `noise.json`, and whether the folder was made; it was not if it was there with the same content.
+
+    Raises:
+        InputError: the source or the draw is refused, or something else is there under that name.
+    """
+    output = Path(args.output)
+    old = None if args.overwrite and _is_ours(output) else _what_is_there(output)
+    try:
+        with atomic_folder(output, replace=args.overwrite) as folder:
+            source = StreamSource(args, data) if data.streaming else PairsSource(args, data)
+            if not data.streaming:
+                _compare(source.content(), old, output)
+            shard_bytes = args.shard_mb * 2**20
+            features = pair_features(source.id_type), picture_features(source.id_type)
+            files = write_shards(folder / "data", "train", features[0], source.pair_rows(), shard_bytes)
+            for split, rows in source.evaluation():
+                files += write_shards(folder / PICTURES, split, features[1], rows, shard_bytes)
+            content = source.content()
+            if data.streaming:
+                _compare(content, old, output)
+            content["files"] = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
+            content["versions"] = {"hf-noisy-itm": version("hf-noisy-itm")}
+            content["versions"] |= {name: version(name) for name in _LIBRARIES}
+            write_json(folder / NOISE_FILE, content)
+            write_dataset_card(folder, content, (PAIRS, PICTURES))
+        made = True
+    except _SameContent:
+        content, made = old, False
+    if args.push_to_hub:
+        upload_dataset(output, args.push_to_hub)
+    return content, made
+
+
+def told(content: dict, output: str | Path, made: bool) -> str:
+    """What was made, as lines of text."""
+    lines = [
+        f"  {rate['what']:60} {rate['count']:>9,}" + (f" {rate['share']:7.2%}" if rate["share"] is not None else "")
+        for rate in content["rates"]
+    ]
+    what = f"{output} holds" if made else f"{output} was there already with the same content, and is left as it is:"
+    pedigree = content["pedigree"]
+    head = f"{what} {pedigree['kind']} noise, SHA-256 {pedigree['sha256']}."
+    return "\n".join([head, *lines])
+
+
+class _SameContent(Exception):  # noqa: N818
+    """The folder is there already."""
+
+
+def _is_ours(output: Path) -> bool:
+    return output.is_dir() and (output / NOISE_FILE).is_file()
+
+
+def _what_is_there(output: Path) -> dict | None:
+    if _is_ours(output):
+        return read_noise_file(output)
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise InputError(f"There is something else at {output} already, which is not replaced: name another --output.")
+    return None
+
+
+def _compare(content: dict, old: dict | None, output: Path) -> None:
+    """Says whether a folder holds what would be written; versions of libraries do not count.
+
+    Raises:
+        InputError: it holds something else.
+        _SameContent: it holds the same.
+    """
+    if old is None:
+        return
+    if json.loads(json.dumps(content)) == {name: value for name, value in old.items() if name not in _LATER}:
+        raise _SameContent
+    pedigree = old["pedigree"] or {}
+    raise InputError(
+        f"{output} holds another noisy data set (kind {pedigree.get('kind')}, rate {pedigree.get('nominal')}, seed "
+        f"{pedigree.get('seed')}, made of {old.get('source', {}).get('dataset')}): name another --output, or give "
+        f"--overwrite true."
+    )

@@ -1,0 +1,45 @@
+"""What near captions are found by."""
+
+import numpy as np
+import pytest
+import torch
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.noisy_set.embeds import embed_by_model, embed_by_words
+from hf_noisy_itm.run import load_model
+
+
+def nearest(embeds):
+    unit = embeds / np.maximum(np.linalg.norm(embeds, axis=1, keepdims=True), 1e-12)
+    return (unit @ unit.T - 2 * np.eye(len(unit))).argmax(axis=1)
+
+
+def test_captions_that_share_words_are_near():
+    captions = ["a red car", "a red truck", "two dogs run", "three dogs sleep", "犬", "!"]
+    embeds = embed_by_words(captions)
+    assert nearest(embeds)[:4].tolist() == [1, 0, 3, 2]
+    assert not embeds[5].any()  # no word
+
+
+def test_many_captions_are_embedded_narrowly():
+    captions = [f"thing{number} next to word{number} {word}" for number in range(400) for word in ("here", "there")]
+    embeds = embed_by_words(captions)
+    assert embeds.shape == (800, 256)
+    assert np.array_equal(embeds, embed_by_words(captions))
+    few = embed_by_words([f"colour{number % 30} shape{number % 20}" for number in range(600)])
+    assert few.shape == (600, 50)
+
+
+def test_captions_without_words_have_no_near_ones():
+    with pytest.raises(InputError, match="empty vocabulary.*give a --text_model"):
+        embed_by_words(["!", "…"])
+
+
+def test_a_text_tower_embeds_captions_in_batches_as_alone(pairs):
+    embeds = embed_by_model(pairs, "scenes-clip", batch_size=50)
+    model, processor = load_model("scenes-clip")
+    tokens = processor.tokenizer([pairs.captions[119]], return_tensors="pt")
+    with torch.no_grad():
+        alone = model.eval().embed_texts(tokens["input_ids"], tokens["attention_mask"])
+    assert embeds.shape[0] == 120
+    torch.testing.assert_close(embeds[119:], alone, atol=1e-5, rtol=1e-4)

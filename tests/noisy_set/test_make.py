@@ -1,0 +1,336 @@
+"""recipes/make_noise.py: a folder, its pedigree, and what may go wrong."""
+
+import hashlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.data import DataArguments, load_pairs, load_stream
+from hf_noisy_itm.data.draws import save_draw
+from hf_noisy_itm.data.load import to_pairs
+from hf_noisy_itm.functional.noise import KINDS, TEXT_KINDS, draw_noise
+from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
+from hf_noisy_itm.run import train
+
+from ..data.test_load import parquet, rows
+from ..data.test_sources import csv, pictures, tar, text
+
+ROOT = Path(__file__).parent.parent.parent
+COLOURS = ("red", "blue", "green", "black", "white")
+COLUMNS = {
+    "captions": lambda k: [
+        f"a {COLOURS[k % 5]} dog beside tree number {k}",
+        f"two {COLOURS[k % 3]} cats | <b>{k}</b>",
+    ],
+    "image_id": lambda k: f"p{k}",
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A folder with 40 pictures to train on and five to test on."""
+    for split, size in (("train", 40), ("test", 5)):
+        rows(size, **COLUMNS).to_parquet(str(tmp_path / "source" / f"{split}.parquet"))
+    return str(tmp_path / "source")
+
+
+def make(dataset, output, *words, kind="shuffle", rate="0.4"):
+    return make_noisy_set(
+        *parse_noisy_set(["--dataset", dataset, "--kind", kind, "--rate", rate, "--output", str(output), *words])
+    )
+
+
+def run(*words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["recipes/make_noise.py", *map(str, words)])
+    runpy.run_path("recipes/make_noise.py", run_name="__main__")
+
+
+def hashes(folder):
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def table_of(folder, *config, split="train"):
+    """The rows as `datasets` gives them to anyone, pictures as bytes."""
+    loaded = datasets.load_dataset(str(folder), *config, split=split)
+    return loaded.cast_column("image", datasets.Image(decode=False)).to_list()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_gives_a_set_that_anyone_can_load(source, tmp_path, kind):
+    content, made = make(source, tmp_path / "noisy", kind=kind)
+    assert made
+    got = table_of(tmp_path / "noisy")
+    clean = to_pairs(datasets.load_dataset(source, split="train"), DataArguments(), "training")
+    assert len(got) == len(clean) == 80
+    assert list(got[0]) == ["image", "caption", "image_id", "caption_id", "is_noisy", "noise_source"]
+    assert [row["image_id"] for row in got] == [f"p{k // 2}" for k in range(80)]
+    by_id = dict(enumerate(clean.captions))
+    for row in got:
+        original = by_id[row["caption_id"]]
+        if kind in TEXT_KINDS:
+            assert row["noise_source"] == row["image_id"]
+            assert row["is_noisy"] == (row["caption"] != original)
+        else:
+            assert row["caption"] == original
+            assert row["noise_source"] == f"p{row['caption_id'] // 2}"
+            assert row["is_noisy"] == (row["noise_source"] != row["image_id"])
+    realised = np.mean([row["is_noisy"] for row in got])
+    assert 0.2 < realised < 0.6
+    assert content["pedigree"]["realised"] == pytest.approx(realised)
+    pictures = table_of(tmp_path / "noisy", "pictures", split="test")
+    expected = rows(5, **COLUMNS).cast_column("image", datasets.Image(decode=False)).to_list()
+    assert [{**row, "image": row["image"]["bytes"]} for row in pictures] == [
+        {**row, "image": row["image"]["bytes"]} for row in expected
+    ]
+
+
+def test_the_draw_is_that_of_training_time_over_all_pictures(source, tmp_path):
+    make(source, tmp_path / "noisy", "--seed", "3", "--where", "image_id=p7", rate="1")
+    assert {row["image_id"] for row in table_of(tmp_path / "noisy")} == {"p7"}
+    content, _ = make(source, tmp_path / "more", "--seed", "3", "--max_train_pictures", "30")
+    pairs, _ = load_pairs(
+        DataArguments(source, noise_rate=0.4, noise_seed=3, max_train_pictures=30)
+    )  # nothing held out
+    assert [row["caption"] for row in table_of(tmp_path / "more")] == pairs.captions
+    assert content["pedigree"] == pairs.pedigree
+    assert content["fingerprint"] == pairs.fingerprint
+
+
+def test_two_runs_give_the_same_bytes_and_a_third_leaves_them(source, tmp_path, monkeypatch, capsys):
+    words = ["--dataset", source, "--kind", "semantic", "--rate", "0.4", "--seed", "5", "--output"]
+    for name in ("one", "two"):
+        run(*words, tmp_path / name, monkeypatch=monkeypatch)
+    assert "one holds semantic noise, SHA-256" in capsys.readouterr().out
+    names = ["README.md", "data/train-00000-of-00001.parquet", "noise.json", "pictures/test-00000-of-00001.parquet"]
+    assert list(hashes(tmp_path / "one")) == names
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+    before = os.stat(tmp_path / "one")
+    run(*words, tmp_path / "one", monkeypatch=monkeypatch)
+    assert "was there already with the same content" in capsys.readouterr().out
+    assert os.stat(tmp_path / "one") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "source", "two"]  # nothing temporary is left
+
+
+def test_what_is_there_is_replaced_only_if_so_asked_and_ours(source, tmp_path):
+    make(source, tmp_path / "noisy")
+    before = hashes(tmp_path / "noisy")
+    with pytest.raises(InputError, match=r"another noisy data set \(kind shuffle, rate 0.4, seed 0, made of source\)"):
+        make(source, tmp_path / "noisy", "--seed", "1")
+    assert hashes(tmp_path / "noisy") == before
+    assert make(source, tmp_path / "noisy", "--seed", "1", "--overwrite", "true")[1]
+    assert hashes(tmp_path / "noisy") != before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy", "source"]
+    (tmp_path / "mine").mkdir()
+    make(source, tmp_path / "mine", "--overwrite", "true")  # an empty folder is nobody's
+    for name in ("file", "folder"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        for path in (tmp_path / "file", tmp_path / "folder" / "diary.txt"):
+            path.write_text("mine")
+        with pytest.raises(InputError, match="something else at .* already, which is not replaced"):
+            make(source, tmp_path / name, "--overwrite", "true")
+    assert (tmp_path / "folder" / "diary.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_made_anew_is_read_anew(source, tmp_path):
+    """`datasets` keys its cache by the folder's name and card: another content must give another card."""
+    for folder in (tmp_path / "a" / "noisy", tmp_path / "b" / "noisy"):
+        seen = []
+        for seed in ("1", "2"):
+            make(source, folder, "--seed", seed, "--overwrite", "true")
+            expected, _ = load_pairs(DataArguments(source, noise_rate=0.4, noise_seed=int(seed)))
+            seen.append([row["caption"] for row in table_of(folder)])
+            assert seen[-1] == load_pairs(DataArguments(str(folder)))[0].captions == expected.captions
+        assert seen[0] != seen[1]
+
+
+def test_a_run_that_fails_leaves_nothing(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_noisy_itm.noisy_set.make.write_dataset_card", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(source, tmp_path / "noisy")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+KILLED = """
+import sys, time
+import pyarrow.parquet as pq
+from hf_noisy_itm.run import train
+from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set
+
+def write_table(self, *given, whole=pq.ParquetWriter.write_table, **more):
+    whole(self, *given, **more)
+    print("writing", flush=True)
+    time.sleep(600)
+
+pq.ParquetWriter.write_table = write_table
+make_noisy_set(*parse_noisy_set(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_killed_leaves_nothing_under_the_final_name(source, tmp_path):
+    words = ["--dataset", source, "--kind", "shuffle", "--rate", "0.4", "--output", str(tmp_path / "noisy")]
+    with subprocess.Popen([sys.executable, "-c", KILLED, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert any(line == "writing\n" for line in run.stdout)
+        run.send_signal(signal.SIGKILL)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "noisy" not in names
+    assert len(names) == 2  # a folder whose name begins with a dot
+    assert make(source, tmp_path / "noisy")[1]
+
+
+def test_training_on_the_folder_knows_its_pedigree_and_evaluates_on_clean_pictures(source, tmp_path):
+    content, _ = make(source, tmp_path / "noisy", rate="0.5")
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "noisy")))
+    assert (
+        train.pedigree
+        == content["pedigree"]
+        == json.loads((tmp_path / "noisy" / "noise.json").read_text())["pedigree"]
+    )
+    assert train.fingerprint == content["fingerprint"]
+    assert train.is_noisy.mean() == content["pedigree"]["realised"]
+    assert train.name.tolist() == [f"p{k}" for k in range(40)]
+    assert held_out.captions == load_pairs(DataArguments(source))[1].captions
+    stream, held_out = load_stream(DataArguments(str(tmp_path / "noisy"), streaming=True, shuffle_buffer=1))
+    assert stream.pedigree == content["pedigree"]
+    assert [row["caption"] for row in stream.one_pass()] == train.captions
+    assert len(held_out) == 10
+
+
+def test_a_run_on_the_folder_tells_the_pedigree(source, tmp_path):
+    content, _ = make(source, tmp_path / "noisy", kind="truncated")
+    words = ["--dataset", str(tmp_path / "noisy"), "--model", "scenes-clip", "--max_steps", "1", "--save_steps", "1"]
+    words += ["--per_device_train_batch_size", "4", "--disable_tqdm", "true", "--output_dir", str(tmp_path / "run")]
+    metrics = train(parse_recipe(words))
+    assert metrics["noise"] == content["pedigree"]
+    assert metrics["pairs"]["fingerprint"] == content["fingerprint"]
+    stored = json.loads((tmp_path / "run" / "checkpoint-1" / "noise.json").read_text())
+    assert stored == {"pedigree": content["pedigree"], "fingerprint": content["fingerprint"]}
+    stream = ["--streaming", "true", "--output_dir", str(tmp_path / "stream")]
+    assert train(parse_recipe([*words, *stream]))["noise"] == content["pedigree"]
+    assert f"SHA-256 `{content['pedigree']['sha256']}`" in (tmp_path / "stream" / "README.md").read_text()
+
+
+def test_without_a_split_to_evaluate_on_right_captions_are_held_out(tmp_path):
+    content, _ = make(parquet(tmp_path, rows(40, **COLUMNS)), tmp_path / "noisy", rate="0.5")
+    assert content["evaluation"] == {}
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "noisy")))
+    assert len(train) == 72
+    assert 0 < len(held_out) < 8
+    assert not held_out.is_noisy.any()
+    assert all(
+        caption.split()[-1].strip("</b>") == name[1:]
+        for caption, name in zip(held_out.captions, held_out.name[held_out.image_row])
+    )
+
+
+def test_noise_on_noise_keeps_what_is_known(source, tmp_path):
+    first, _ = make(source, tmp_path / "once")
+    second, _ = make(str(tmp_path / "once"), tmp_path / "twice", kind="truncated")
+    assert second["pedigree"]["before"] == first["pedigree"]
+    once, twice = table_of(tmp_path / "once"), table_of(tmp_path / "twice")
+    assert [row["noise_source"] for row in twice] == [row["noise_source"] for row in once]
+    for old, new in zip(once, twice):
+        assert new["is_noisy"] == (old["is_noisy"] or new["caption"] != old["caption"])
+    assert "on top of kind `shuffle`, rate 0.4" in (tmp_path / "twice" / "README.md").read_text()
+    make(source, tmp_path / "near", kind="semantic", rate="1")
+    with pytest.raises(InputError, match="stand in several rows"):
+        make(str(tmp_path / "near"), tmp_path / "none", kind="truncated")
+
+
+def test_a_published_draw(source, tmp_path):
+    noise = draw_noise("shuffle", 0.5, 1, np.arange(80) // 2)
+    save_draw(tmp_path / "draw.npy", noise, 2)
+    words = ["--dataset", source, "--noise_file", str(tmp_path / "draw.npy"), "--output", str(tmp_path / "noisy")]
+    content, _ = make_noisy_set(*parse_noisy_set(words))
+    assert [row["is_noisy"] for row in table_of(tmp_path / "noisy")] == noise.is_noisy.tolist()
+    assert content["pedigree"]["file"] == "draw.npy"
+    assert content["pedigree"]["seed"] is None
+    assert "seed unknown" in (tmp_path / "noisy" / "README.md").read_text()
+
+
+def test_semantic_noise_by_a_text_tower(source, tmp_path):
+    content, _ = make(source, tmp_path / "noisy", "--text_model", "scenes-clip", "--k", "3", kind="semantic")
+    assert (content["pedigree"]["near_by"], content["pedigree"]["k"]) == ("scenes-clip", 3)
+    assert content["pedigree"]["realised"] == 0.4
+
+
+def test_figures_count_what_is_in_the_rows(source, tmp_path):
+    content, made = make(source, tmp_path / "noisy", rate="0.5")
+    got = table_of(tmp_path / "noisy")
+    wrong = np.array([row["is_noisy"] for row in got]).reshape(40, 2)
+    right_text = sum(
+        row["is_noisy"] and row["caption"] in COLUMNS["captions"](int(row["image_id"][1:])) for row in got
+    )
+    counts = [80, wrong.sum(), right_text, 40, wrong.any(axis=1).sum(), wrong.all(axis=1).sum()]
+    assert [rate["count"] for rate in content["rates"]] == counts
+    assert content["rates"][1]["share"] == wrong.mean()
+    assert content["evaluation"]["test"]["pictures"] == 5
+    assert f"wrong captions {wrong.sum():>55} {wrong.mean():7.2%}" in told(content, "noisy", made)
+
+
+@pytest.mark.parametrize("kind", TEXT_KINDS)
+@pytest.mark.parametrize("form", ["csv", "webdataset", "parquet"])
+def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, source, kind, form):
+    if form == "csv":
+        pictures(tmp_path / "files" / "pictures")
+        source = csv(tmp_path / "files" / "pairs.csv")
+    elif form == "webdataset":
+        source = tar(tmp_path / "files" / "pairs.tar", range(10), txt=text)
+    for name, streaming in (("memory", "false"), ("stream", "true")):
+        make(str(source), tmp_path / name, "--streaming", streaming, kind=kind, rate="0.6")
+    memory, stream = (json.loads((tmp_path / name / "noise.json").read_text()) for name in ("memory", "stream"))
+    assert table_of(tmp_path / "stream") == table_of(tmp_path / "memory")
+    assert stream["files"] == memory["files"]
+    assert stream["pedigree"] == memory["pedigree"]
+    assert stream["rates"] == memory["rates"][:2]
+    assert stream["examples"] == memory["examples"]
+    assert stream["fingerprint"] is None
+    assert not make(str(source), tmp_path / "stream", "--streaming", "true", kind=kind, rate="0.6")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Say which noise"),
+        (["--kind", "shuffle"], "Say which noise"),
+        (["--kind", "mirror", "--rate", "1"], "no kind 'mirror'; there are shuffle"),
+        (["--kind", "shuffle", "--rate", "1.5"], "between 0 and 1, got 1.5"),
+        (["--kind", "shuffle", "--rate", "0.4", "--seed", "-1"], "seed must be at least 0"),
+        (["--kind", "shuffle", "--noise_rate", "0.4"], "say --rate here"),
+        (["--kind", "partial", "--rate", "0.4", "--keep_none", "true"], "keep_none is for --kind shuffle"),
+        (["--kind", "shuffle", "--rate", "0.4", "--text_model", "x"], "text_model is for --kind semantic"),
+        (["--kind", "partial", "--noise_file", "x.npy"], "not of the kind partial"),
+        (["--noise_file", "x.npy", "--streaming", "true"], "leave keep_none and streaming out"),
+        (["--kind", "semantic", "--rate", "0.4", "--text_model", "./no-model"], "no model folder"),
+        (["--kind", "shuffle", "--rate", "0.4", "--streaming", "true"], "depends on all rows"),
+        (["--kind", "shuffle", "--rate", "0.4", "--train_split", "dev"], "no split 'dev'; it has"),
+        (["--kind", "shuffle", "--rate", "0.4", "--eval_split", "dev"], "no split 'dev'; it has"),
+        (["--kind", "shuffle", "--rat", "0.4"], "did you mean 'rate'"),
+    ],
+)
+def test_wrong_input_ends_with_one_sentence(source, tmp_path, words, sentence, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("--dataset", source, "--output", tmp_path / "noisy", *words, monkeypatch=monkeypatch)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "noisy").exists()
+
+
+def test_wrong_captions_are_not_copied_as_clean(tmp_path):
+    for split, noisy in (("train", False), ("test", True)):
+        rows(5, is_noisy=lambda k, noisy=noisy: noisy).to_parquet(str(tmp_path / "source" / f"{split}.parquet"))
+    with pytest.raises(InputError, match="split 'test' of .* has wrong captions"):
+        make(str(tmp_path / "source"), tmp_path / "noisy")
