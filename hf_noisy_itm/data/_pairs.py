@@ -118,13 +118,9 @@ class Pairs:
     def content_key(self, row: int) -> bytes | str | int:
         """What is equal for pictures that are equal: a hash of the file's content, or its path if it lies on disk."""
         cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
-        return (
-            row
-            if cell == {"bytes": None, "path": None}
-            else hashlib.sha256(cell["bytes"]).digest()
-            if cell["bytes"]
-            else cell["path"]
-        )
+        if cell["bytes"]:
+            return hashlib.sha256(cell["bytes"]).digest()
+        return row if cell["path"] is None else cell["path"]
 
     def encoded(self, row: int) -> bytes | None:
         """The content of a picture's file; None if there is none, which `picture` says better."""

@@ -252,7 +252,7 @@ def test_writing_into_a_batch_does_not_spoil_the_cache(processor, pairs):
 def test_rows_of_other_pairs_are_refused(processor, pairs):
     """Looked up by their index alone they would be given the captions of these."""
     source = np.roll(np.arange(len(pairs)), 1)
-    for other in (pairs.keep_pictures(np.arange(5, 10)), pairs.with_noise(source)):
+    for other in (pairs.keep_pictures(np.arange(5, 10)), moved_by(pairs, source)):
         with pytest.raises(InputError, match=r"Row 3 .* is not of the pairs"):
             PairCollator(processor, pairs)([other[3]])
     with pytest.raises(InputError, match=r"Row 119 .* is not of the pairs"):
