@@ -150,19 +150,6 @@ def test_a_bank_does_not_change_the_pairs_of_the_batch(processor, pairs):
         assert unpadded(batch, place) == unpadded(without, place)
 
 
-@pytest.fixture
-def counted(pairs):
-    """The pairs, and the rows of pictures that were decoded so far."""
-    decoded = []
-
-    class CountedPairs(type(pairs)):
-        def picture(self, row):
-            decoded.append(row)
-            return super().picture(row)
-
-    return CountedPairs(**vars(pairs)), decoded
-
-
 @pytest.mark.parametrize("cache_pictures", [0, 2, 100])
 def test_the_cache_gives_the_same_tensors_and_saves_the_work(processor, pairs, counted, cache_pictures):
     counting, decoded = counted

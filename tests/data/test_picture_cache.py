@@ -15,19 +15,6 @@ from hf_noisy_itm.errors import InputError
 ROWS = np.arange(24)
 
 
-@pytest.fixture
-def counted(pairs):
-    """The pairs, and the rows of pictures that were decoded so far."""
-    decoded = []
-
-    class CountedPairs(type(pairs)):
-        def picture(self, row):
-            decoded.append(row)
-            return super().picture(row)
-
-    return CountedPairs(**vars(pairs)), decoded
-
-
 def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 

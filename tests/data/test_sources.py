@@ -66,7 +66,10 @@ def test_tables_of_paths_start_from_their_own_folder(tmp_path, name):
 
 def test_paths_may_start_elsewhere(tmp_path):
     pictures(tmp_path / "elsewhere" / "pictures")
-    load(csv(tmp_path / "pairs.csv"), image_root=str(tmp_path / "elsewhere"))
+    train, held_out = load(csv(tmp_path / "pairs.csv"), image_root=str(tmp_path / "elsewhere"))
+    assert (len(train), len(held_out)) == (9, 1)
+    assert train.report.bad == 0
+    assert train.picture(0).mode == "RGB"
 
 
 def test_absolute_paths_need_a_root_that_holds_them(tmp_path):
@@ -210,7 +213,10 @@ def test_a_saved_folder_holds_its_pictures(tmp_path):
     rows = {"image": [str(tmp_path / "pictures" / f"{k}.png") for k in range(SIZE)]}
     table = datasets.Dataset.from_dict({**rows, "caption": [f"caption {k}" for k in range(SIZE)]})
     table.cast_column("image", datasets.Image()).save_to_disk(tmp_path / "saved")
-    load(tmp_path / "saved")
+    train, held_out = load(tmp_path / "saved")
+    assert (len(train), len(held_out)) == (9, 1)
+    assert train.pictures[0]["image"]["bytes"]
+    assert train.picture(0).mode == "RGB"
 
 
 def test_pictures_of_a_parquet_file_may_be_bytes_or_paths(tmp_path):
