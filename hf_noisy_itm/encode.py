@@ -1,14 +1,18 @@
-"""Embeds a whole data set: each picture once, each caption once, shared among the processes."""
+"""Embeds a whole data set: each picture once, each caption once, shared among the processes; recall from that."""
 
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
+from transformers.utils import logging
 
 from .data import PairCollator
 from .errors import InputError
 from .exchange import Exchange
+from .functional.retrieval import recall
 from .memory.bank import EncodedPairs
 from .methods import NoisyITMModel
+
+logger = logging.get_logger(__name__)
 
 
 @torch.no_grad()
@@ -74,3 +78,22 @@ def encode(
         torch.from_numpy(pairs.image_row).to(model.device),
         pairs.fingerprint,
     )
+
+
+def evaluate_pairs(
+    model: NoisyITMModel,
+    collator: PairCollator,
+    batch_size: int = 256,
+    num_workers: int = 0,
+    exchange: Exchange | None = None,
+) -> dict[str, float]:
+    """Recall of a model on the collator's pairs, see `functional.retrieval.recall`.
+
+    Below ten pictures the larger cut-offs are left out, and `rsum` is a sum of fewer figures; a warning says so.
+    """
+    encoded = encode(model, collator, batch_size, num_workers, exchange, "Evaluating")
+    smallest = min(len(encoded.image_embeds), len(encoded.text_embeds))
+    ks = [k for k in (1, 5, 10) if k <= smallest]
+    if len(ks) < 3:
+        logger.warning(f"The gallery has {smallest} rows: recall is at K = {ks} alone, and rsum the sum of these.")
+    return recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)

@@ -1,12 +1,10 @@
 """What a CLIP retrieves: figures, intervals and ranks of any checkpoint on any pairs."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from operator import index
 from pathlib import Path
 
 import datasets
@@ -16,8 +14,7 @@ import transformers
 
 from .arguments import Parser
 from .data import DataArguments, PairCollator, Pairs, load_pairs
-from .data._splits import find_splits
-from .data.scenes import true_pairs
+from .data.positives import known_positives, read_positives
 from .encode import encode
 from .errors import InputError
 from .files import atomic_path, write_json
@@ -49,8 +46,9 @@ class EvaluationArguments:
     positives: str | None = field(
         default=None,
         metadata={
-            "help": "Right answers beyond the given ones: a JSON file with lists of rows, {'i2t': [[caption, …], …], "
-            "'t2i': [[picture, …], …]}; of 'scenes' they are known without."
+            "help": "Right answers beyond the given ones, by id, as CxC and ECCV Caption name them: a JSON file, "
+            "{'i2t': {IMAGE_ID: [CAPTION_ID, …], …}, 't2i': {CAPTION_ID: [IMAGE_ID, …], …}}; of 'scenes' they are "
+            "known without."
         },
     )
     per_query: str | None = field(default=None, metadata={"help": "Parquet file to write, the rank of every query."})
@@ -107,7 +105,9 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
     model, processor = load_model(args.model)
     pairs = load_pairs(data)[1]
     _check_fit(args, pairs)
-    positives = None if args.folds > 1 else _positives(args, data, pairs)
+    positives = None
+    if args.folds == 1:
+        positives = read_positives(args.positives, pairs) if args.positives else known_positives(data, pairs)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     positions = model.config.text_config.max_position_embeddings
     collator = PairCollator(processor, pairs, max_length=positions)
@@ -200,31 +200,6 @@ def _check_fit(args: EvaluationArguments, pairs: Pairs) -> None:
         raise InputError(
             f"Each of ks must be between 1 and the smaller gallery ({pictures // args.folds}), got {args.ks}."
         )
-
-
-def _positives(args: EvaluationArguments, data: DataArguments, pairs: Pairs) -> dict[str, list[list[int]]] | None:
-    if args.positives:
-        try:
-            lists = json.loads(Path(args.positives).read_text(encoding="utf-8"))
-            return {way: [[index(row) for row in _as_list(rows)] for rows in lists[way]] for way in ("i2t", "t2i")}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{args.positives} cannot be read as lists of right answers, {{'i2t': [[…], …], 't2i': [[…], …]}}: "
-                f"{type(error).__name__} {error}."
-            ) from error
-    if data.dataset != "scenes":
-        return None
-    lists = {"i2t": [[] for _ in pairs.image_id], "t2i": [[] for _ in pairs.captions]}
-    for caption, picture in true_pairs(find_splits(data)[1]).tolist():
-        lists["t2i"][caption].append(picture)
-        lists["i2t"][picture].append(caption)
-    return lists
-
-
-def _as_list(rows: object) -> list:
-    if not isinstance(rows, list):
-        raise TypeError(f"{rows!r} is no list.")
-    return rows
 
 
 def _extended(encoded: EncodedPairs, positives: dict[str, list[list[int]]], ks: Sequence[int]) -> dict[str, dict]:

@@ -13,12 +13,11 @@ from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
-from .data import PairCollator, Pairs, StreamedPairs
+from .data import Pairs, StreamedPairs
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
-from .encode import encode
+from .encode import encode, evaluate_pairs
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
-from .functional.retrieval import recall
 from .memory.bank import MemoryBank
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
@@ -240,17 +239,3 @@ def _refuse_half_precision(model: NoisyITMModel) -> None:
             f"{len(half)} of {len(trained)} trainable parameters are not float32, {half[0]} is {trained[half[0]]}, "
             f"which loses small updates: load the model with dtype=torch.float32, and give --bf16 true for speed."
         )
-
-
-def evaluate_pairs(
-    model: NoisyITMModel,
-    collator: PairCollator,
-    batch_size: int = 256,
-    num_workers: int = 0,
-    exchange: Exchange | None = None,
-) -> dict[str, float]:
-    """Recall of a model on the collator's pairs, see `functional.retrieval.recall`; K up to the smaller gallery."""
-    encoded = encode(model, collator, batch_size, num_workers, exchange, "Evaluating")
-    smallest = min(len(encoded.image_embeds), len(encoded.text_embeds))
-    ks = [k for k in (1, 5, 10) if k <= smallest]
-    return recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)

@@ -16,7 +16,7 @@ RULES = {
     "metrics": ({"functional"}, {"transformers", "accelerate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
-    "encode": ({"data", "memory", "methods"}, {"accelerate", "datasets"}),
+    "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
@@ -24,7 +24,7 @@ RULES = {
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "functional", "memory", "methods"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
         {"accelerate", "datasets"},
     ),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),

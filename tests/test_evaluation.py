@@ -82,21 +82,15 @@ def test_plain_and_own_checkpoints_of_the_same_weights_have_the_same_figures(res
 
 
 def test_right_answers_may_come_from_a_file(tmp_path):
-    own = {"i2t": [list(range(5 * row, 5 * row + 5)) for row in range(30)], "t2i": [[row // 5] for row in range(150)]}
+    own = {
+        "i2t": {str(row): list(range(5 * row, 5 * row + 5)) for row in range(30)},
+        "t2i": {str(row): [row // 5] for row in range(150)},
+    }
     (tmp_path / "own.json").write_text(json.dumps(own))
     figures = evaluate("scenes-clip", *SMALL, "--positives", str(tmp_path / "own.json"))
     for way in ("i2t", "t2i"):
         for k in (1, 5, 10):
             assert figures["extended"][way][f"r@{k}"] == pytest.approx(figures["metrics"][f"{way}_r@{k}"])
-
-
-@pytest.mark.parametrize(
-    "content", ['{"i2t": ["12"], "t2i": [[0]]}', '{"i2t": [[0.9]], "t2i": [[0]]}', '{"i2t": [[0]]}', "[]", "no"]
-)
-def test_lists_that_hold_something_else_are_refused(content, tmp_path):
-    (tmp_path / "own.json").write_text(content)
-    with pytest.raises(InputError, match="own.json cannot be read as lists of right answers"):
-        evaluate("scenes-clip", *SMALL, "--positives", str(tmp_path / "own.json"))
 
 
 def test_a_cut_off_named_twice_counts_once():

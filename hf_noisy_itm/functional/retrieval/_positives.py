@@ -10,6 +10,7 @@ from ._checks import check_embeds, checked_ks
 from ._ranks import TIE
 from ._tiles import unit_rows
 
+NOT_IN_GALLERY = -1  # names a right answer that nobody can find
 _SCORES = 2_000_000  # similarities in memory at a time, in float64
 
 
@@ -29,7 +30,8 @@ def extended_recall(
     Args:
         query_embeds: (Q, D), any scale.
         item_embeds: the gallery, (N, D).
-        positives: for each query, rows of its right answers; a query with none is left out.
+        positives: for each query, rows of its right answers; a query with none is left out. `NOT_IN_GALLERY` (-1)
+            stands for a right answer that the gallery lacks, as ECCV Caption names two: it counts as never found.
         ks: cut-offs, each between 1 and N.
 
     Returns:
@@ -51,17 +53,20 @@ def extended_recall(
         answers = torch.tensor([index(answer) for query in asked for answer in positives[query]])
     except TypeError:
         raise ValueError("Right answers are rows of items, integers; there is something else among them.") from None
-    if int(answers.min()) < 0 or int(answers.max()) >= num_items:
+    if int(answers.min()) < NOT_IN_GALLERY or int(answers.max()) >= num_items:
         raise ValueError(
             f"Right answers are items {int(answers.min())} to {int(answers.max())}, "
             f"but there are items 0 to {num_items - 1}."
         )
 
-    def relevant(part: slice) -> Tensor:
-        inside = (rows >= part.start) & (rows < part.stop)
+    absent = torch.bincount(rows[answers == NOT_IN_GALLERY], minlength=len(asked)).to(item_embeds.device)
+
+    def relevant(part: slice) -> tuple[Tensor, Tensor]:
+        inside = (rows >= part.start) & (rows < part.stop) & (answers != NOT_IN_GALLERY)
         mask = torch.zeros(part.stop - part.start, num_items, dtype=torch.bool)
         mask[rows[inside] - part.start, answers[inside]] = True
-        return mask.to(item_embeds.device)
+        mask = mask.to(item_embeds.device)
+        return mask, mask.sum(dim=1) + absent[part]
 
     figures = {f"r@{k}": 0.0 for k in ks} | {"r_precision": 0.0, "map@r": 0.0}
     depth = max(*ks, *torch.bincount(rows).tolist())
@@ -101,10 +106,13 @@ def category_map(query_embeds: Tensor, query_labels: Tensor, item_embeds: Tensor
         if tuple(labels.shape) != (len(embeds),):
             raise ValueError(f"There are {len(embeds)} {name} embeddings but {name} labels {tuple(labels.shape)}.")
     labels = query_labels.to(item_embeds.device), item_labels.to(item_embeds.device)
+
+    def relevant(part: slice) -> tuple[Tensor, Tensor]:
+        mask = labels[0][part, None] == labels[1][None, :]
+        return mask, mask.sum(dim=1)
+
     total = 0.0
-    for found, number in _in_rank_order(
-        query_embeds, item_embeds, lambda part: labels[0][part, None] == labels[1][None, :]
-    ):
+    for found, number in _in_rank_order(query_embeds, item_embeds, relevant):
         rank = torch.arange(1, len(item_embeds) + 1, device=found.device)
         precision = found.cumsum(dim=1) / rank.double()
         total += ((precision * found).sum(dim=1) / number.clamp(min=1)).sum().item()
@@ -112,9 +120,9 @@ def category_map(query_embeds: Tensor, query_labels: Tensor, item_embeds: Tensor
 
 
 def _in_rank_order(
-    queries: Tensor, items: Tensor, relevant: Callable[[slice], Tensor], depth: int | None = None
+    queries: Tensor, items: Tensor, relevant: Callable[[slice], tuple[Tensor, Tensor]], depth: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Goes through blocks of queries.
+    """Goes through blocks of queries; `relevant` tells of a block which items are right and how many, as yielded.
 
     Yields:
         Which of the first `depth` items (all if left out) are right, best score first and wrong ones first among ties,
@@ -125,7 +133,8 @@ def _in_rank_order(
     block = max(1, _SCORES // num_items)
     for start in range(0, len(queries), block):
         part = slice(start, min(start + block, len(queries)))
-        similarity, right = unit_rows(queries[part].to(items.device)) @ items.T, relevant(part)
+        similarity = unit_rows(queries[part].to(items.device)) @ items.T
+        right, number = relevant(part)
         score, order = similarity.topk(min(depth + 1, num_items), dim=1)
         if depth < num_items and bool((score[:, -2] - score[:, -1] <= TIE).any()):  # ties go on beyond the depth
             score, order = similarity.sort(dim=1, descending=True)
@@ -134,4 +143,4 @@ def _in_rank_order(
         if not bool(below.all()):
             level = torch.nn.functional.pad(below.cumsum(dim=1), (1, 0))  # the same among ties
             found = found.gather(1, (2 * level + found).argsort(dim=1))
-        yield found[:, :depth], right.sum(dim=1)
+        yield found[:, :depth], number

@@ -16,6 +16,8 @@ import torch
 from hf_noisy_itm.functional.retrieval import bootstrap_recall, recall_of_folds, recall_of_ranks, retrieval_ranks
 
 _BLOCK = 4096  # rows that are compared at a time
+_FLOAT32 = np.finfo(np.float32)
+_LARGEST_ID = np.iinfo(np.int64).max
 
 _DESCRIPTION = """
 Recall@K, rSum and ranks of image-to-text and text-to-image retrieval by cosine, for any number of captions per
@@ -85,6 +87,15 @@ class ITMRecall(evaluate.Metric):
         info.format = "numpy"
         return info
 
+    def add(self, *, prediction: None = None, reference: None = None, **inputs: Any) -> None:
+        """Adds one row; see `add_batch`."""
+        rows = {
+            name: value[None] if isinstance(value, torch.Tensor) else [value]
+            for name, value in inputs.items()
+            if value is not None
+        }
+        self.add_batch(predictions=prediction, references=reference, **rows)
+
     def add_batch(self, *, predictions: None = None, references: None = None, **inputs: Any) -> None:
         """Adds rows, from lists, arrays or tensors.
 
@@ -148,6 +159,8 @@ def _column(name: str, column: Any) -> np.ndarray:
     if name == "image_id":
         if column.ndim != 1 or not (np.issubdtype(column.dtype, np.integer) or not len(column)):
             raise ValueError(f"image_id must be one integer per caption, got {column.dtype} {column.shape}.")
+        if column.size and column.max() > _LARGEST_ID:
+            raise ValueError(f"image_id must be at most {_LARGEST_ID}, got {column.max()}.")
         return column.astype(np.int64)
     if not column.size and column.ndim in (1, 2) and not len(column):
         return np.empty((0, 1), np.float32)
@@ -155,6 +168,11 @@ def _column(name: str, column: Any) -> np.ndarray:
         raise ValueError(
             f"{name} must be a matrix of numbers, one row per caption, got {column.dtype} {column.shape}."
         )
+    largest = np.abs(column).max(axis=1)
+    beyond = np.isfinite(largest) & (largest != 0) & ((largest > _FLOAT32.max) | (largest < _FLOAT32.tiny))
+    if beyond.any():
+        row = int(beyond.argmax())
+        raise ValueError(f"Row {row} of {name} is kept in float32, which cannot hold {largest[row]}: scale the rows.")
     return column.astype(np.float32, copy=False)
 
 

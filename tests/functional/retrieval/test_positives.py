@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.retrieval import retrieval_average_precision
 
-from hf_noisy_itm.functional.retrieval import category_map, extended_recall, recall
+from hf_noisy_itm.functional.retrieval import NOT_IN_GALLERY, category_map, extended_recall, recall
 
 from .test_ranks import TIE, exact_cosines, uneven
 
@@ -66,6 +66,14 @@ def test_figures_by_hand():
     )
 
 
+def test_a_right_answer_outside_the_gallery_is_never_found():
+    # Query 0 finds item 0 first, and the two others not at all: R-Precision 1/3, mAP@R 1/3. Query 1 finds nothing.
+    figures = extended_recall(
+        torch.eye(3)[:2], torch.eye(3), [[0, NOT_IN_GALLERY, NOT_IN_GALLERY], [NOT_IN_GALLERY]], (1,)
+    )
+    assert figures == pytest.approx({"r@1": 50, "r_precision": 100 / 6, "map@r": 100 / 6, "queries": 2})
+
+
 def test_with_the_given_captions_alone_it_is_plain_recall():
     images, texts, owner = uneven(50, 130)
     own = [(owner == image).nonzero().squeeze(1).tolist() for image in range(50)]
@@ -81,7 +89,7 @@ def test_with_the_given_captions_alone_it_is_plain_recall():
     [
         ([[0]], (1,), "2 queries but positives for 1"),
         ([[0], [3]], (1,), "items 0 to 3, but there are items 0 to 2"),
-        ([[-1], [0]], (1,), "items -1 to 0"),
+        ([[-2], [0]], (1,), "items -2 to 0"),
         ([[], []], (1,), "None of the 2 queries"),
         ([[0], [1]], (4,), r"gallery \(3\), got \[4\]"),
     ],
