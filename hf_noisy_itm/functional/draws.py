@@ -1,4 +1,4 @@
-"""Random numbers that belong to rows, not to a generator: the same on every device, in any order, for any processes."""
+"""Random numbers that belong to rows, not to a generator: the same on every device and in any order."""
 
 import zlib
 
@@ -13,9 +13,9 @@ def uniform(seed: int, name: str, step: Tensor | int, index: Tensor) -> Tensor:
     """One number in [0, 1) for each row, a function of the arguments alone.
 
     So forward can draw without writing a generator's state, a resumed run draws what it would have drawn, and a row
-    gets the same number whichever process holds it. The numbers are those of SplitMix64 (Steele et al., Fast Splittable
-    Pseudorandom Number Generators, OOPSLA 2014) at a position made of the arguments: independent for any purpose here,
-    not for cryptography.
+    gets the same number whichever process holds it. The numbers are those of SplitMix64 (Steele et al., Fast
+    Splittable Pseudorandom Number Generators, OOPSLA 2014) at a position made of the arguments: independent
+    enough for any use here, not for cryptography.
 
     Args:
         seed: of the run.

@@ -129,7 +129,7 @@ def with_norm(embeds: Tensor) -> tuple[Tensor, Tensor]:
     largest = largest.where(largest > 0, 1.0)
     if bool(((largest < 1e-30) | (largest > 1e30)).any()):
         embeds = embeds.double() / largest[:, None]
-    # Into one tensor: small results of each chunk would lie where the chunk was, and the heap would grow by all chunks.
+    # Into one tensor: a small result would lie where its chunk was, and the heap would grow by all chunks.
     norm = torch.empty(len(embeds), dtype=torch.float64, device=embeds.device)
     for rows, out in zip(embeds.split(_CHUNK), norm.split(_CHUNK)):
         torch.linalg.vector_norm(rows.double(), dim=1, out=out)
