@@ -1,10 +1,15 @@
 """The one table of methods; a new method is a new row, and every test of the contract runs on it."""
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
     "baseline": (BaselineModel, BaselineConfig, {}),
     "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}),
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
+    "baseline-fne": (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 4}),
+    "npc-fne": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "negatives": "fne", "min_right_pairs": 4}),
+    "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "warmup_epochs": 1}),
+    "fne-triplet": (FNEModel, FNEConfig, {"loss": "triplet", "queue_size": 40, "min_right_pairs": 4}),
+    "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
 }
