@@ -33,7 +33,7 @@ RULES = {
         {"accelerate"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "run": ({"arguments", "data", "hub", "loading", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

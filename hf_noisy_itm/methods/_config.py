@@ -44,7 +44,8 @@ class NoisyITMConfig(CLIPConfig):
     """
 
     model_type = "noisy_itm"
-    keys_to_ignore_at_inference = ["loss"]  # of `predict`: one number per batch among rows per pair
+    # Of `predict`: what is one number per batch among rows per pair, and what is for training alone.
+    keys_to_ignore_at_inference = ["loss", "to_remember", "report", "negatives"]
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
     negatives: Literal["all", "fne"] = "all"

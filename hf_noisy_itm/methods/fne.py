@@ -12,8 +12,8 @@ keeps the queues and weighs by difficulty instead.
 Differs from the official code (`variant = "released"` computes what that does, quirks included): the variance is that
 of the values; same-picture captions do not count as wrong answers in the statistics; the odds are logarithms and do
 not fall where similarity rises; a row without candidates has no loss; the queue has no random rows; all of the state
-is in a checkpoint. Ours, for CLIP, whose similarities lie close together: margins in units of their spread, fading moments,
-and the InfoNCE form, in which every candidate counts by the chance that it is wrong and nothing is drawn.
+is in a checkpoint. Ours, for CLIP, whose similarities lie close together: margins in units of their spread, fading
+moments, and the InfoNCE form, in which every candidate counts by the chance that it is wrong and nothing is drawn.
 The paper could not be read beyond its abstract and figure: its numbers are not known to us, and those of the official
 code are called so.
 """  # noqa: D205, D400, D415
@@ -171,11 +171,12 @@ class FNEModel(NoisyITMModel):
         losses_of = self._triplet_losses if self.config.loss == "triplet" else self._info_nce_losses
         image_keys, text_keys = self.twin.embed(batch)
         losses, negatives = {}, {}
-        for way, anchors, keys, queue in (
-            ("i2t", image_embeds, text_keys, self.queue.text_keys),
-            ("t2i", text_embeds, image_keys, self.queue.image_keys),
+        in_batch = self.config.loss == "infonce"
+        for way, anchors, others, queue in (
+            ("i2t", image_embeds, text_embeds if in_batch else text_keys, self.queue.text_keys),
+            ("t2i", text_embeds, image_embeds if in_batch else image_keys, self.queue.image_keys),
         ):
-            losses[way], proposed = losses_of(way, anchors, gather(keys), queue, candidates, moments)
+            losses[way], proposed = losses_of(way, anchors, gather(others), queue, candidates, moments)
             negatives |= {f"{way}_{name}": value for name, value in proposed.items()}
         return PairLosses(
             losses["i2t"] + losses["t2i"],
@@ -219,7 +220,7 @@ class FNEModel(NoisyITMModel):
             column, found = draw(weights, uniform(config.draw_seed, f"fne.{way}", self.steps.count, candidates.name))
             if config.variant == "released":  # there a row without candidates has the largest hinge
                 cost = triplet_hinge(own, cosines, config.margin * unit).masked_fill(candidates.excluded, 0.0)
-                column, found = torch.where(found, column, cost.argmax(dim=1)), torch.ones_like(found)
+                column, found = torch.where(found, column, cost.argmax(dim=1)), found | (cost.amax(dim=1) > 0)
             is_key = (column < len(keys))[:, None]
             other = torch.where(
                 is_key, keys[column.clamp(max=len(keys) - 1)], queue[(column - len(keys)).clamp(min=0)]
