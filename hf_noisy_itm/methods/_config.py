@@ -30,8 +30,8 @@ class NoisyITMConfig(CLIPConfig):
             negatives ("negative", as in the released codes of NPC and FNE), or are right answers too ("positive").
         negatives: "all" wrong answers of a batch count alike, or each by the chance that it is wrong indeed, as FNE
             estimates it ("fne": a component for every method with a contrastive loss, ours). What follows is of that.
-        match_prior: chance, before its similarity is seen, that a candidate is a right answer, in (0, 1).
-            (1 / 10,000: FNE's code.)
+        match_prior: chance, before its similarity is seen, that a candidate is a right answer, in (0, 1). (Ours; FNE's
+            code has 1 / 10,000, and compares with the hardest wrong answers, among which matches are far less rare.)
         min_right_pairs: so many right answers of the model must be known before any candidate is suspected. (200:
             FNE's code.)
         monotone: a more similar candidate is never less suspicious. (Ours; false in FNE's code.)
@@ -49,7 +49,7 @@ class NoisyITMConfig(CLIPConfig):
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
     negatives: Literal["all", "fne"] = "all"
-    match_prior: float = 1e-4
+    match_prior: float = 0.01
     min_right_pairs: int = 200
     monotone: bool = True
     moments: Literal["per_epoch", "ema"] = "ema"

@@ -9,7 +9,7 @@ METHODS = {
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
     "baseline-fne": (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 4}),
     "npc-fne": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "negatives": "fne", "min_right_pairs": 4}),
-    "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "warmup_epochs": 1}),
-    "fne-triplet": (FNEModel, FNEConfig, {"loss": "triplet", "queue_size": 40, "min_right_pairs": 4}),
+    "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
+    "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
     "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
 }

@@ -1,4 +1,4 @@
-"""Four steps that FNE's released loss computed (tests/fixtures/README says how they were recorded), done again here."""
+"""Four steps of FNE's released loss, recorded as tests/fixtures/README.md says, done again here."""
 
 from pathlib import Path
 
