@@ -56,3 +56,23 @@ def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
     assert times["ours"] <= 2
     assert times["argsort twice in each direction, float32, once"] >= 16 * times["ours"]
     assert figures["extra_memory_mb"] < 300
+
+
+def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
+    words = ["--layers", "1", "--batch", "4", "--queue", "200", "--repeats", "1"]
+    command = [sys.executable, "recipes/benchmarks/fne_step.py", *words, "--output", str(tmp_path / "step.json")]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "step.json").read_text())
+    assert set(figures["share of loss, draw and queue"]) == {"triplet", "infonce"}
+    assert all(value > 0 for value in figures["seconds"].values())
+    assert "times the control's step" in done.stdout
+
+
+def test_a_committed_step_of_fne_costs_what_was_promised():
+    figures = json.loads((ROOT / "recipes" / "results" / "benchmark_fne_step.json").read_text())
+    assert (figures["queue"], figures["parameters"] > 150e6) == (65_536, True)
+    assert max(figures["share of loss, draw and queue"].values()) < 0.1
+    assert figures["times the control's step"] <= 1.5
