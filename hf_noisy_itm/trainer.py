@@ -104,6 +104,8 @@ class NoisyITMTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
+        if self.model.needs_scores and "index" in inputs:
+            inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
         if outputs.to_remember:
@@ -118,6 +120,12 @@ class NoisyITMTrainer(Trainer):
         for name, value in (outputs.report or {}).items():
             self._note(name, value.detach())
         return loss
+
+    def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What bank and ledger know of some pairs, (B,) by name; no worker's job, since weights change each step."""
+        scores = {} if self.bank is None else self.bank.scores
+        known = {name: values[index] for name, values in scores.items()}
+        return known | {"last_weight": self.pair_weights.last[index]}
 
     def _note(self, name: str, value: torch.Tensor) -> None:
         total, count = self._reports.get(name, (0.0, 0))

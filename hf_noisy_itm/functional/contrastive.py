@@ -32,14 +32,46 @@ def info_nce(
     Returns:
         Loss per anchor, float32 (B,), >= 0.
     """
-    logits = inner_products(anchors, candidates) * logit_scale  # (B, G)
-    if same is not None and same_image == "mask":
-        logits = logits.masked_fill(same, -torch.inf)
-    log_prob = logits.log_softmax(dim=1)
+    return info_nce_of_logits(inner_products(anchors, candidates) * logit_scale, own_column, same, same_image)
+
+
+def info_nce_of_logits(
+    logits: Tensor, own_column: Tensor, same: Tensor | None = None, same_image: SameImage = "mask"
+) -> Tensor:
+    """`info_nce` from its logits.
+
+    Args:
+        logits: of each anchor with each candidate, (B, G).
+        own_column: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+    """
+    log_prob = _among(logits, same, same_image).log_softmax(dim=1)
     own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
     if same is None or same_image != "positive":
         return -own
     return -(own + (log_prob * same).sum(dim=1)) / (1 + same.sum(dim=1))
+
+
+def info_nce_residual(
+    logits: Tensor, own_column: Tensor, same: Tensor | None = None, same_image: SameImage = "mask"
+) -> Tensor:
+    """Derivative of each anchor's loss with respect to its logits, (B, G): what it finds less what it should find.
+
+    Args:
+        logits: of each anchor with each candidate, (B, G).
+        own_column: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+    """
+    wanted = torch.zeros_like(logits).scatter(1, own_column[:, None], 1.0)
+    if same is not None and same_image == "positive":
+        wanted = (wanted + same) / (1 + same.sum(dim=1, keepdim=True))
+    return _among(logits, same, same_image).softmax(dim=1) - wanted
+
+
+def _among(logits: Tensor, same: Tensor | None, same_image: SameImage) -> Tensor:
+    return logits if same is None or same_image != "mask" else logits.masked_fill(same, -torch.inf)
 
 
 def pair_losses(

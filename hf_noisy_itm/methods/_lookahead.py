@@ -1,5 +1,6 @@
 """Where an optimizer would take a model, without going there: for methods that ask what a batch would do."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ def look_ahead(
     optimizer: torch.optim.Optimizer,
     exchange: Exchange,
     follow: Literal["adamw", "sgd"] = "adamw",
+    fixed: Collection[Tensor] = (),
 ) -> dict[str, Tensor]:
     """Parameters after one step on a loss; neither the model nor the optimizer is changed, and the graph stays.
 
@@ -27,9 +29,10 @@ def look_ahead(
         optimizer: read, for learning rates and, by "adamw", for its running means.
         exchange: the processes.
         follow: "adamw" takes the step of `torch.optim.AdamW` from the optimizer's state, "sgd" a plain gradient step.
+        fixed: parameters that do not move; the backward pass ends where only they remain.
 
     Returns:
-        New tensors by name, of those parameters that the loss depends on.
+        New tensors by name, of those parameters that move and that the loss depends on.
 
     Raises:
         InputError: "adamw" and another optimizer, or an optimizer that does not hold every trainable parameter.
@@ -44,6 +47,10 @@ def look_ahead(
             f"{len(strange)} of {len(trainable)}, {strange[0]} for one: freeze what is not trained, and train without "
             f"an engine that shards parameters (FSDP, ZeRO)."
         )
+    still = {id(parameter) for parameter in fixed}
+    trainable = {name: parameter for name, parameter in trainable.items() if id(parameter) not in still}
+    if not trainable:
+        raise InputError("The virtual step moves nothing: all trainable parameters lie outside its scope; widen it.")
     gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
     found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
     # Reading a step from a GPU waits for it; within a group all parameters have seen the same number.

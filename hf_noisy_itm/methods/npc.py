@@ -27,15 +27,19 @@ from transformers import AutoConfig, AutoModel
 
 from ..errors import InputError
 from ..functional.contrastive import pair_losses
+from ..functional.draws import uniform
 from ..functional.mixture import fit_loss_mixture
+from ..functional.pair_steps import losses_after_pair_steps, pair_steps
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.neighbors import nearest_by_image, nearest_by_text
+from ..memory.steps import Steps
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 from ._lookahead import look_ahead
+from ._replay import recorded, replayed
 
 EPS = 1e-6
 
@@ -71,6 +75,16 @@ class NPCConfig(NoisyITMConfig):
         exclude_self: a clean pair is not its own entry. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
             change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
+        virtual_step: "batch", as the paper has it: one step on the whole batch, so that all entries feel all pairs; or
+            "pair": each pair takes a step alone, with a linear head on the embeddings instead of the towers, which
+            costs no pass and shows what this pair does, see `functional/pair_steps.py`. (Ours.)
+        pair_step_size: length of such a step, see `pair_steps`; about 1 turns an embedding around. (Ours.)
+        virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
+            projections, and reuses what the blocks before have made; None moves all. (None: official code.)
+        impact_every: take the virtual step at every so many optimizer steps; in between a pair keeps the weight of its
+            last visit. (1: official code.)
+        bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
+            as much more, so that its mean stays the same. (1: official code.)
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
             so without a virtual step. (Ours.)
         bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
@@ -83,6 +97,11 @@ class NPCConfig(NoisyITMConfig):
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
     virtual_optimizer: Literal["adamw_base_state", "sgd"] = "adamw_base_state"
+    virtual_step: Literal["batch", "pair"] = "batch"
+    pair_step_size: float = 0.5
+    virtual_blocks: int | None = None
+    impact_every: int = 1
+    bank_share: float = 1.0
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
@@ -95,6 +114,16 @@ class NPCConfig(NoisyITMConfig):
                 f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
                 f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
             )
+        if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not self.pair_step_size > 0:
+            raise ValueError(
+                f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0, "
+                f"got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
+            )
+        if self.bank_share < 1 and self.virtual_blocks is not None:
+            raise ValueError("bank_share below 1 does not go with virtual_blocks: leave one of them out.")
+        blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
+        if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
+            raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
 
 
 class NPCModel(NoisyITMModel):
@@ -114,10 +143,33 @@ class NPCModel(NoisyITMModel):
 }""",
     )
 
+    def _build(self, config: NPCConfig) -> None:
+        if config.bank_share < 1 or config.impact_every > 1:
+            self.steps = Steps()
+
+    @property
+    def needs_scores(self) -> bool:
+        """Between two virtual steps the last weights are asked for."""
+        return self.config.impact_every > 1
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""
+        if not (self.training and batch.entries):
+            return super().embed(batch)
+        with recorded(self._fixed_layers()) as batch.kept["outputs"]:
+            if self.config.bank_share == 1:
+                return super().embed(batch)
+            batch.kept["trained_on"] = self._drawn(batch)
+            return self._embed_less(batch)
+
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
         own = super().losses(batch, image_embeds, text_embeds)
-        return replace(own, further=self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale))
+        entries = self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale)
+        batch.kept["entry_losses"] = entries
+        if (drawn := batch.kept.get("trained_on")) is not None:
+            entries = {name: loss * drawn / self.config.bank_share for name, loss in entries.items()}
+        return replace(own, further=entries)
 
     def _entry_losses(
         self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
@@ -130,23 +182,36 @@ class NPCModel(NoisyITMModel):
             for name, entry in batch.entries.items()
         }
 
-    def weigh(self, batch: PairBatch, losses: PairLosses) -> Tensor | None:
-        """Weight of each pair by what a virtual step on the batch does to its entries, (B,) in (0, 1]."""
+    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
+        """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
+        if self.config.impact_every > 1 and int(self.steps.count) % self.config.impact_every:
+            if batch.scores is None:
+                raise InputError(
+                    "impact_every needs the pairs' last weights: train with NoisyITMTrainer, or set it to 1."
+                )
+            return batch.scores["last_weight"]
+        before = {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
+        if self.config.virtual_step == "pair":
+            return confidence_weight(impact_ratio(before, self._after_pair_steps(batch, image_embeds, text_embeds)))
+        ahead = self._ahead(losses)
+        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
+        with torch.autocast(self.device.type, enabled=False):
+            before = self._entry_losses_at({}, batch) if rounded else before
+            after = self._entry_losses_at(ahead, batch)
+        return confidence_weight(impact_ratio(before, after))
+
+    def _ahead(self, losses: PairLosses) -> dict[str, Tensor]:
+        """Parameters after the virtual step on the batch, those that it moves."""
         if self.optimizer is None:
             raise InputError(
                 "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
                 "model.attach(exchange, optimizer) first."
             )
         follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
-        ahead = look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow)
-        before = {name: loss.detach() for name, loss in losses.further.items()}
-        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
-        with torch.autocast(self.device.type, enabled=False):
-            before = self._entry_losses_at({}, batch) if rounded else before
-            after = self._entry_losses_at(ahead, batch)
-        return confidence_weight(impact_ratio(before, after))
+        fixed = [parameter for part in self._fixed_parts() for parameter in part.parameters()]
+        return look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow, fixed)
 
     @torch.no_grad()
     def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:
@@ -158,7 +223,64 @@ class NPCModel(NoisyITMModel):
         if "clip.logit_scale" in parameters:
             parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
         moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
-        return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
+        with replayed(self._fixed_layers(), batch.kept["outputs"]):
+            return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
+
+    @torch.no_grad()
+    def _after_pair_steps(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> dict[str, Tensor]:
+        """Losses of the entries, each after the step of its own pair alone."""
+        size, scale = len(batch), self.logit_scale
+        own = image_embeds[:size], text_embeds[:size]
+        steps = pair_steps(*own, scale, self.config.pair_step_size, **self.contrast(*own, batch.image_id))
+        after = {}
+        for name, entry in batch.entries.items():
+            embeds = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
+            after[name] = losses_after_pair_steps(steps, *embeds, scale, **self.contrast(*embeds, entry["image_id"]))
+        return after
+
+    def _fixed_layers(self) -> list[list[nn.Module]]:
+        """Of either tower, the blocks that the virtual step on the batch does not move."""
+        towers = self.clip.vision_model.encoder.layers, self.clip.text_model.encoder.layers
+        moved = self.config.virtual_blocks
+        return [[] if moved is None else list(layers)[: len(layers) - moved] for layers in towers]
+
+    def _fixed_parts(self) -> list[nn.Module]:
+        """Those blocks, and what stands before them."""
+        if self.config.virtual_blocks is None:
+            return []
+        vision, text = self.clip.vision_model, self.clip.text_model
+        return [vision.embeddings, vision.pre_layrnorm, text.embeddings, *sum(self._fixed_layers(), [])]
+
+    def _drawn(self, batch: PairBatch) -> Tensor:
+        """Whose entries are trained on at this step, bool (B,)."""
+        return uniform(self.config.bank_seed, "entries", self.steps.count, batch.index) < self.config.bank_share
+
+    def _embed_less(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """As `embed`, without a graph for rows that only entries need which are not trained on."""
+        drawn, embeds = batch.kept["trained_on"], []
+        for name, embed, inputs in (
+            ("image_row", self.embed_images, [batch.all_pixel_values]),
+            ("text_row", self.embed_texts, [batch.all_input_ids, batch.all_attention_mask]),
+        ):
+            learnt = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
+            for entry in batch.entries.values():
+                learnt[entry[name][drawn]] = True
+            rows = torch.nonzero(learnt).squeeze(1), torch.nonzero(~learnt).squeeze(1)
+            parts = []
+            for part, graph in zip(rows, (True, False)):
+                if not len(part):
+                    continue
+                with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
+                    parts.append(embed(*(None if each is None else each[part] for each in inputs)))
+            embeds.append(torch.cat(parts)[torch.cat(rows).argsort()])
+        return embeds[0], embeds[1]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """See `NoisyITMModel.step`; counts, where something is drawn or left out by the step."""
+        super().step()
+        if hasattr(self, "steps"):
+            self.steps.advance()
 
     def needs_bank(self, epoch: int) -> bool:
         """Before the first epoch, and every `bank_refresh_epochs`."""

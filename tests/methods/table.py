@@ -6,5 +6,7 @@ from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCMo
 METHODS = {
     "baseline": (BaselineModel, BaselineConfig, {}),
     "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}),
+    "npc-pair": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_step": "pair", "bank_share": 0.5}),
+    "npc-blocks": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_blocks": 0, "impact_every": 2}),
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
 }
