@@ -11,6 +11,10 @@ Differs from the official code: weights act on each pair's own loss and the bank
 figure says (there the weights meet a batch mean and the bank's loss is a constant); float32 ratios; cosine on both
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
+`variant="released"` is what the official loop computes instead, to be compared with and not to be recommended: since
+its weights scale the whole batch and its bank's loss is a constant, it is plain fine-tuning whose step length varies,
+which Adam nearly ignores. Its bank, half precision, staircase of learning rates, decay of all parameters and unbounded
+temperature are not part of it.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
 by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
@@ -28,9 +32,10 @@ from transformers import AutoConfig, AutoModel
 from ..errors import InputError
 from ..functional.contrastive import pair_losses
 from ..functional.mixture import fit_loss_mixture
-from ..functional.reduction import weighted_mean
+from ..functional.reduction import product_of_means, weighted_mean
 from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
+from ..memory.moments import Moments
 from ..memory.neighbors import nearest_by_image, nearest_by_text
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch, PairLosses
@@ -70,7 +75,11 @@ class NPCConfig(NoisyITMConfig):
         bank_refresh_epochs: build the bank again every so many epochs, 0 for never. (0: the official bank is frozen.)
         exclude_self: a clean pair is not its own entry. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
-            change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
+            change ("adamw_base_state"; ours), or with moments of all virtual gradients so far, two more copies of the
+            parameters ("adamw_own_state"; official code), or a plain gradient step ("sgd"; ours).
+        variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
+            bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
+            same_image="negative", virtual_optimizer="adamw_own_state" and weights="impact", which it has too.
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
             so without a virtual step. (Ours.)
         bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
@@ -82,7 +91,8 @@ class NPCConfig(NoisyITMConfig):
     bank_batch_size: int = 256
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
-    virtual_optimizer: Literal["adamw_base_state", "sgd"] = "adamw_base_state"
+    virtual_optimizer: Literal["adamw_base_state", "adamw_own_state", "sgd"] = "adamw_base_state"
+    variant: Literal["paper", "released"] = "paper"
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
@@ -95,6 +105,12 @@ class NPCConfig(NoisyITMConfig):
                 f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
                 f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
             )
+        if self.variant == "released":
+            needed = {"same_image": "negative", "virtual_optimizer": "adamw_own_state", "weights": "impact"}
+            if other := [f"{name}={value!r}" for name, value in needed.items() if getattr(self, name) != value]:
+                raise ValueError(
+                    f"variant='released' is what the official loop computes: give {', '.join(other)} too."
+                )
 
 
 class NPCModel(NoisyITMModel):
@@ -102,6 +118,8 @@ class NPCModel(NoisyITMModel):
 
     config_class = NPCConfig
     config: NPCConfig
+    _keys_to_ignore_on_load_missing = {r"^virtual_moments\."}  # which start by `reset`
+    _keys_to_ignore_on_load_unexpected = {r"^virtual_moments\."}
     paper = Paper(
         title="Negative Pre-aware for Noisy Cross-modal Matching",
         venue="AAAI 2024",
@@ -114,10 +132,33 @@ class NPCModel(NoisyITMModel):
 }""",
     )
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """See `NoisyITMModel.from_pretrained`."""
+        if kwargs.get("variant") in ("paper", "released"):
+            raise InputError(
+                "`from_pretrained` takes `variant` for the name of a weight file, not for NPCConfig's field: give "
+                f"config=NPCConfig.from_pretrained(..., variant={kwargs['variant']!r}, ...)."
+            )
+        return super().from_pretrained(*args, **kwargs)
+
+    def _build(self, config: NPCConfig) -> None:
+        own = config.virtual_optimizer == "adamw_own_state"
+        self.virtual_moments = Moments(dict(self.named_parameters())) if own else None
+
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
         own = super().losses(batch, image_embeds, text_embeds)
-        return replace(own, further=self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale))
+        further = self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale)
+        if self.config.variant == "released":
+            further = {name: loss.detach() for name, loss in further.items()}
+        return replace(own, further=further)
+
+    def average(self, loss_per_pair: Tensor, weight: Tensor | None) -> Tensor:
+        """The weighted mean; as released, the mean loss times the mean weight of all processes."""
+        if self.config.variant == "paper" or weight is None:
+            return super().average(loss_per_pair, weight)
+        return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
         self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
@@ -140,7 +181,10 @@ class NPCModel(NoisyITMModel):
                 "model.attach(exchange, optimizer) first."
             )
         follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
-        ahead = look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow)
+        loss = weighted_mean(losses.per_pair)
+        if self.config.variant == "released":
+            loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
+        ahead = look_ahead(self, loss, self.optimizer, self.exchange, follow, self.virtual_moments)
         before = {name: loss.detach() for name, loss in losses.further.items()}
         rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
         with torch.autocast(self.device.type, enabled=False):
@@ -159,6 +203,13 @@ class NPCModel(NoisyITMModel):
             parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
         moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
         return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Takes the virtual gradients since the last step into their moments, where there are any."""
+        super().step()
+        if self.virtual_moments is not None:
+            self.virtual_moments.update()
 
     def needs_bank(self, epoch: int) -> bool:
         """Before the first epoch, and every `bank_refresh_epochs`."""

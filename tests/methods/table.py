@@ -7,4 +7,14 @@ METHODS = {
     "baseline": (BaselineModel, BaselineConfig, {}),
     "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}),
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
+    "npc-released": (
+        NPCModel,
+        NPCConfig,
+        {
+            "clean_threshold": 0.5,
+            "variant": "released",
+            "same_image": "negative",
+            "virtual_optimizer": "adamw_own_state",
+        },
+    ),
 }
