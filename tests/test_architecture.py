@@ -16,6 +16,7 @@ RULES = {
     "metrics": ({"functional"}, {"transformers", "accelerate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
+    "convert": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),

@@ -162,7 +162,7 @@ class NoisyITMModel(PreTrainedModel):
         image_embeds, text_embeds = self.embed(batch)
         losses = self.losses(batch, image_embeds, text_embeds)
         weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
-        loss = weighted_mean(losses.per_pair, weight)
+        loss = self.average(losses.per_pair, weight)
         for further in losses.further.values():
             loss = loss + weighted_mean(further)
         return NoisyITMOutput(
@@ -227,6 +227,10 @@ class NoisyITMModel(PreTrainedModel):
             losses: with their graph, so that a method may differentiate them.
         """
         return None
+
+    def average(self, loss_per_pair: Tensor, weight: Tensor | None) -> Tensor:
+        """One number of the losses of a batch, (B,), and of their weights, (B,) or None; here: the weighted mean."""
+        return weighted_mean(loss_per_pair, weight)
 
     def build_bank(self, encoded: EncodedPairs, epoch: int) -> MemoryBank | None:
         """Looks at the whole training set before an epoch; None keeps the bank that is there."""

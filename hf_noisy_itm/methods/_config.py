@@ -51,7 +51,9 @@ class NoisyITMConfig(CLIPConfig):
     def from_dict(cls, config_dict: dict, **kwargs):
         """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config."""
         stored = {key: value for key, value in config_dict.items() if key != "model_type"}
-        return super().from_dict({**stored, "_is_stored": True}, **kwargs)
+        config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
+        (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
+        return config
 
 
 @dataclass(frozen=True)

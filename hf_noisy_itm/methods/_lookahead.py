@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.optim import adamw_step, sgd_step
+from ..memory.moments import Moments
 
 _ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -20,6 +21,7 @@ def look_ahead(
     exchange: Exchange,
     follow: Literal["adamw", "sgd"] = "adamw",
     fixed: Collection[Tensor] = (),
+    moments: Moments | None = None,
 ) -> dict[str, Tensor]:
     """Parameters after one step on a loss; neither the model nor the optimizer is changed, and the graph stays.
 
@@ -30,6 +32,8 @@ def look_ahead(
         exchange: the processes.
         follow: "adamw" takes the step of `torch.optim.AdamW` from the optimizer's state, "sgd" a plain gradient step.
         fixed: parameters that do not move; the backward pass ends where only they remain.
+        moments: to be read by "adamw" instead of the optimizer's state; the gradient is noted there, and whoever owns
+            them updates them after the optimizer's step.
 
     Returns:
         New tensors by name, of those parameters that move and that the loss depends on.
@@ -54,25 +58,25 @@ def look_ahead(
     gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
     found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
     # Reading a step from a GPU waits for it; within a group all parameters have seen the same number.
-    steps = {id(group): _steps(group, optimizer) for group in optimizer.param_groups} if follow == "adamw" else {}
+    steps = {}
+    if follow == "adamw":
+        own = None if moments is None else int(moments.steps.count)
+        steps = {id(group): _steps(group, optimizer) if own is None else own for group in optimizer.param_groups}
     ahead = {}
     for name, gradient in zip(found, exchange.mean(list(found.values()))):
         parameter, group = trainable[name], group_of[id(trainable[name])]
         if follow == "sgd":
             ahead[name] = sgd_step(parameter, gradient, group["lr"])
-        else:
+            continue
+        if moments is None:
             state = optimizer.state.get(parameter, {})
-            ahead[name] = adamw_step(
-                parameter,
-                gradient,
-                state.get("exp_avg"),
-                state.get("exp_avg_sq"),
-                steps[id(group)] if state else 0,
-                group["lr"],
-                group["betas"],
-                group["eps"],
-                group["weight_decay"],
-            )
+            means, seen = (state.get("exp_avg"), state.get("exp_avg_sq")), steps[id(group)] if state else 0
+        else:
+            means, seen = moments.of(name), steps[id(group)]
+            moments.note(name, gradient, group["betas"])
+        ahead[name] = adamw_step(
+            parameter, gradient, *means, seen, group["lr"], group["betas"], group["eps"], group["weight_decay"]
+        )
     return ahead
 
 

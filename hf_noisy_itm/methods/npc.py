@@ -11,6 +11,10 @@ Differs from the official code: weights act on each pair's own loss and the bank
 figure says (there the weights meet a batch mean and the bank's loss is a constant); float32 ratios; cosine on both
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
+`variant="released"` is what the official loop computes instead, to be compared with and not to be recommended: since
+its weights scale the whole batch and its bank's loss is a constant, it is plain fine-tuning whose step length varies,
+which Adam nearly ignores. Its bank, half precision, staircase of learning rates, decay of all parameters and unbounded
+temperature are not part of it.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
 by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
@@ -21,25 +25,30 @@ from typing import Literal
 import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from ..errors import InputError
 from ..functional.contrastive import pair_losses
 from ..functional.draws import uniform
 from ..functional.mixture import fit_loss_mixture
-from ..functional.pair_steps import losses_after_pair_steps, pair_steps
-from ..functional.reduction import weighted_mean
+from ..functional.reduction import product_of_means, weighted_mean
 from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
+from ..memory.moments import Moments
 from ..memory.neighbors import nearest_by_image, nearest_by_text
 from ..memory.steps import Steps
-from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
+from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
-from ._lookahead import look_ahead
-from ._replay import recorded, replayed
+from ._replay import recorded
+from ._virtual_steps import (
+    BatchStep,
+    embed_in_parts,
+    fixed_layers,
+    losses_after_single_steps,
+    losses_around_batch_step,
+)
 
 EPS = 1e-6
 
@@ -74,7 +83,8 @@ class NPCConfig(NoisyITMConfig):
         bank_refresh_epochs: build the bank again every so many epochs, 0 for never. (0: the official bank is frozen.)
         exclude_self: a clean pair is not its own entry. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
-            change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
+            change ("adamw_base_state"; ours), or with moments of all virtual gradients so far, two more copies of the
+            parameters ("adamw_own_state"; official code), or a plain gradient step ("sgd"; ours).
         virtual_step: "batch", as the paper has it: one step on the whole batch, so that all entries feel all pairs; or
             "pair": each pair takes a step alone, with a linear head on the embeddings instead of the towers, which
             costs no pass and shows what this pair does, see `functional/pair_steps.py`. (Ours.)
@@ -82,9 +92,12 @@ class NPCConfig(NoisyITMConfig):
         virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
             projections, and reuses what the blocks before have made; None moves all. (None: official code.)
         impact_every: take the virtual step at every so many optimizer steps; in between a pair keeps the weight of its
-            last visit. (1: official code.)
+            last visit, which the trainer knows. (1: official code.)
         bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
             as much more, so that its mean stays the same. (1: official code.)
+        variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
+            bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
+            same_image="negative", virtual_optimizer="adamw_own_state" and weights="impact", which it has too.
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
             so without a virtual step. (Ours.)
         bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
@@ -96,12 +109,13 @@ class NPCConfig(NoisyITMConfig):
     bank_batch_size: int = 256
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
-    virtual_optimizer: Literal["adamw_base_state", "sgd"] = "adamw_base_state"
+    virtual_optimizer: Literal["adamw_base_state", "adamw_own_state", "sgd"] = "adamw_base_state"
     virtual_step: Literal["batch", "pair"] = "batch"
     pair_step_size: float = 0.5
     virtual_blocks: int | None = None
     impact_every: int = 1
     bank_share: float = 1.0
+    variant: Literal["paper", "released"] = "paper"
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
@@ -124,6 +138,12 @@ class NPCConfig(NoisyITMConfig):
         blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
         if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
             raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
+        if self.variant == "released":
+            needed = {"same_image": "negative", "virtual_optimizer": "adamw_own_state", "weights": "impact"}
+            if other := [f"{name}={value!r}" for name, value in needed.items() if getattr(self, name) != value]:
+                raise ValueError(
+                    f"variant='released' is what the official loop computes: give {', '.join(other)} too."
+                )
 
 
 class NPCModel(NoisyITMModel):
@@ -131,6 +151,8 @@ class NPCModel(NoisyITMModel):
 
     config_class = NPCConfig
     config: NPCConfig
+    _keys_to_ignore_on_load_missing = {r"^virtual_moments\."}  # which start by `reset`
+    _keys_to_ignore_on_load_unexpected = {r"^virtual_moments\."}
     paper = Paper(
         title="Negative Pre-aware for Noisy Cross-modal Matching",
         venue="AAAI 2024",
@@ -143,9 +165,20 @@ class NPCModel(NoisyITMModel):
 }""",
     )
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """See `NoisyITMModel.from_pretrained`."""
+        if kwargs.get("variant") in ("paper", "released"):
+            raise InputError(
+                "`from_pretrained` takes `variant` for the name of a weight file, not for NPCConfig's field: give "
+                f"config=NPCConfig.from_pretrained(..., variant={kwargs['variant']!r}, ...)."
+            )
+        return super().from_pretrained(*args, **kwargs)
+
     def _build(self, config: NPCConfig) -> None:
-        if config.bank_share < 1 or config.impact_every > 1:
-            self.steps = Steps()
+        own = config.virtual_optimizer == "adamw_own_state"
+        self.virtual_moments = Moments(dict(self.named_parameters())) if own else None
+        self.steps = Steps() if config.bank_share < 1 or config.impact_every > 1 else None
 
     @property
     def needs_scores(self) -> bool:
@@ -156,11 +189,15 @@ class NPCModel(NoisyITMModel):
         """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""
         if not (self.training and batch.entries):
             return super().embed(batch)
-        with recorded(self._fixed_layers()) as batch.kept["outputs"]:
+        with recorded(fixed_layers(self, self.config.virtual_blocks)) as batch.kept["outputs"]:
             if self.config.bank_share == 1:
                 return super().embed(batch)
-            batch.kept["trained_on"] = self._drawn(batch)
-            return self._embed_less(batch)
+            batch.kept["trained_on"] = drawn = self._drawn(batch)
+            return embed_in_parts(self, batch, drawn)
+
+    def _drawn(self, batch: PairBatch) -> Tensor:
+        """Whose entries are trained on at this step, bool (B,)."""
+        return uniform(self.config.bank_seed, "entries", self.steps.count, batch.index) < self.config.bank_share
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
@@ -169,7 +206,15 @@ class NPCModel(NoisyITMModel):
         batch.kept["entry_losses"] = entries
         if (drawn := batch.kept.get("trained_on")) is not None:
             entries = {name: loss * drawn / self.config.bank_share for name, loss in entries.items()}
+        if self.config.variant == "released":
+            entries = {name: loss.detach() for name, loss in entries.items()}
         return replace(own, further=entries)
+
+    def average(self, loss_per_pair: Tensor, weight: Tensor | None) -> Tensor:
+        """The weighted mean; as released, the mean loss times the mean weight of all processes."""
+        if self.config.variant == "paper" or weight is None:
+            return super().average(loss_per_pair, weight)
+        return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
         self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
@@ -186,100 +231,32 @@ class NPCModel(NoisyITMModel):
         """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
-        if self.config.impact_every > 1 and int(self.steps.count) % self.config.impact_every:
-            if batch.scores is None:
-                raise InputError(
-                    "impact_every needs the pairs' last weights: train with NoisyITMTrainer, or set it to 1."
-                )
+        between = self.config.impact_every > 1 and int(self.steps.count) % self.config.impact_every
+        if between and batch.scores is not None:
             return batch.scores["last_weight"]
-        before = {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
+        now = {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
         if self.config.virtual_step == "pair":
-            return confidence_weight(impact_ratio(before, self._after_pair_steps(batch, image_embeds, text_embeds)))
-        ahead = self._ahead(losses)
-        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
-        with torch.autocast(self.device.type, enabled=False):
-            before = self._entry_losses_at({}, batch) if rounded else before
-            after = self._entry_losses_at(ahead, batch)
-        return confidence_weight(impact_ratio(before, after))
+            size = self.config.pair_step_size
+            before, after = None, losses_after_single_steps(self, batch, image_embeds, text_embeds, size)
+        else:
+            loss = weighted_mean(losses.per_pair)
+            if self.config.variant == "released":
+                loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
+            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
+        return confidence_weight(impact_ratio(before or now, after))
 
-    def _ahead(self, losses: PairLosses) -> dict[str, Tensor]:
-        """Parameters after the virtual step on the batch, those that it moves."""
-        if self.optimizer is None:
-            raise InputError(
-                "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
-                "model.attach(exchange, optimizer) first."
-            )
-        follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
-        fixed = [parameter for part in self._fixed_parts() for parameter in part.parameters()]
-        return look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow, fixed)
-
-    @torch.no_grad()
-    def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of the entries with other parameters; the model's own are not touched.
-
-        The same rows pass through the same code as in `forward`, so that parameters that did not move give the same
-        losses to the last bit: the weight jumps at a ratio of 1, where rounding would decide.
-        """
-        if "clip.logit_scale" in parameters:
-            parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
-        moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
-        with replayed(self._fixed_layers(), batch.kept["outputs"]):
-            return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
-
-    @torch.no_grad()
-    def _after_pair_steps(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> dict[str, Tensor]:
-        """Losses of the entries, each after the step of its own pair alone."""
-        size, scale = len(batch), self.logit_scale
-        own = image_embeds[:size], text_embeds[:size]
-        steps = pair_steps(*own, scale, self.config.pair_step_size, **self.contrast(*own, batch.image_id))
-        after = {}
-        for name, entry in batch.entries.items():
-            embeds = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
-            after[name] = losses_after_pair_steps(steps, *embeds, scale, **self.contrast(*embeds, entry["image_id"]))
-        return after
-
-    def _fixed_layers(self) -> list[list[nn.Module]]:
-        """Of either tower, the blocks that the virtual step on the batch does not move."""
-        towers = self.clip.vision_model.encoder.layers, self.clip.text_model.encoder.layers
-        moved = self.config.virtual_blocks
-        return [[] if moved is None else list(layers)[: len(layers) - moved] for layers in towers]
-
-    def _fixed_parts(self) -> list[nn.Module]:
-        """Those blocks, and what stands before them."""
-        if self.config.virtual_blocks is None:
-            return []
-        vision, text = self.clip.vision_model, self.clip.text_model
-        return [vision.embeddings, vision.pre_layrnorm, text.embeddings, *sum(self._fixed_layers(), [])]
-
-    def _drawn(self, batch: PairBatch) -> Tensor:
-        """Whose entries are trained on at this step, bool (B,)."""
-        return uniform(self.config.bank_seed, "entries", self.steps.count, batch.index) < self.config.bank_share
-
-    def _embed_less(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """As `embed`, without a graph for rows that only entries need which are not trained on."""
-        drawn, embeds = batch.kept["trained_on"], []
-        for name, embed, inputs in (
-            ("image_row", self.embed_images, [batch.all_pixel_values]),
-            ("text_row", self.embed_texts, [batch.all_input_ids, batch.all_attention_mask]),
-        ):
-            learnt = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
-            for entry in batch.entries.values():
-                learnt[entry[name][drawn]] = True
-            rows = torch.nonzero(learnt).squeeze(1), torch.nonzero(~learnt).squeeze(1)
-            parts = []
-            for part, graph in zip(rows, (True, False)):
-                if not len(part):
-                    continue
-                with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
-                    parts.append(embed(*(None if each is None else each[part] for each in inputs)))
-            embeds.append(torch.cat(parts)[torch.cat(rows).argsort()])
-        return embeds[0], embeds[1]
+    @property
+    def _virtual_step(self) -> BatchStep:
+        optimizer = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
+        return BatchStep(optimizer, self.virtual_moments, self.config.virtual_blocks)
 
     @torch.no_grad()
     def step(self) -> None:
-        """See `NoisyITMModel.step`; counts, where something is drawn or left out by the step."""
+        """Takes the virtual gradients since the last step into their moments, and counts, where that is asked for."""
         super().step()
-        if hasattr(self, "steps"):
+        if self.virtual_moments is not None:
+            self.virtual_moments.update()
+        if self.steps is not None:
             self.steps.advance()
 
     def needs_bank(self, epoch: int) -> bool:
@@ -354,18 +331,6 @@ class NPCModel(NoisyITMModel):
             fresh = slice(start - (min(start, total - size)), None)
             losses[rows[fresh]] = group[fresh]
         return losses
-
-
-class _Embedding(nn.Module):
-    """What `forward` does before any loss, as a module that `functional_call` can give other parameters."""
-
-    def __init__(self, model: NPCModel):
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit rows of pictures and of captions, and the inverse temperature."""
-        return *self.model.embed(batch), self.model.logit_scale
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

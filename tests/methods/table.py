@@ -9,4 +9,14 @@ METHODS = {
     "npc-pair": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_step": "pair", "bank_share": 0.5}),
     "npc-blocks": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_blocks": 0, "impact_every": 2}),
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
+    "npc-released": (
+        NPCModel,
+        NPCConfig,
+        {
+            "clean_threshold": 0.5,
+            "variant": "released",
+            "same_image": "negative",
+            "virtual_optimizer": "adamw_own_state",
+        },
+    ),
 }

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hf_noisy_itm import InputError, PairCollator
+from hf_noisy_itm import PairCollator
 from hf_noisy_itm.functional.contrastive import pair_losses
 from hf_noisy_itm.functional.pair_steps import losses_after_pair_steps, pair_steps
-from hf_noisy_itm.methods import NPCConfig, NPCModel
+from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps
 from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
 
 from ..test_trainer import make_trainer
@@ -77,12 +77,15 @@ def test_blocks_that_stay_are_not_run_again(clip_config, batch, blocks, autocast
 def test_replaying_gives_the_losses_of_a_whole_pass(clip_config, batch, blocks, monkeypatch):
     """The same step of the last blocks, its losses from a second model that really has the moved parameters."""
     model, _ = make(NPCModel, NPCConfig, {"virtual_blocks": blocks}, clip_config)
-    ahead, at = {}, model._entry_losses_at
-    monkeypatch.setattr(
-        model, "_entry_losses_at", lambda moved, part: ahead.setdefault("of", (moved, at(moved, part)))[1]
-    )
+    ahead, at = [], _virtual_steps._losses_at
+
+    def noted(model, batch, moved, *others):
+        ahead.append((moved, at(model, batch, moved, *others)))
+        return ahead[0][1]
+
+    monkeypatch.setattr(_virtual_steps, "_losses_at", noted)
     model(**batch)
-    moved, after = ahead["of"]
+    [(moved, after)] = ahead
     first = [name for name in moved if "embeddings" in name or "pre_layrnorm" in name or ".layers.0." in name]
     assert moved
     assert not first
@@ -174,11 +177,13 @@ def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processo
     assert any(weight < 1 for weight in seen[0].values())
 
 
-def test_without_the_last_weights_it_says_what_is_missing(clip_config, batch):
+def test_without_a_ledger_every_step_is_weighed(clip_config, batch):
     model, _ = make(NPCModel, NPCConfig, {"impact_every": 2}, clip_config)
+    first = model(**batch).weight_per_pair
     model.step()
-    with pytest.raises(InputError, match="impact_every needs the pairs' last weights"):
-        model(**batch)
+    assert torch.equal(model(**batch).weight_per_pair, first)
+    known = {"last_weight": torch.full((8,), 0.25)}
+    assert torch.equal(model(**batch, scores=known).weight_per_pair, known["last_weight"])
 
 
 @pytest.mark.parametrize(
