@@ -28,6 +28,7 @@ RULES = {
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
         {"accelerate", "datasets"},
     ),
+    "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
         {"arguments", "data", "encode", "functional", "loading", "memory"},
