@@ -16,7 +16,7 @@ def compare(files: Sequence[str | Path]) -> str:
     """Makes a table in Markdown with a line for each kind of run, grouped by data and noise.
 
     A kind is the file's name without `_seedN`, or its folder's name if the file is `metrics.json`. Figures are means
-    and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has the higher rSum than the control
+    and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the control
     (the kind called `control` or `baseline`) of the same seed on the same data.
 
     Args:

@@ -15,10 +15,10 @@ optimizer state the virtual step uses, and which of a picture's clean captions i
 its weights scale the whole batch and its bank's loss is a constant, it is plain fine-tuning whose step length varies,
 which Adam nearly ignores. Its bank, half precision, staircase of learning rates, decay of all parameters and unbounded
 temperature are not part of it.
-Ours as well, and cheaper: `virtual_step="pair"` asks what each pair alone does to its entries instead of what the batch
-does to them, in closed form and without a pass; `virtual_blocks`, `impact_every` and `bank_share` leave parts of the
-work out. In a batch of 128 the others hide what one pair does, and the paper's weights tell right from wrong pairs
-little better than chance on the data that we have; those of single pairs tell them well.
+Ours as well, and cheaper: `virtual_step="pair"` asks what each pair alone does to its entries instead of what the
+batch does to them, in closed form and without a pass; `virtual_blocks`, `impact_every` and `bank_share` leave parts
+of the work out. In a batch of 128 the others hide what one pair does, and the paper's weights tell right from wrong
+pairs little better than chance on the data that we have; those of single pairs tell them well.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
 by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
