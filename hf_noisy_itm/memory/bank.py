@@ -1,7 +1,7 @@
 """The memory bank: for each training pair, the clean pairs it is measured against."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -42,6 +42,10 @@ class MemoryBank:
     entries: dict[str, Tensor]
     scores: dict[str, Tensor] = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+
+    def told(self, **facts) -> "MemoryBank":
+        """The same bank with further facts in its provenance: each caller adds what it alone knows."""
+        return replace(self, provenance={**self.provenance, **facts})
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, under its final name only when it is whole."""

@@ -18,7 +18,6 @@ by rounding on which side of 1 it lies.
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
@@ -26,12 +25,9 @@ from torch.func import functional_call
 from transformers import AutoConfig, AutoModel
 
 from ..errors import InputError
-from ..functional.contrastive import pair_losses
-from ..functional.mixture import fit_loss_mixture
 from ..functional.reduction import weighted_mean
-from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
-from ..memory.neighbors import nearest_by_image, nearest_by_text
+from ..memory.clean import build_bank
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
@@ -172,66 +168,17 @@ class NPCModel(NoisyITMModel):
         Raises:
             InputError: no pair is clean by the threshold, or a loss is not finite.
         """
-        losses = self._score(encoded)
-        try:
-            mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
-        except ValueError as error:
-            raise InputError(f"The memory bank cannot be built: {error}") from error
-        posterior = torch.from_numpy(mixture.clean_posterior).to(losses.device)
-        clean = torch.nonzero(posterior > self.config.clean_threshold).squeeze(1)
-        if not len(clean):
-            raise InputError(
-                f"None of {len(losses)} pairs is clean with a posterior above {self.config.clean_threshold} "
-                f"(highest: {posterior.max():.3f}); lower clean_threshold, or start from a model that knows the data."
-            )
-        return MemoryBank(
-            entries={
-                "image": nearest_by_image(encoded, clean, losses, self.config.exclude_self).cpu(),
-                "text": nearest_by_text(encoded, clean, self.config.exclude_self).cpu(),
-            },
-            scores={"loss": losses.float().cpu(), "clean_posterior": posterior.float().cpu()},
-            provenance={
-                "method": self.config.model_type,
-                "epoch": epoch,
-                "fingerprint": encoded.fingerprint,
-                "clean_threshold": self.config.clean_threshold,
-                "clean_pairs": len(clean),
-                "pairs": len(losses),
-                "mixture": {
-                    "means": mixture.means,
-                    "variances": mixture.variances,
-                    "shares": mixture.shares,
-                    "converged": mixture.converged,
-                },
-            },
+        config = self.config
+        bank = build_bank(
+            encoded,
+            self.logit_scale,
+            config.clean_threshold,
+            config.exclude_self,
+            config.bank_batch_size,
+            config.bank_seed,
+            config.same_image,
         )
-
-    def _score(self, encoded: EncodedPairs) -> Tensor:
-        """Loss of every pair among `bank_batch_size` pairs of one fixed random order, (N,).
-
-        The last group is filled up with pairs of the group before, so that none has fewer negatives.
-        """
-        total = len(encoded.image_of_pair)
-        size = min(self.config.bank_batch_size, total)
-        order = torch.from_numpy(np.random.default_rng(self.config.bank_seed).permutation(total)).to(
-            encoded.image_of_pair.device
-        )
-        losses = torch.empty(total, device=encoded.text_embeds.device)
-        for start in range(0, total, size):
-            rows = order[max(0, min(start, total - size)) : start + size]
-            image = encoded.image_of_pair[rows]
-            own = torch.arange(len(rows), device=rows.device)
-            same = same_image_mask(image, image, own)
-            group = pair_losses(
-                encoded.image_embeds[image],
-                encoded.text_embeds[rows],
-                self.logit_scale,
-                same,
-                self.config.same_image,
-            )
-            fresh = slice(start - (min(start, total - size)), None)
-            losses[rows[fresh]] = group[fresh]
-        return losses
+        return bank.told(method=config.model_type, epoch=epoch)
 
 
 class _Embedding(nn.Module):
