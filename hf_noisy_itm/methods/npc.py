@@ -28,6 +28,7 @@ from ..errors import InputError
 from ..functional.reduction import weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.clean import build_bank
+from ..memory.scores import Scoring, weights_sha256
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
@@ -62,9 +63,11 @@ class NPCConfig(NoisyITMConfig):
     Args:
         clean_threshold: a pair is clean if its posterior of the low-loss component is above this, in [0, 1).
             (0.9: official code; the paper says "strict" without a number that we could read.)
+        bank_score: what the mixture is fitted to, the loss of each pair or the cosine of its picture and caption.
+            ("loss": official code.)
         bank_batch_size: pairs scored together, as negatives of each other, for the mixture. (256: official code.)
         bank_refresh_epochs: build the bank again every so many epochs, 0 for never. (0: the official bank is frozen.)
-        exclude_self: a clean pair is not its own entry. (False: official code.)
+        exclude_self: a clean pair is not its own entry, see `memory/neighbors.py`. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
             change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
@@ -75,6 +78,7 @@ class NPCConfig(NoisyITMConfig):
     model_type = "noisy_itm_npc"
 
     clean_threshold: float = 0.9
+    bank_score: Literal["loss", "cosine"] = "loss"
     bank_batch_size: int = 256
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
@@ -169,16 +173,9 @@ class NPCModel(NoisyITMModel):
             InputError: no pair is clean by the threshold, or a loss is not finite.
         """
         config = self.config
-        bank = build_bank(
-            encoded,
-            self.logit_scale,
-            config.clean_threshold,
-            config.exclude_self,
-            config.bank_batch_size,
-            config.bank_seed,
-            config.same_image,
-        )
-        return bank.told(method=config.model_type, epoch=epoch)
+        scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
+        bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
+        return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
 
 
 class _Embedding(nn.Module):
