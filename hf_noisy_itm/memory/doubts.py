@@ -55,9 +55,10 @@ def assess(
         at_most = min(1.0, noise * wrong_that_pass / clean)
         if at_most > _WRONG:
             doubts.append(
-                f"About {noise:.0%} of the pairs are wrong, and of pairs with the caption of another picture "
-                f"{wrong_that_pass:.1%} pass as clean, as {clean:.1%} of all pairs do: up to about {at_most:.0%} of "
-                f"the clean set may be wrong; raise clean_threshold, or score with a model that knows the data better."
+                f"By this model about {noise:.0%} of the pairs are wrong, and of those with the caption of another "
+                f"picture {wrong_that_pass:.1%} pass as clean, as {clean:.1%} of all pairs do: up to about "
+                f"{at_most:.0%} of the clean set may be wrong; raise clean_threshold, or score with a model that "
+                f"knows the data better."
             )
         if noise < _NOISE:
             doubts.append(
