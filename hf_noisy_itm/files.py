@@ -70,3 +70,8 @@ def shipped(name: str) -> Path:
     """Finds a folder that stands at the top of a clone and inside an installed package: hub_cards, for one."""
     package = Path(__file__).parent
     return next(folder for folder in (package / name, package.parent / name) if folder.is_dir())
+
+
+def shown(name: str) -> str:
+    """A model's name as it may be published; of a folder the last part alone, for the rest is nobody's business."""
+    return Path(name).resolve().name if Path(name).exists() else name

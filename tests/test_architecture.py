@@ -34,8 +34,12 @@ RULES = {
         {"arguments", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
+    "banking": (
+        {"arguments", "data", "encode", "loading", "memory", "run"},
+        {"accelerate", "datasets"},
+    ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "run": ({"arguments", "data", "hub", "loading", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

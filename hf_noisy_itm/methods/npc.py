@@ -26,21 +26,18 @@ by rounding on which side of 1 it lies.
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from ..errors import InputError
-from ..functional.contrastive import pair_losses
 from ..functional.draws import uniform
-from ..functional.mixture import fit_loss_mixture
 from ..functional.reduction import product_of_means, weighted_mean
-from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
+from ..memory.clean import build_bank
 from ..memory.moments import Moments
-from ..memory.neighbors import nearest_by_image, nearest_by_text
+from ..memory.scores import Scoring, weights_sha256
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
@@ -83,9 +80,11 @@ class NPCConfig(NoisyITMConfig):
     Args:
         clean_threshold: a pair is clean if its posterior of the low-loss component is above this, in [0, 1).
             (0.9: official code; the paper says "strict" without a number that we could read.)
+        bank_score: what the mixture is fitted to, the loss of each pair or the cosine of its picture and caption.
+            ("loss": official code.)
         bank_batch_size: pairs scored together, as negatives of each other, for the mixture. (256: official code.)
         bank_refresh_epochs: build the bank again every so many epochs, 0 for never. (0: the official bank is frozen.)
-        exclude_self: a clean pair is not its own entry. (False: official code.)
+        exclude_self: a clean pair is not its own entry, see `memory/neighbors.py`. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
             change ("adamw_base_state"; ours), or with moments of all virtual gradients so far, two more copies of the
             parameters ("adamw_own_state"; official code), or a plain gradient step ("sgd"; ours).
@@ -110,6 +109,7 @@ class NPCConfig(NoisyITMConfig):
     model_type = "noisy_itm_npc"
 
     clean_threshold: float = 0.9
+    bank_score: Literal["loss", "cosine"] = "loss"
     bank_batch_size: int = 256
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
@@ -275,66 +275,10 @@ class NPCModel(NoisyITMModel):
         Raises:
             InputError: no pair is clean by the threshold, or a loss is not finite.
         """
-        losses = self._score(encoded)
-        try:
-            mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
-        except ValueError as error:
-            raise InputError(f"The memory bank cannot be built: {error}") from error
-        posterior = torch.from_numpy(mixture.clean_posterior).to(losses.device)
-        clean = torch.nonzero(posterior > self.config.clean_threshold).squeeze(1)
-        if not len(clean):
-            raise InputError(
-                f"None of {len(losses)} pairs is clean with a posterior above {self.config.clean_threshold} "
-                f"(highest: {posterior.max():.3f}); lower clean_threshold, or start from a model that knows the data."
-            )
-        return MemoryBank(
-            entries={
-                "image": nearest_by_image(encoded, clean, losses, self.config.exclude_self).cpu(),
-                "text": nearest_by_text(encoded, clean, self.config.exclude_self).cpu(),
-            },
-            scores={"loss": losses.float().cpu(), "clean_posterior": posterior.float().cpu()},
-            provenance={
-                "method": self.config.model_type,
-                "epoch": epoch,
-                "fingerprint": encoded.fingerprint,
-                "clean_threshold": self.config.clean_threshold,
-                "clean_pairs": len(clean),
-                "pairs": len(losses),
-                "mixture": {
-                    "means": mixture.means,
-                    "variances": mixture.variances,
-                    "shares": mixture.shares,
-                    "converged": mixture.converged,
-                },
-            },
-        )
-
-    def _score(self, encoded: EncodedPairs) -> Tensor:
-        """Loss of every pair among `bank_batch_size` pairs of one fixed random order, (N,).
-
-        The last group is filled up with pairs of the group before, so that none has fewer negatives.
-        """
-        total = len(encoded.image_of_pair)
-        size = min(self.config.bank_batch_size, total)
-        order = torch.from_numpy(np.random.default_rng(self.config.bank_seed).permutation(total)).to(
-            encoded.image_of_pair.device
-        )
-        losses = torch.empty(total, device=encoded.text_embeds.device)
-        for start in range(0, total, size):
-            rows = order[max(0, min(start, total - size)) : start + size]
-            image = encoded.image_of_pair[rows]
-            own = torch.arange(len(rows), device=rows.device)
-            same = same_image_mask(image, image, own)
-            group = pair_losses(
-                encoded.image_embeds[image],
-                encoded.text_embeds[rows],
-                self.logit_scale,
-                same,
-                self.config.same_image,
-            )
-            fresh = slice(start - (min(start, total - size)), None)
-            losses[rows[fresh]] = group[fresh]
-        return losses
+        config = self.config
+        scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
+        bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
+        return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..precision import full_precision
 from ._checks import check_embeds, checked_owner
-from ._tiles import Cosines, Tally, Tile, full_precision
+from ._tiles import Cosines, Tally, Tile
 
 TIE = 1e-12  # cosines closer than this are equal: what rounding does to equal rows in float64
 _ROWS = 240  # pictures per tile
