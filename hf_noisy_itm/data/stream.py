@@ -25,8 +25,8 @@ from .collator import PairCollator
 class StreamedPairs(torch.utils.data.IterableDataset):
     """An endless stream of pairs, pass after pass over the same rows; how long to train is said in steps.
 
-    Each pass is shuffled anew: the order of the shards, and within a buffer of `shuffle_buffer` rows. It depends on
-    `seed` and the number of the pass alone. Of each pass every row comes exactly once, to one process and there to one
+    Each pass is shuffled anew: the order of the shards, which are read one after the other, and within a buffer of
+    `shuffle_buffer` rows. It depends on `seed` and the number of the pass alone. Of each pass every row comes exactly once, to one process and there to one
     worker: where the number of shards can be divided by that of the processes, each takes its own shards
     (`datasets.distributed.split_dataset_by_node`), else all read everything and each keeps every n-th row. The workers
     of a process share its shards; workers beyond the number of shards have nothing to do. Passes of different
@@ -74,7 +74,8 @@ class StreamedPairs(torch.utils.data.IterableDataset):
         rows = undecoded(self.rows)
         if self.args.shuffle_buffer > 1:
             seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-            rows = rows.shuffle(seed=seed, buffer_size=self.args.shuffle_buffer)
+            # One shard at a time: `datasets` reads several in threads, whose end takes it five seconds in each pass.
+            rows = rows.shuffle(seed=seed, buffer_size=self.args.shuffle_buffer, max_buffer_input_shards=1)
         folder = PictureFolder(self.image_root) if self.image_root else None
         for row in split_dataset_by_node(rows, self.rank, self.num_processes):
             try:

@@ -236,6 +236,26 @@ def losses_of(trainer):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+def test_no_pass_over_parquet_waits_for_threads(tmp_path, monkeypatch, workers):
+    """`datasets` sleeps at the end of a pass that read several shards at once; to sleep for less than nothing fails."""
+    for part in range(3):
+        rows = [
+            {"image": {"bytes": picture(k), "path": None}, "caption": str(k)} for k in range(6 * part, 6 * part + 6)
+        ]
+        table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+        for name in (f"train-{part}", f"test-{part}"):
+            table.to_parquet(str(tmp_path / "shards" / f"{name}.parquet"))
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", -1)
+    stream, _ = load_stream(DataArguments(str(tmp_path / "shards"), streaming=True, shuffle_buffer=5))
+    for _ in range(2):
+        seen = []
+        for rank in range(2):
+            loader = DataLoader(OnePass(stream.share(rank, 2)), batch_size=None, num_workers=workers)
+            seen += [int(row["caption"]) for row in loader]
+        assert sorted(seen) == list(range(18)) != seen
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_the_baseline_trains_on_a_stream_and_resumes_exactly(clip_config, processor, pairs, tmp_path, workers):
     """22 rows in batches of 8: the second pass begins within the third batch; the run resumes after the fourth."""
     common = (BaselineModel, BaselineConfig, {}, clip_config, processor, pairs)
