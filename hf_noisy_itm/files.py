@@ -41,9 +41,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     """Gives a temporary folder beside `path`, and renames it to `path` when the block ends without an error.
 
-    With `replace` an old folder of that name goes when the new one is whole: on Linux the two change names in one step,
-    elsewhere the old one is moved away first, and back if the new one cannot take its name. A link is followed. A
-    process that is killed leaves the temporary folder, `.{name}.….unfinished`; the next one of that name removes it.
+    With `replace` an old folder of that name goes when the new one is whole: on Linux the two change names in one
+    step, elsewhere the old one is moved away first, and back if the new one cannot take its name. A link is followed.
+    A process that is killed leaves the temporary folder, `.{name}.….unfinished`; the next one of that name removes it.
 
     Raises:
         OSError: the folder cannot be made, or something else stands there; what was there is left.

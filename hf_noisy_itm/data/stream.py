@@ -26,11 +26,12 @@ class StreamedPairs(torch.utils.data.IterableDataset):
     """An endless stream of pairs, pass after pass over the same rows; how long to train is said in steps.
 
     Each pass is shuffled anew: the order of the shards, which are read one after the other, and within a buffer of
-    `shuffle_buffer` rows. It depends on `seed` and the number of the pass alone. Of each pass every row comes exactly once, to one process and there to one
-    worker: where the number of shards can be divided by that of the processes, each takes its own shards
-    (`datasets.distributed.split_dataset_by_node`), else all read everything and each keeps every n-th row. The workers
-    of a process share its shards; workers beyond the number of shards have nothing to do. Passes of different
-    processes may end at different steps; they follow each other without a break, so no process waits for another.
+    `shuffle_buffer` rows. It depends on `seed` and the number of the pass alone. Of each pass every row comes exactly
+    once, to one process and there to one worker: where the number of shards can be divided by that of the processes,
+    each takes its own shards (`datasets.distributed.split_dataset_by_node`), else all read everything and each keeps
+    every n-th row. The workers of a process share its shards; workers beyond the number of shards have nothing to do.
+    Passes of different processes may end at different steps; they follow each other without a break, so no process
+    waits for another.
 
     What `Pairs` offer beyond this needs a set that can be indexed: a memory bank, weights per pair, shuffled captions,
     a check of all rows before training.

@@ -237,7 +237,7 @@ def losses_of(trainer):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_no_pass_over_parquet_waits_for_threads(tmp_path, monkeypatch, workers):
-    """`datasets` sleeps at the end of a pass that read several shards at once; to sleep for less than nothing fails."""
+    """`datasets` sleeps after a pass that read several shards at once; to sleep for less than nothing fails."""
     for part in range(3):
         rows = [
             {"image": {"bytes": picture(k), "path": None}, "caption": str(k)} for k in range(6 * part, 6 * part + 6)
