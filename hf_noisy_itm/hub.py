@@ -25,6 +25,8 @@ _SHOWN = (
     "seed",
 )
 
+_SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
+
 _MEANING = {
     "shuffle": "Captions were picked one by one and change places among themselves.",
     "shuffle_images": "Pictures were picked, and all captions of one go to another together.",
@@ -150,12 +152,16 @@ def escape(text: str, most: int = 200) -> str:
 def upload_dataset(folder: str | Path, repo: str, api: HfApi | None = None) -> None:
     """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
 
+    Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
+
     Raises:
         InputError: the Hub refuses.
     """
     api = api or HfApi()
     try:
         api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset")
+        api.upload_folder(
+            repo_id=repo, folder_path=str(folder), repo_type="dataset", delete_patterns=list(_SHARDS_OF_A_DATASET)
+        )
     except (OSError, ValueError) as error:  # the Hub's errors derive from these
         raise InputError(f"{folder} is whole but could not be uploaded to {repo!r}: {last_line(error)}") from error

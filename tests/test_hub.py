@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
+from huggingface_hub.utils import filter_repo_objects
 from markdown_it import MarkdownIt
 
 from hf_noisy_itm import InputError
@@ -132,25 +133,38 @@ def test_the_data_card_says_which_files_belong_together_and_under_what_terms(tmp
     assert card.data.configs[0]["description"] != pairs["description"]
 
 
-class FakeApi:
+class RecordingApi:
+    """A Hub with one repository, which has three shards and more."""
+
     def __init__(self, error=None):
-        self.calls, self.error = [], error
+        self.error, self.created, self.uploaded = error, [], []
+        self.there = {".gitattributes", "README.md", "noise.json", "mine/extra.parquet", "data/notes.txt"}
+        self.there |= {f"data/train-0000{n}-of-00003.parquet" for n in range(3)}
+        self.there |= {"pictures/test-00000-of-00001.parquet"}
 
     def create_repo(self, *given, **more):
-        self.calls.append(("create_repo", given, more))
+        self.created.append((given, more))
         if self.error:
             raise self.error
 
-    def upload_folder(self, *given, **more):
-        self.calls.append(("upload_folder", given, more))
+    def upload_folder(self, repo_id, folder_path, repo_type, delete_patterns=None):
+        """As `HfApi`'s: what is not in the folder and fits a pattern is deleted."""
+        sent = {path.relative_to(folder_path).as_posix() for path in Path(folder_path).rglob("*") if path.is_file()}
+        old = set(filter_repo_objects(self.there, allow_patterns=delete_patterns)) if delete_patterns else set()
+        self.uploaded.append((repo_id, repo_type))
+        self.there = self.there - old | sent
 
 
-def test_a_data_set_is_uploaded_to_a_private_repository(tmp_path):
-    api = FakeApi()
+def test_a_data_set_is_uploaded_to_a_private_repository_and_replaces_its_shards(tmp_path):
+    shards = {f"data/train-0000{n}-of-00002.parquet" for n in range(2)}
+    for name in {"README.md", "noise.json", *shards}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    api = RecordingApi()
     upload_dataset(tmp_path, "me/noisy", api)
-    assert api.calls == [
-        ("create_repo", ("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True}),
-        ("upload_folder", (), {"repo_id": "me/noisy", "folder_path": str(tmp_path), "repo_type": "dataset"}),
-    ]
+    assert api.uploaded == [("me/noisy", "dataset")]
+    assert api.created == [(("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True})]
+    kept = {".gitattributes", "mine/extra.parquet", "data/notes.txt"}
+    assert api.there == {"README.md", "noise.json", *shards, *kept}
     with pytest.raises(InputError, match="is whole but could not be uploaded to 'me/noisy': no token"):
-        upload_dataset(tmp_path, "me/noisy", FakeApi(OSError("no token")))
+        upload_dataset(tmp_path, "me/noisy", RecordingApi(OSError("no token")))
