@@ -18,7 +18,7 @@ from ..files import write_json
 from ..functional.noise import Noise
 from ._arguments import DataArguments
 
-NOISE_FILE = "noise.json"
+NOISE_FILE, CARD = "noise.json", "README.md"
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
 
 

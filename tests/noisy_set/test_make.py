@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,71 @@ def test_what_is_there_is_replaced_only_if_so_asked_and_ours(source, tmp_path):
     assert (tmp_path / "folder" / "diary.txt").read_text() == "mine"
 
 
+def test_other_pictures_under_the_same_captions_are_other_data(source, tmp_path):
+    for streaming in ("false", "true"):
+        output = tmp_path / f"noisy_{streaming}"
+        words = ["--streaming", streaming]
+        make(source, output, *words, kind="truncated")
+        before = hashes(output)
+        assert not make(source, output, *words, kind="truncated")[1]
+        pq_rows = datasets.Dataset.from_parquet(f"{source}/train.parquet").to_list()
+        pq_rows[3]["image"]["bytes"] = pq_rows[3]["image"]["bytes"] + b"another end"
+        changed = datasets.Dataset.from_list(pq_rows).cast_column("image", datasets.Image())
+        changed.to_parquet(f"{tmp_path}/changed_{streaming}/train.parquet")
+        shutil.copy(f"{source}/test.parquet", f"{tmp_path}/changed_{streaming}")
+        shutil.copytree(f"{tmp_path}/changed_{streaming}", source, dirs_exist_ok=True)
+        with pytest.raises(InputError, match="another noisy data set .*, made of source, with other pictures"):
+            make(source, output, *words, kind="truncated")
+        assert hashes(output) == before
+        assert make(source, output, *words, "--overwrite", "true", kind="truncated")[1]
+        assert hashes(output)["data/train-00000-of-00001.parquet"] != before["data/train-00000-of-00001.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: next((folder / "data").iterdir()).unlink(), "data/train-00000-of-00001.parquet is not there"),
+        (lambda folder: (folder / "README.md").unlink(), "README.md is not there"),
+        (lambda folder: (folder / "pictures" / "test-00000-of-00001.parquet").write_bytes(b"cut"), "another content"),
+        (
+            lambda folder: (folder / "data" / "train-9.parquet").write_bytes(b"more"),
+            "train-9.parquet is not in its li",
+        ),
+        (lambda folder: (folder / "noise.json").write_text('{"pedigree": null, "files": 3}'), "is not in its list"),
+    ],
+)
+def test_a_damaged_folder_is_not_taken_for_what_it_was(source, tmp_path, damage, sentence):
+    make(source, tmp_path / "noisy")
+    whole = hashes(tmp_path / "noisy")
+    damage(tmp_path / "noisy")
+    damaged = hashes(tmp_path / "noisy")
+    with pytest.raises(InputError, match=f"noisy is damaged, .*{sentence}.*--overwrite true"):
+        make(source, tmp_path / "noisy")
+    assert hashes(tmp_path / "noisy") == damaged
+    assert make(source, tmp_path / "noisy", "--overwrite", "true")[1]
+    assert hashes(tmp_path / "noisy") == whole
+
+
+@pytest.mark.parametrize("output", ["/proc/noisy", "file/noisy", "x" * 300])
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, output, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("hf_noisy_itm.noisy_set.make.PairsSource", lambda *given: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=f"{output} cannot be made: .*; name an --output") as error:
+        make("no/such.parquet", output)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_ends_with_a_sentence(source, tmp_path, monkeypatch):
+    def write_table(*given, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", write_table)
+    with pytest.raises(InputError, match="noisy cannot be made: .*No space left"):
+        make(source, tmp_path / "noisy")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def test_a_folder_that_is_made_anew_is_read_anew(source, tmp_path):
     """`datasets` keys its cache by the folder's name and card: another content must give another card."""
     for folder in (tmp_path / "a" / "noisy", tmp_path / "b" / "noisy"):
@@ -187,6 +253,7 @@ def test_a_run_that_is_killed_leaves_nothing_under_the_final_name(source, tmp_pa
     assert "noisy" not in names
     assert len(names) == 2  # a folder whose name begins with a dot
     assert make(source, tmp_path / "noisy")[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"noisy", "source"}
 
 
 def test_training_on_the_folder_knows_its_pedigree_and_evaluates_on_clean_pictures(source, tmp_path):
