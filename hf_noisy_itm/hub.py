@@ -85,18 +85,17 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         temporary.write_text(str(card), encoding="utf-8")
 
 
-def write_dataset_card(folder: str | Path, content: dict, configs: tuple[str, str]) -> None:
+def write_dataset_card(folder: str | Path, content: dict) -> None:
     """Writes README.md beside a noisy data set; its front matter tells `datasets` which files belong together.
 
     Args:
-        folder: with `data/` and one file `{split}-*.parquet` or more for each split to evaluate on.
-        content: of its `noise.json`.
-        configs: names of the configs of training rows, which is the default, and of rows to evaluate on; the latter is
-            their folder's name too.
+        folder: with the files.
+        content: of its `noise.json`. `configs` holds by name, the default first, a pattern of files for each split.
     """
-    pairs, pictures = configs
-    splits = [{"split": name, "path": f"{pictures}/{name}-*.parquet"} for name in content["evaluation"]]
-    patterns = {pairs: [{"split": "train", "path": "data/train-*.parquet"}], pictures: splits}
+    configs = {
+        name: [{"split": split, "path": path} for split, path in patterns.items()]
+        for name, patterns in content["configs"].items()
+    }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
     title = f"{source['dataset']} with {pedigree['kind']} noise{rate}"
@@ -112,10 +111,9 @@ def write_dataset_card(folder: str | Path, content: dict, configs: tuple[str, st
                 "config_name": name,
                 "data_files": data_files,
                 "description": f"Content {_content_hash(content['files'], data_files)}",
-                **({"default": True} if name == pairs else {}),
+                **({"default": True} if name == next(iter(configs)) else {}),
             }
-            for name, data_files in patterns.items()
-            if data_files
+            for name, data_files in configs.items()
         ],
     )
     card = DatasetCard.from_template(

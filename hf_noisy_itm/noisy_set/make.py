@@ -3,7 +3,8 @@
 The folder opens with `datasets.load_dataset(folder)`, and trains with `recipes/train.py --dataset folder`:
 
     data/train-*.parquet        config "pairs": image, caption, image_id, caption_id, is_noisy, noise_source
-    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id
+    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id; one is
+                                "test" or "validation", see `content.written_splits`
     noise.json                  pedigree, realised rates, fingerprints, source, versions
     README.md                   a card that is filled from noise.json
 
@@ -20,15 +21,16 @@ from pathlib import Path
 
 from ..arguments import Parser
 from ..data import DataArguments
-from ..data.pedigree import CARD, NOISE_FILE, PAIRS, PICTURES, read_noise_file
-from ..data.shards import pair_features, picture_features, write_shards
+from ..data.pedigree import CARD, NOISE_FILE, read_noise_file
+from ..data.shards import write_shards
 from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
 from ..functional.noise import KINDS
 from ..hub import upload_dataset, write_dataset_card
-from .sources import PairsSource, StreamSource
+from .sources import PairsSource
+from .streamed import StreamSource
 
-_LATER = ("files", "versions")  # known when all is written
+_LATER = ("configs", "files", "versions")  # known when all is written
 _LIBRARIES = ("datasets", "numpy", "pyarrow", "scikit-learn", "torch")
 
 
@@ -123,11 +125,11 @@ def _make(output: Path, args: NoisySetArguments, data: DataArguments) -> tuple[d
             if old is not None and not data.streaming:
                 _refuse_other(source.content(), old, output)  # before it is written
             shard_bytes = args.shard_mb * 2**20
-            features = pair_features(source.id_type), picture_features(source.id_type)
-            files = write_shards(folder / "data", "train", features[0], source.pair_rows(), shard_bytes)
-            for split, rows in source.evaluation():
-                files += write_shards(folder / PICTURES, split, features[1], rows, shard_bytes)
-            content = source.content()
+            files, configs = [], {}
+            for part in source.parts():
+                files += write_shards(folder / part.folder, part.split, part.features, part.rows, shard_bytes)
+                configs.setdefault(part.config, {})[part.split] = f"{part.folder}/{part.split}-*.parquet"
+            content = source.content() | {"configs": configs}
             content["files"] = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
             if old is not None:
                 _refuse_other(content, old, output)
@@ -135,7 +137,7 @@ def _make(output: Path, args: NoisySetArguments, data: DataArguments) -> tuple[d
             content["versions"] = {"hf-noisy-itm": version("hf-noisy-itm")}
             content["versions"] |= {name: version(name) for name in _LIBRARIES}
             write_json(folder / NOISE_FILE, content)
-            write_dataset_card(folder, content, (PAIRS, PICTURES))
+            write_dataset_card(folder, content)
             return content, True
     except _SameContent:
         return old, False

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import datasets
@@ -21,6 +22,7 @@ from hf_noisy_itm.data.draws import save_draw
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.functional.noise import KINDS, TEXT_KINDS, draw_noise
 from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
+from hf_noisy_itm.noisy_set.content import written_splits
 from hf_noisy_itm.run import train
 
 from ..data.test_load import parquet, rows
@@ -286,6 +288,45 @@ def test_a_run_on_the_folder_tells_the_pedigree(source, tmp_path):
     stream = ["--streaming", "true", "--output_dir", str(tmp_path / "stream")]
     assert train(parse_recipe([*words, *stream]))["noise"] == content["pedigree"]
     assert f"SHA-256 `{content['pedigree']['sha256']}`" in (tmp_path / "stream" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+@pytest.mark.parametrize(
+    ("splits", "words", "expected"),
+    [
+        (("train", "val"), (), {"validation": "val"}),
+        (("train", "test"), ("--train_split", "test"), {"test": "train"}),
+        (("train", "dev", "test", "more"), (), {"validation": "dev", "test": "test", "more": "more"}),
+        (("train", "odd", "more"), ("--eval_split", "more"), {"test": "more"}),
+    ],
+)
+def test_training_evaluates_on_what_the_card_says(tmp_path, splits, words, expected, streaming):
+    source = datasets.DatasetDict({name: rows(3 + k, **COLUMNS) for k, name in enumerate(splits)})
+    source.save_to_disk(str(tmp_path / "source"))
+    content, _ = make(str(tmp_path / "source"), tmp_path / "noisy", "--streaming", streaming, *words, kind="truncated")
+    assert {name: part["of"] for name, part in content["evaluation"].items()} == expected
+    first = "test" if "test" in expected else "validation"
+    assert f"evaluates on the clean pictures of the split `{first}`" in (tmp_path / "noisy" / "README.md").read_text()
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "noisy")))
+    stream, streamed_eval = load_stream(DataArguments(str(tmp_path / "noisy"), streaming=True))
+    assert held_out.report.split == streamed_eval.report.split == first
+    assert len(train) == content["pedigree"]["captions"] == sum(1 for _ in stream.one_pass())
+    assert held_out.captions == streamed_eval.captions
+    assert len(held_out.image_id) == 3 + splits.index(expected[first])
+    for name, of in expected.items():
+        assert len(table_of(tmp_path / "noisy", "pictures", split=name)) == 3 + splits.index(of)
+
+
+def test_every_split_gets_a_name_of_its_own():
+    for names in permutations(("train", "test", "validation", "val", "Dev", "source_train", "x"), 4):
+        written = written_splits(names)
+        assert list(written) == list(names)
+        assert len(set(written.values())) == 4
+        assert "train" not in written.values()
+        assert {"test", "validation"} & set(written.values())
+        assert all(written[name] == name for name in ("test", "validation") if name in names)
+    assert written_splits(["x"]) == {"x": "test"}
+    assert written_splits([]) == {}
 
 
 def test_without_a_split_to_evaluate_on_right_captions_are_held_out(tmp_path):
