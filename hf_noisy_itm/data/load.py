@@ -114,7 +114,8 @@ def read_pairs(
 
 def _as_in_source(names: np.ndarray, others: np.ndarray, rows: datasets.Dataset, column: str) -> tuple:
     """Two arrays of ids given as text, as integers where the source's column holds these (or has row numbers)."""
-    if column in rows.column_names and "int" not in getattr(rows.features[column], "dtype", ""):
+    kind = getattr(rows.features[column], "dtype", "") if column in rows.column_names else "int64"
+    if "int" not in kind and "float" not in kind:
         return names, others
     try:
         return names.astype(np.int64), others.astype(np.int64)
