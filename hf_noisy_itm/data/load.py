@@ -8,10 +8,11 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ._arguments import DataArguments
-from ._check import BadRows, check_rows
+from ._check import check_rows
 from ._columns import read_caption_ids, read_captions, read_cells, read_image_ids, read_noise, read_pictures
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
+from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
 from ._splits import ROW, find_column, find_splits
 from .pedigree import pedigree_of_source

@@ -11,6 +11,7 @@ from ..data._splits import all_splits, rows_with
 from ..data.load import read_pairs, refuse_bad_rows
 from ..data.pedigree import PAIRS, PICTURES, pedigree_of_source
 from ..data.shards import id_type_of, pair_features, pair_rows, picture_features, picture_rows
+from ..data.stream_noise import REPEATED
 from ..errors import InputError
 from ..functional.noise import TEXT_KINDS
 from .content import EXAMPLES, Part, content_of, example_of, last_part, rate_of, written_splits
@@ -57,10 +58,7 @@ class PairsSource:
             more = {"near_by": last_part(args.text_model) if args.text_model else "TF-IDF and TruncatedSVD"}
             embeds = embed_by_model(pairs, args.text_model) if args.text_model else embed_by_words(pairs.captions)
         if args.kind in TEXT_KINDS and len(np.unique(pairs.caption_id)) < len(pairs):
-            raise InputError(
-                "Some captions stand in several rows (caption_id), and would be damaged in different ways: damage "
-                "text first, and move captions after that."
-            )
+            raise InputError(REPEATED)
         return add_drawn(pairs, args.kind, args.rate, args.seed, args.keep_none, embeds, args.k, **more)
 
     def parts(self) -> Iterator[Part]:

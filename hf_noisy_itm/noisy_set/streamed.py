@@ -6,18 +6,21 @@ from itertools import chain
 
 import numpy as np
 
-from ..data import DataArguments
+from ..data import DataArguments, RowReport, table
+from ..data._passing import PassingRows
 from ..data._sources import open_stream
 from ..data._splits import check_splits
 from ..data.pedigree import PAIRS, PICTURES
 from ..data.shards import pair_features, picture_features
-from ..data.stream_noise import check_streamed_kind, clean_pairs, damaged_pairs, stream_pictures
+from ..data.stream_noise import REPEATED, check_streamed_kind, clean_pairs, damaged_pairs, stream_pictures
 from ..errors import InputError
 from .content import EXAMPLES, Part, content_of, example_of, rate_of, written_splits
 
 
 class StreamSource:
-    """One pass over a stream, in order; for kinds of noise that work row by row. Memory is that of a few rows.
+    """One pass over a stream, in order; for kinds of noise that work row by row.
+
+    Memory is that of a few rows, and what `PassingRows` keeps of each id.
 
     What is told of the whole is known when all `parts` have been read to their end.
 
@@ -31,7 +34,8 @@ class StreamSource:
         splits, self.root = open_stream(data)
         check_splits(data, splits)
         self.args, self.data, self.splits = args, data, splits
-        rows = self._pictures(data.train_split, data.max_train_pictures)
+        self.reports: list[RowReport] = []
+        rows = self._pictures(data.train_split, data.max_train_pictures, "training")
         first = next(rows, None)
         if first is None:
             raise InputError(f"The split {data.train_split!r} of {data.dataset} has not one usable pair.")
@@ -42,8 +46,10 @@ class StreamSource:
         self._examples: list[dict] = []
         self._evaluation: dict[str, dict] = {}
 
-    def _pictures(self, split: str, limit: int | None) -> Iterator[dict]:
-        return stream_pictures(self.splits[split], self.data, self.root, limit)
+    def _pictures(self, split: str, limit: int | None, what: str) -> Iterator[dict]:
+        passing = PassingRows(what, split)
+        self.reports.append(passing.report)
+        return stream_pictures(self.splits[split], self.data, self.root, limit, passing)
 
     def parts(self) -> Iterator[Part]:
         """The noisy training rows, then the other splits; each is read to its end before the next is asked for."""
@@ -51,15 +57,18 @@ class StreamSource:
         others = [name for name in self.splits if name != self.data.train_split]
         found = {}
         for name in [self.data.eval_split] if self.data.eval_split else others:
-            rows = self._pictures(name, self.data.max_eval_pictures)
+            rows = self._pictures(name, self.data.max_eval_pictures, f"evaluation ({name})")
             if (first := next(rows, None)) is not None:
                 found[name] = chain([first], rows)
         for name, written in written_splits(found).items():
             rows = self._counted(name, written, found[name])
             yield Part(PICTURES, PICTURES, written, picture_features(self.id_type), rows)
+        print(table(self.reports))
 
     def _pair_rows(self) -> Iterator[dict]:
         for row, before in damaged_pairs(clean_pairs(self._rows), self.args.kind, self.args.rate, self.args.seed):
+            if "repeated" in self.reports[0].found:
+                raise InputError(REPEATED)
             self._captions += 1
             self._wrong += row["is_noisy"]
             self._texts.update(row["caption"].encode("utf-8", "surrogatepass") + b"\0")

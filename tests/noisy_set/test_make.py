@@ -407,6 +407,36 @@ def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, source, kind, form)
     assert not make(str(source), tmp_path / "stream", "--streaming", "true", kind=kind, rate="0.6")[1]
 
 
+def test_bad_rows_of_a_stream_are_told_in_a_table(tmp_path, monkeypatch, capsys):
+    captions = {3: ["a dog", " "], 5: ["!", "w " * 80]}
+    columns = {"image_id": lambda k: k % 8, "captions": lambda k: captions.get(k, [f"red car {k}"])}
+    table = rows(10, **columns)
+    path = parquet(tmp_path, table)
+    words = ["--dataset", path, "--streaming", "true", "--kind", "truncated", "--rate", "0.5"]
+    with pytest.raises(SystemExit):
+        run(*words, "--output", tmp_path / "no", monkeypatch=monkeypatch)
+    told_of = capsys.readouterr()
+    assert "There are 1 empty caption(s) among the training rows, first in row 3; mend them" in told_of.err
+    tables = []
+    for streaming in ("true", "false"):
+        words[words.index("--streaming") + 1] = streaming
+        output = tmp_path / streaming
+        run(*words, "--output", output, "--on_bad_row", "skip", monkeypatch=monkeypatch)
+        tables.append(capsys.readouterr().out.split(str(output))[0])
+    assert tables[0] == tables[1]
+    assert (
+        "row(s) of an image id with another picture         2  left out                    training 8, 9" in tables[0]
+    )
+    assert table_of(tmp_path / "true") == table_of(tmp_path / "false")
+
+
+def test_a_caption_in_several_rows_is_not_damaged_in_several_ways(tmp_path):
+    path = parquet(tmp_path, rows(4, captions=lambda k: ["a red car"], caption_id=lambda k: [k // 2]))
+    for streaming in ("true", "false"):
+        with pytest.raises(InputError, match="stand in several rows"):
+            make(path, tmp_path / "noisy", "--streaming", streaming, kind="truncated")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
