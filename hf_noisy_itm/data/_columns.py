@@ -14,8 +14,15 @@ NO = {False, "False", "false", "0", None}
 
 
 def read_cells(rows: datasets.Dataset, column: str) -> list:
-    """All cells of a column; `rows[column]` would fetch them one by one, a hundred times slower."""
-    return rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()
+    """All cells of a column; `rows[column]` would fetch them one by one, a hundred times slower.
+
+    Raises:
+        InputError: a text is not UTF-8, which some readers of files do not look at.
+    """
+    try:
+        return rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"The column {column!r} holds text that is not UTF-8: {error}; convert the file.") from error
 
 
 def plain(cell: Any) -> Any:

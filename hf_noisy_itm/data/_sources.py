@@ -6,6 +6,7 @@ from pathlib import Path
 from tarfile import TarError
 
 import datasets
+import pyarrow.parquet as pq
 
 from ..errors import InputError, last_line
 from ._arguments import DataArguments
@@ -29,7 +30,10 @@ BUILDERS: dict[str, type[LocalBuilder]] = {
 CAPTION_COLUMNS = ("captions", "caption", "text")
 _SHARDS = 64  # of a stream that is made of a whole data set: enough to share among processes and workers
 _TEXT_COLUMNS = (*CAPTION_COLUMNS, "image_id", "noise_source")  # of tables: "007" and "NA" are what they are
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, EOFError, TarError, datasets.exceptions.DatasetsError)
+UNREADABLE = (  # what `datasets` and the libraries below it raise on files that are not what their names say
+    OSError, ValueError, TypeError, LookupError, EOFError, TarError, StopIteration, RuntimeError,
+    datasets.exceptions.DatasetsError,
+)  # fmt: skip
 _KINDS = {  # ending of a file, and the builder of `datasets` that reads it
     ".parquet": ("parquet", {}),
     ".csv": ("csv", {"keep_default_na": False}),
@@ -57,7 +61,7 @@ def load_splits(args: DataArguments) -> dict[str, datasets.Dataset]:
     elif args.dataset in BUILDERS:
         return _load_builder(args)
     elif files:
-        loaded = _read(args, lambda: _load_files(files, args))
+        loaded = _read(args, lambda: _load_files(_with_rows(files, args), args))
     elif Path(args.dataset).is_dir():
         loaded = _read(args, lambda: _load_folder(Path(args.dataset), args))
     else:
@@ -85,7 +89,7 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
     if files:
         folders = sorted({str(file.parent) for file in files})
         kind, options = _kind(files, args)
-        names = [glob.escape(str(file)) for file in files]
+        names = [glob.escape(str(file)) for file in _with_rows(files, args)]
         loaded = _read(args, lambda: datasets.load_dataset(kind, data_files=names, streaming=True, **options))
         if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
             raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
@@ -119,6 +123,21 @@ def _files(name: str) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
+def _with_rows(files: list[Path], args: DataArguments) -> list[Path]:
+    """The files less Parquet files of no rows, at which `datasets` stumbles."""
+    kept = [file for file in files if file.suffix.lower() != ".parquet" or _count(file) != 0]
+    if not kept:
+        raise InputError(f"{args.dataset} holds no rows.")
+    return kept
+
+
+def _count(file: Path) -> int | None:
+    try:
+        return pq.read_metadata(file).num_rows
+    except (OSError, ValueError):  # what is wrong with it, says who reads it
+        return None
+
+
 def _refuse_missing(name: str) -> None:
     path = Path(name)
     if path.suffix in _KINDS or path.is_absolute() or name.startswith(".") or glob.has_magic(name):
@@ -127,7 +146,9 @@ def _refuse_missing(name: str) -> None:
 
 def unreadable(args: DataArguments, error: Exception) -> str:
     """The sentence about files that are not what they should be."""
-    return f"{args.dataset} cannot be read as a data set: {last_line(error.__cause__ or error)}"
+    ends = isinstance(error, StopIteration) or isinstance(error.__cause__, StopIteration)
+    reason = "it ends before its first row" if ends else last_line(error.__cause__ or error)
+    return f"{args.dataset} cannot be read as a data set: {reason}"
 
 
 def _read(args: DataArguments, load):
