@@ -66,7 +66,10 @@ class DataArguments:
     )
     noise_file: str | None = field(
         default=None,
-        metadata={"help": "A published draw (.npy) over all training captions instead; noise_rate then is a check."},
+        metadata={
+            "help": "A published draw over all training captions instead, .npy or NPC's "
+            "{ratio}_noise_train_caps.txt; noise_rate then is a check."
+        },
     )
     streaming: bool = field(
         default=False,

@@ -25,6 +25,7 @@ from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
 from hf_noisy_itm.noisy_set.content import written_splits
 from hf_noisy_itm.run import train
 
+from ..data.local_copies import scan_split
 from ..data.test_load import parquet, rows
 from ..data.test_sources import csv, pictures, tar, text
 
@@ -365,6 +366,20 @@ def test_a_published_draw(source, tmp_path):
     assert content["pedigree"]["file"] == "draw.npy"
     assert content["pedigree"]["seed"] is None
     assert "seed unknown" in (tmp_path / "noisy" / "README.md").read_text()
+
+
+def test_the_captions_that_npc_published(tmp_path):
+    """From NPC's folders: the data set and the noisy captions lie in one of them."""
+    folder = scan_split(tmp_path / "npc", 5)
+    noisy = folder / "annotations" / "scan_split" / "0.5_noise_train_caps.txt"
+    clean = (noisy.parent / "train_caps.txt").read_text().splitlines()
+    noisy.write_text("\n".join(clean[5:] + clean[:5]) + "\n")
+    words = ["--dataset", "flickr30k", "--data_dir", str(folder), "--noise_file", str(noisy)]
+    content, _ = make_noisy_set(*parse_noisy_set([*words, "--output", str(tmp_path / "noisy")]))
+    assert [row["caption"] for row in table_of(tmp_path / "noisy")] == clean[5:] + clean[:5]
+    assert all(row["is_noisy"] for row in table_of(tmp_path / "noisy"))
+    assert content["pedigree"]["file"] == "0.5_noise_train_caps.txt"
+    assert content["pedigree"]["nominal"] == 0.5
 
 
 def test_semantic_noise_by_a_text_tower(source, tmp_path):
