@@ -29,9 +29,6 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     """
     if args.streaming:
         raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
-    for name in ("max_train_pictures", "max_eval_pictures"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(args, name)}.")
     check_noise(args)
     train, held_out, origin = find_splits(args)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])

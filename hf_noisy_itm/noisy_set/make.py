@@ -43,9 +43,11 @@ class NoisySetArguments:
     rate: float | None = field(
         default=None, metadata={"help": "Share of the training captions to make wrong, 0 to 1."}
     )
-    seed: int = field(default=0, metadata={"help": "Of the noise."})
+    seed: int | None = field(default=None, metadata={"help": "Of the noise; 0 if unset."})
     keep_none: bool = field(default=False, metadata={"help": "For shuffles: no caption that is picked stays."})
-    k: int = field(default=10, metadata={"help": "For semantic: draw from so many nearest captions."})
+    k: int | None = field(
+        default=None, metadata={"help": "For semantic: draw from so many nearest captions; 10 if unset."}
+    )
     text_model: str | None = field(
         default=None, metadata={"help": "For semantic: a CLIP whose text tower says what is near; TF-IDF if unset."}
     )
@@ -58,14 +60,15 @@ class NoisySetArguments:
 
     def __post_init__(self):
         for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if self.kind is not None and self.kind not in KINDS:
             raise InputError(f"There is no kind {self.kind!r}; there are {', '.join(KINDS)}.")
         if self.rate is not None and not 0.0 <= self.rate <= 1.0:
             raise InputError(f"rate is a share between 0 and 1, got {self.rate}.")
-        if self.text_model and self.kind != "semantic":
-            raise InputError("text_model is for --kind semantic; leave it out.")
+        for name in ("text_model", "k"):
+            if getattr(self, name) is not None and self.kind != "semantic":
+                raise InputError(f"{name} is for --kind semantic; leave it out.")
         if self.keep_none and self.kind not in ("shuffle", "shuffle_images"):
             raise InputError("keep_none is for --kind shuffle and shuffle_images; leave it out.")
 
@@ -82,10 +85,13 @@ def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArgume
     for name in ("noise_rate", "noise_seed", "noise_kind", "noise_keep_none"):
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"{name} is for noise at training time: say --{name.removeprefix('noise_')} here.")
+    for name in ("holdout_every", "holdout_by", "shuffle_buffer"):
+        if getattr(data, name) != getattr(DataArguments(), name):
+            raise InputError(f"No row is held out or shuffled here: leave {name} out.")
     if data.noise_file and args.kind not in (None, "shuffle", "shuffle_images"):
         raise InputError(f"A noise_file moves captions, so it is not of the kind {args.kind}; leave --kind out.")
-    if data.noise_file and (args.keep_none or data.streaming):
-        raise InputError("A noise_file says of all captions where they go; leave keep_none and streaming out.")
+    if data.noise_file and (args.keep_none or data.streaming or args.seed is not None):
+        raise InputError("A noise_file says of all captions where they go; leave keep_none, seed and streaming out.")
     if not data.noise_file and (args.kind is None or args.rate is None):
         raise InputError("Say which noise: --kind and --rate, or --noise_file for a published draw.")
     return args, data

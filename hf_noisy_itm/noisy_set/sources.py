@@ -59,7 +59,7 @@ class PairsSource:
             embeds = embed_by_model(pairs, args.text_model) if args.text_model else embed_by_words(pairs.captions)
         if args.kind in TEXT_KINDS and len(np.unique(pairs.caption_id)) < len(pairs):
             raise InputError(REPEATED)
-        return add_drawn(pairs, args.kind, args.rate, args.seed, args.keep_none, embeds, args.k, **more)
+        return add_drawn(pairs, args.kind, args.rate, args.seed or 0, args.keep_none, embeds, args.k or 10, **more)
 
     def parts(self) -> Iterator[Part]:
         """The noisy training rows, then the other splits."""

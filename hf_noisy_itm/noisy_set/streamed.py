@@ -66,7 +66,7 @@ class StreamSource:
         print(table(self.reports))
 
     def _pair_rows(self) -> Iterator[dict]:
-        for row, before in damaged_pairs(clean_pairs(self._rows), self.args.kind, self.args.rate, self.args.seed):
+        for row, before in damaged_pairs(clean_pairs(self._rows), self.args.kind, self.args.rate, self.args.seed or 0):
             if "repeated" in self.reports[0].found:
                 raise InputError(REPEATED)
             self._captions += 1
@@ -95,7 +95,7 @@ class StreamSource:
             "kind": self.args.kind,
             "nominal": self.args.rate,
             "realised": self._wrong / self._captions,
-            "seed": self.args.seed,
+            "seed": self.args.seed or 0,
             "family": None,
             "captions": self._captions,
             "sha256": self._sha256(),

@@ -209,6 +209,9 @@ def test_a_filter_and_a_limit_hold_for_a_stream(tmp_path):
     ("arguments", "sentence"),
     [
         ({"noise_rate": 0.4}, "shuffled among all pairs"),
+        ({"noise_seed": 4}, "leave noise_rate and the like out"),
+        ({"noise_kind": "partial"}, "leave noise_rate and the like out"),
+        ({"max_train_pictures": -1}, "max_train_pictures must be at least 1, got -1"),
         ({"shuffle_buffer": 0}, "shuffle_buffer must be at least 1"),
         ({"train_split": "dev"}, "no split 'dev'; it has train, test"),
         ({"eval_split": "dev"}, "has no split 'dev' beside 'train'"),
@@ -219,9 +222,9 @@ def test_a_filter_and_a_limit_hold_for_a_stream(tmp_path):
     ],
 )
 def test_what_a_stream_cannot_give_is_refused(tmp_path, arguments, sentence):
-    arguments = {"dataset": str(sources(tmp_path)["parquet"]), **arguments}
+    arguments = {"dataset": str(sources(tmp_path)["parquet"]), "streaming": True, **arguments}
     with pytest.raises(InputError, match=sentence):
-        load_stream(DataArguments(streaming=True, **arguments))
+        load_stream(DataArguments(**arguments))
 
 
 def trainer_on(stream, cls, config_cls, fields, clip_config, processor, pairs, folder, **arguments):
