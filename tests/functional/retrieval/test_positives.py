@@ -81,8 +81,16 @@ def test_rounding_is_no_lead_over_a_rival():
     figures = extended_recall(queries, items, lead[:, None].tolist(), (1, 59, 60))
     assert (figures["r@1"], figures["r@59"], figures["r@60"]) == (0, 0, 100)
     assert category_map(queries, lead, items, torch.arange(60)) == pytest.approx(100 / 60)
-    three = cosines.topk(3).indices.tolist()  # ties that go on beyond what is looked at first
-    assert extended_recall(queries, items, three, (1, 2))["r@2"] == 0
+
+
+def test_ties_go_on_beyond_what_is_looked_at():
+    """All items tie, but those that rounding puts first are right: that the next one scores less must not end it."""
+    rng = torch.Generator().manual_seed(0)
+    items = torch.randn(16, generator=rng).double() * (1 + torch.rand(60, 1, generator=rng).double())
+    for query in torch.randn(20, 1, 16, generator=rng).double():
+        score, order = exact_cosines(query, items)[0].sort(descending=True)
+        right = order[: int((score[1:-1] > score[2:]).nonzero()[0]) + 2].tolist()
+        assert extended_recall(query, items, [right], (2,))["r@2"] == 0
 
 
 def test_figures_by_hand():
