@@ -93,6 +93,14 @@ class RunArguments:
     model: str = field(
         default="scenes-clip", metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub."}
     )
+    bank: str | None = field(
+        default=None,
+        metadata={
+            "help": "Memory bank of these training pairs, a file of recipes/build_bank.py: none is built before the "
+            "first epoch, and the method's fields that say how count at a refresh only. A resumed checkpoint has its "
+            "own."
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,21 @@
 """Writing files that are either whole or absent."""
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @contextmanager
@@ -34,24 +41,86 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
     """Gives a temporary folder beside `path`, and renames it to `path` when the block ends without an error.
 
-    With `replace` an old folder of that name is moved away first and removed when the new one has its name. A process
-    that is killed leaves the temporary folder, whose name begins with a dot, and nothing else.
+    With `replace` an old folder of that name goes when the new one is whole: on Linux the two change names in one
+    step, elsewhere the old one is moved away first, and back if the new one cannot take its name. A link is followed.
+    A process that is killed leaves the temporary folder, `.{name}.….unfinished`; the next one of that name removes it.
+
+    Raises:
+        OSError: the folder cannot be made, or something else stands there; what was there is left.
     """
-    path = Path(path).absolute()
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    old = Path(f"{temporary}.old")
+    _remove_abandoned(path)
+    temporary, lock = _locked_folder(path)
     try:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)  # mkdtemp is private; a result is not
-        if replace and path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
+        if not (replace and path.exists()):
+            os.replace(temporary, path)
+        elif not _exchange(temporary, path):
+            _replace_in_two_steps(temporary, path)
     finally:
-        for rest in (temporary, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+_UNFINISHED = ".unfinished"
+
+
+def _locked_folder(path: Path) -> tuple[Path, int | None]:
+    """A new folder beside `path`, locked as long as this process lives and does not close the descriptor."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED))
+        if fcntl is None:
+            return folder, None
+        if (lock := _lock(folder)) is not None:
+            return folder, lock
+        if folder.is_dir():  # a file system without locks
+            return folder, None
+
+
+def _lock(folder: Path) -> int | None:
+    """Locks a folder, which works only for one; None if another has it, or it is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes temporary folders for `path` that no living process has locked."""
+    names = (entry for entry in os.listdir(path.parent) if entry.endswith(_UNFINISHED)) if fcntl else ()
+    for name in names:
+        if name.startswith(f".{path.name}.") and (lock := _lock(path.parent / name)) is not None:
+            shutil.rmtree(path.parent / name, ignore_errors=True)
+            os.close(lock)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two names change places in one step; False where the platform or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+def _replace_in_two_steps(temporary: Path, path: Path) -> None:
+    old = Path(f"{temporary}.old")
+    os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -70,3 +139,8 @@ def shipped(name: str) -> Path:
     """Finds a folder that stands at the top of a clone and inside an installed package: hub_cards, for one."""
     package = Path(__file__).parent
     return next(folder for folder in (package / name, package.parent / name) if folder.is_dir())
+
+
+def shown(name: str) -> str:
+    """A model's name as it may be published; of a folder the last part alone, for the rest is nobody's business."""
+    return Path(name).resolve().name if Path(name).exists() else name

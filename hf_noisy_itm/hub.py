@@ -25,6 +25,8 @@ _SHOWN = (
     "seed",
 )
 
+_SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
+
 _MEANING = {
     "shuffle": "Captions were picked one by one and change places among themselves.",
     "shuffle_images": "Pictures were picked, and all captions of one go to another together.",
@@ -83,18 +85,17 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         temporary.write_text(str(card), encoding="utf-8")
 
 
-def write_dataset_card(folder: str | Path, content: dict, configs: tuple[str, str]) -> None:
+def write_dataset_card(folder: str | Path, content: dict) -> None:
     """Writes README.md beside a noisy data set; its front matter tells `datasets` which files belong together.
 
     Args:
-        folder: with `data/` and one file `{split}-*.parquet` or more for each split to evaluate on.
-        content: of its `noise.json`.
-        configs: names of the configs of training rows, which is the default, and of rows to evaluate on; the latter is
-            their folder's name too.
+        folder: with the files.
+        content: of its `noise.json`. `configs` holds by name, the default first, a pattern of files for each split.
     """
-    pairs, pictures = configs
-    splits = [{"split": name, "path": f"{pictures}/{name}-*.parquet"} for name in content["evaluation"]]
-    patterns = {pairs: [{"split": "train", "path": "data/train-*.parquet"}], pictures: splits}
+    configs = {
+        name: [{"split": split, "path": path} for split, path in patterns.items()]
+        for name, patterns in content["configs"].items()
+    }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
     title = f"{source['dataset']} with {pedigree['kind']} noise{rate}"
@@ -110,10 +111,9 @@ def write_dataset_card(folder: str | Path, content: dict, configs: tuple[str, st
                 "config_name": name,
                 "data_files": data_files,
                 "description": f"Content {_content_hash(content['files'], data_files)}",
-                **({"default": True} if name == pairs else {}),
+                **({"default": True} if name == next(iter(configs)) else {}),
             }
-            for name, data_files in patterns.items()
-            if data_files
+            for name, data_files in configs.items()
         ],
     )
     card = DatasetCard.from_template(
@@ -150,12 +150,16 @@ def escape(text: str, most: int = 200) -> str:
 def upload_dataset(folder: str | Path, repo: str, api: HfApi | None = None) -> None:
     """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
 
+    Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
+
     Raises:
         InputError: the Hub refuses.
     """
     api = api or HfApi()
     try:
         api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset")
+        api.upload_folder(
+            repo_id=repo, folder_path=str(folder), repo_type="dataset", delete_patterns=list(_SHARDS_OF_A_DATASET)
+        )
     except (OSError, ValueError) as error:  # the Hub's errors derive from these
         raise InputError(f"{folder} is whole but could not be uploaded to {repo!r}: {last_line(error)}") from error

@@ -21,6 +21,7 @@ from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
 from .loading import load_model
+from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
 from .methods import NoisyITMModel
 from .trainer import NoisyITMTrainer
@@ -80,7 +81,8 @@ def train_model(
     is_stream = isinstance(train_pairs, StreamedPairs)
     if not is_stream:
         _check_size(recipe, train_pairs)
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor)
+    bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
+    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank)
     if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {_told(train_pairs)}, "
@@ -196,6 +198,12 @@ def clean_exit() -> Iterator[None]:
         sentence = last_line(error)  # data loader workers put their traceback before it
         print(f"error: {sentence.split('InputError: ')[-1]}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
+    if isinstance(pairs, StreamedPairs):
+        raise InputError("A memory bank is of pairs that are all known, and a stream's are not: leave --bank out.")
+    return MemoryBank.load(recipe.run.bank, pairs.fingerprint)
 
 
 def _told(pairs: Pairs | StreamedPairs) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
@@ -18,10 +19,13 @@ from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
+from .files import shown
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+
+logger = logging.get_logger(__name__)
 
 
 class NoisyITMTrainer(Trainer):
@@ -38,10 +42,12 @@ class NoisyITMTrainer(Trainer):
         train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
         eval_dataset: pairs to evaluate on.
         processing_class: CLIP's processor.
+        bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
+            that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
 
     Raises:
-        InputError: there is no processor, a trainable parameter is not float32, or a stream meets a method that needs
-            all pairs.
+        InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
+            all pairs, or a bank meets a method that takes none, or other pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -55,11 +61,16 @@ class NoisyITMTrainer(Trainer):
         train_dataset: Pairs | StreamedPairs | None = None,
         eval_dataset: Pairs | None = None,
         processing_class=None,
+        bank: MemoryBank | None = None,
         **kwargs,
     ):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
+        if bank is not None:
+            if not model.needs_bank(0):
+                raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
+            bank.refuse_other_data(getattr(train_dataset, "fingerprint", None))
         pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
@@ -70,6 +81,7 @@ class NoisyITMTrainer(Trainer):
             processing_class=processing_class,
             **kwargs,
         )
+        self.given_bank = bank
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
         keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
@@ -106,6 +118,8 @@ class NoisyITMTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
+        if self.model.needs_scores and "index" in inputs:
+            inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
         if outputs.to_remember:
@@ -127,6 +141,12 @@ class NoisyITMTrainer(Trainer):
             self._note(name, value.detach())
         return loss
 
+    def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What bank and ledger know of some pairs, (B,) by name; no worker's job, since weights change each step."""
+        scores = {} if self.bank is None else self.bank.scores
+        known = {name: values[index] for name, values in scores.items()}
+        return known | {"last_weight": self.pair_weights.last[index]}
+
     def _note(self, name: str, value: torch.Tensor) -> None:
         total, count = self._reports.get(name, (0.0, 0))
         self._reports[name] = (total + value, count + 1)
@@ -141,8 +161,10 @@ class NoisyITMTrainer(Trainer):
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> None:
-        """Builds the memory bank where the method wants one, and tells the method."""
-        if self.model.needs_bank(epoch):
+        """Builds the memory bank where the method wants one and none was given, and tells the method."""
+        if epoch == 0 and self.given_bank is not None:
+            self.use_bank(self.given_bank)
+        elif self.model.needs_bank(epoch):
             encoded = encode(
                 self.model,
                 self.data_collator,
@@ -153,7 +175,10 @@ class NoisyITMTrainer(Trainer):
             )
             bank = self.model.build_bank(encoded, epoch)
             if bank is not None:
-                self.use_bank(bank)
+                scorer = {"model": shown(self.model.name_or_path), **bank.provenance.get("scorer", {})}
+                self.use_bank(bank.told(scorer=scorer, noise=self.train_dataset.pedigree))
+                for doubt in bank.provenance.get("doubts", []) if self.is_world_process_zero() else ():
+                    logger.warning(f"The memory bank of epoch {epoch}: {doubt}")
         self.model.begin_epoch(epoch)
 
     def use_bank(self, bank: MemoryBank) -> None:

@@ -16,6 +16,7 @@ RULES = {
     "metrics": ({"functional"}, {"transformers", "accelerate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
+    "convert": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
@@ -27,10 +28,15 @@ RULES = {
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
         {"accelerate", "datasets"},
     ),
+    "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
         {"arguments", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
+    ),
+    "banking": (
+        {"arguments", "data", "encode", "loading", "memory", "run"},
+        {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),

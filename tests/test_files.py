@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from hf_noisy_itm import files
 from hf_noisy_itm.files import atomic_folder, atomic_path, sha256_of_file, write_json
 
 
@@ -79,6 +80,60 @@ def test_a_folder_that_is_there_is_replaced_only_if_so_asked(tmp_path):
     with pytest.raises(RuntimeError), atomic_folder(tmp_path / "set", replace=True):  # noqa: PT012
         raise RuntimeError
     assert [path.name for path in tmp_path.rglob("*")] == ["set", "new"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_old_folder_stays_when_the_new_one_cannot_take_its_name(tmp_path, monkeypatch, at_once):
+    """Without `renameat2` there are two renames, of which the second fails here."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "old").touch()
+    if not at_once:
+        monkeypatch.setattr(files, "_exchange", lambda *names: False)
+    whole, seen = os.replace, []
+
+    def replace(old, new):
+        seen.append((tmp_path / "set").exists())
+        if len(seen) == 2:
+            raise OSError(28, "No space left on device")
+        whole(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    if at_once:
+        with atomic_folder(tmp_path / "set", replace=True) as temporary:
+            (temporary / "new").touch()
+        assert seen == []  # one step, in which there is always one of the two
+    else:
+        with pytest.raises(OSError, match="No space"), atomic_folder(tmp_path / "set", replace=True) as temporary:
+            (temporary / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "new" if at_once else "old"]
+
+
+def test_two_folders_change_places_in_two_steps_where_one_is_not_possible(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_exchange", lambda *names: False)
+    test_a_folder_that_is_there_is_replaced_only_if_so_asked(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed_but_not_what_another_makes(tmp_path):
+    for name in (".set.abcdefgh.unfinished", ".set.abcdefgh", ".other.abcdefgh.unfinished"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    with atomic_folder(tmp_path / "set", replace=True) as first, atomic_folder(tmp_path / "set") as second:
+        assert first.is_dir()
+        assert second.is_dir()
+        (first / "1").touch()
+        (second / "2").touch()
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {".set.abcdefgh", ".other.abcdefgh.unfinished", first.name, second.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"set", ".set.abcdefgh", ".other.abcdefgh.unfinished"}
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    for name in ("one", "two"):
+        with atomic_folder(tmp_path / "link", replace=True) as temporary:
+            (temporary / name).touch()
+        assert [path.name for path in (tmp_path / "far").iterdir()] == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "link"]
 
 
 def test_the_hash_of_a_file_is_that_of_its_content(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
+from huggingface_hub.utils import filter_repo_objects
 from markdown_it import MarkdownIt
 
 from hf_noisy_itm import InputError
@@ -85,7 +86,11 @@ def noise_json(**more):
         "pedigree": pedigree,
         "fingerprint": "f00",
         "rates": [rate],
-        "evaluation": {"test": {"pictures": 5, "captions": 10, "fingerprint": "b00"}},
+        "evaluation": {"test": {"of": "val", "pictures": 5, "captions": 10, "fingerprint": "b00"}},
+        "configs": {
+            "pairs": {"train": "data/train-*.parquet"},
+            "pictures": {"test": "pictures/test-*.parquet"},
+        },
         "examples": examples,
         "source": {"dataset": "a|b", "config": None, "split": "train", "where": None},
         "license": None,
@@ -97,7 +102,7 @@ def noise_json(**more):
 
 
 def test_captions_of_others_mean_nothing_but_themselves_on_a_card(tmp_path):
-    write_dataset_card(tmp_path, noise_json(), ("pairs", "pictures"))
+    write_dataset_card(tmp_path, noise_json())
     text = DatasetCard.load(tmp_path / "README.md").content
     table = [line for line in text.splitlines() if re.match(r"\| .*(b|link|script|head|7|user|gnp)", line)][-7:]
     for line in table:
@@ -113,7 +118,7 @@ def test_captions_of_others_mean_nothing_but_themselves_on_a_card(tmp_path):
 
 
 def test_the_data_card_says_which_files_belong_together_and_under_what_terms(tmp_path):
-    write_dataset_card(tmp_path, noise_json(), ("pairs", "pictures"))
+    write_dataset_card(tmp_path, noise_json())
     card = DatasetCard.load(tmp_path / "README.md")
     assert (card.data.license, card.data.license_name) == ("other", "unknown")
     pairs, pictures = card.data.configs
@@ -125,32 +130,46 @@ def test_the_data_card_says_which_files_belong_together_and_under_what_terms(tmp
     assert "| wrong captions | 4 | 40.00 % |" in card.content
     assert "make_noise.py --dataset 'a|b' --rate 0.4 --output FOLDER" in card.content
     changed = noise_json(license="cc-by-4.0", files={"data/train-00000-of-00001.parquet": "12"}, evaluation={})
-    write_dataset_card(tmp_path, changed, ("pairs", "pictures"))
+    del changed["configs"]["pictures"]
+    write_dataset_card(tmp_path, changed)
     card = DatasetCard.load(tmp_path / "README.md")
     assert card.data.license == "cc-by-4.0"
     assert [each["config_name"] for each in card.data.configs] == ["pairs"]
     assert card.data.configs[0]["description"] != pairs["description"]
 
 
-class FakeApi:
+class RecordingApi:
+    """A Hub with one repository, which has three shards and more."""
+
     def __init__(self, error=None):
-        self.calls, self.error = [], error
+        self.error, self.created, self.uploaded = error, [], []
+        self.there = {".gitattributes", "README.md", "noise.json", "mine/extra.parquet", "data/notes.txt"}
+        self.there |= {f"data/train-0000{n}-of-00003.parquet" for n in range(3)}
+        self.there |= {"pictures/test-00000-of-00001.parquet"}
 
     def create_repo(self, *given, **more):
-        self.calls.append(("create_repo", given, more))
+        self.created.append((given, more))
         if self.error:
             raise self.error
 
-    def upload_folder(self, *given, **more):
-        self.calls.append(("upload_folder", given, more))
+    def upload_folder(self, repo_id, folder_path, repo_type, delete_patterns=None):
+        """As `HfApi`'s: what is not in the folder and fits a pattern is deleted."""
+        sent = {path.relative_to(folder_path).as_posix() for path in Path(folder_path).rglob("*") if path.is_file()}
+        old = set(filter_repo_objects(self.there, allow_patterns=delete_patterns)) if delete_patterns else set()
+        self.uploaded.append((repo_id, repo_type))
+        self.there = self.there - old | sent
 
 
-def test_a_data_set_is_uploaded_to_a_private_repository(tmp_path):
-    api = FakeApi()
+def test_a_data_set_is_uploaded_to_a_private_repository_and_replaces_its_shards(tmp_path):
+    shards = {f"data/train-0000{n}-of-00002.parquet" for n in range(2)}
+    for name in {"README.md", "noise.json", *shards}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    api = RecordingApi()
     upload_dataset(tmp_path, "me/noisy", api)
-    assert api.calls == [
-        ("create_repo", ("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True}),
-        ("upload_folder", (), {"repo_id": "me/noisy", "folder_path": str(tmp_path), "repo_type": "dataset"}),
-    ]
+    assert api.uploaded == [("me/noisy", "dataset")]
+    assert api.created == [(("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True})]
+    kept = {".gitattributes", "mine/extra.parquet", "data/notes.txt"}
+    assert api.there == {"README.md", "noise.json", *shards, *kept}
     with pytest.raises(InputError, match="is whole but could not be uploaded to 'me/noisy': no token"):
-        upload_dataset(tmp_path, "me/noisy", FakeApi(OSError("no token")))
+        upload_dataset(tmp_path, "me/noisy", RecordingApi(OSError("no token")))

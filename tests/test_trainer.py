@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from transformers import EarlyStoppingCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
+from hf_noisy_itm import trainer as trainer_module
 from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE
 from hf_noisy_itm.data.pedigree import pedigree_of
 from hf_noisy_itm.functional.noise import draw_noise
@@ -196,6 +197,102 @@ def test_a_checkpoint_without_a_bank_says_so(clip_config, processor, pairs, tmp_
     trainer.save_model(str(tmp_path))
     assert json.loads((tmp_path / LIST_FILE).read_text()) == {"files": []}
     assert not (tmp_path / BANK_FILE).exists()
+
+
+def a_bank(pairs, **provenance):
+    rows = torch.arange(len(pairs))
+    entries = {"image": rows.roll(5), "text": rows.roll(10)}
+    return MemoryBank(entries, {"loss": rows.float()}, {"fingerprint": pairs.fingerprint, **provenance})
+
+
+def test_a_given_bank_is_used_from_the_first_step_and_refreshed_where_the_method_says(
+    clip_config, processor, pairs, tmp_path, monkeypatch
+):
+    """Seven steps an epoch. Nothing is encoded before the first; the second epoch has a bank of the model by then."""
+    encoded = []
+    monkeypatch.setattr(trainer_module, "encode", lambda *args: (encoded.append(1), encode(*args))[1])
+    fields = {"clean_threshold": 0.5, "bank_refresh_epochs": 1}
+    trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=7)
+    trainer.given_bank = a_bank(pairs, word="given")
+    trainer.train()
+    assert not encoded
+    assert trainer.bank.provenance["word"] == "given"
+    assert torch.equal(torch.from_numpy(trainer.data_collator.entries["text"]), torch.arange(120).roll(10))
+    trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=8)
+    trainer.given_bank = a_bank(pairs)
+    trainer.train()
+    assert len(encoded) == 1
+    assert trainer.bank.provenance["epoch"] == 1
+
+
+@pytest.mark.parametrize("save_steps", [3, 7])
+def test_a_run_with_a_given_bank_resumes_exactly(clip_config, processor, pairs, tmp_path, save_steps):
+    """Within the first epoch the checkpoint has the given bank; what is given anew then does not count."""
+    fields = {"clean_threshold": 0.5, "bank_refresh_epochs": 1}
+    runs = []
+    for resume in (None, str(tmp_path / f"checkpoint-{save_steps}")):
+        saving = {"save_strategy": "steps", "save_steps": save_steps, "max_steps": 9}
+        trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, **saving)
+        trainer.given_bank = a_bank(pairs) if resume is None else None
+        trainer.train(resume_from_checkpoint=resume)
+        runs.append((losses_of(trainer), trainer))
+    assert runs[0][0] == runs[1][0]
+    assert same_bank(runs[0][1].bank, runs[1][1].bank)
+    stored = MemoryBank.load(tmp_path / f"checkpoint-{save_steps}" / BANK_FILE, pairs.fingerprint)
+    assert same_bank(stored, a_bank(pairs))
+
+
+def same_bank(one, other):
+    facts = [json.dumps(bank.provenance, sort_keys=True) for bank in (one, other)]
+    return facts[0] == facts[1] and all(
+        before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+        for before, after in ((one.entries, other.entries), (one.scores, other.scores))
+    )
+
+
+def test_after_a_refresh_scores_are_of_the_new_bank_and_weights_of_the_whole_run(
+    clip_config, processor, pairs, tmp_path, monkeypatch
+):
+    banks = []
+    use = NoisyITMTrainer.use_bank
+    monkeypatch.setattr(NoisyITMTrainer, "use_bank", lambda self, bank: (banks.append(bank), use(self, bank)))
+    noise = {"kind": "shuffle", "nominal": 0.4}
+    noisy = replace(pairs, pedigree=noise)
+    common = {"max_steps": 10, "save_strategy": "steps", "save_steps": 8}
+    whole = make_trainer(*METHODS["npc"], clip_config, processor, noisy, tmp_path, **common)
+    whole.train()
+    first, second = banks
+    assert [bank.provenance["epoch"] for bank in banks] == [0, 1]
+    assert first.provenance["scorer"] != second.provenance["scorer"]
+    assert all(bank.provenance["noise"] == noise for bank in banks)
+    assert whole.bank is second
+    assert not torch.equal(first.scores["loss"], second.scores["loss"])
+    assert int(whole.pair_weights.count.sum()) == 10 * 16
+    resumed = make_trainer(*METHODS["npc"], clip_config, processor, noisy, tmp_path / "more", max_steps=10)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+    assert same_bank(resumed.bank, whole.bank)
+    assert torch.equal(resumed.pair_weights.total, whole.pair_weights.total)
+
+
+def test_doubts_about_a_bank_are_said_when_it_is_built(clip_config, processor, pairs, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(trainer_module.logger, "warning", said.append)
+    build = NPCModel.build_bank
+    monkeypatch.setattr(NPCModel, "build_bank", lambda *args: build(*args).told(doubts=["Hm."]))
+    make_trainer(*METHODS["npc"], clip_config, processor, pairs, tmp_path, max_steps=1).train()
+    assert said == ["The memory bank of epoch 0: Hm."]
+
+
+def test_a_bank_is_refused_by_a_method_without_one_and_for_other_pairs(clip_config, processor, pairs, tmp_path):
+    arguments = NoisyITMArguments(output_dir=str(tmp_path))
+    model, _ = make(*METHODS["baseline"], clip_config)
+    with pytest.raises(InputError, match="BaselineModel takes no memory bank"):
+        NoisyITMTrainer(model, arguments, pairs, pairs, processor, a_bank(pairs))
+    model, _ = make(*METHODS["npc"], clip_config)
+    other = replace(pairs, captions=[caption.upper() for caption in pairs.captions])
+    with pytest.raises(InputError, match=f"fingerprint {pairs.fingerprint}; this data has {other.fingerprint}"):
+        NoisyITMTrainer(model, arguments, other, other, processor, a_bank(pairs))
+    assert NoisyITMTrainer(model, arguments, pairs, pairs, processor, a_bank(pairs)).given_bank is not None
 
 
 def test_evaluation_rows_keep_their_captions_and_pictures(clip_config, processor, pairs, tmp_path):

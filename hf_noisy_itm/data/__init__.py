@@ -1,8 +1,9 @@
 """From disk to rows, from rows to batches."""
 
 from ._arguments import DataArguments
-from ._check import BadRows, RowReport, check_rows, table
+from ._check import check_rows
 from ._pairs import Pairs
+from ._report import BadRows, RowReport, table
 from ._stream_load import load_stream
 from .cc120k import CC120K
 from .collator import PairCollator

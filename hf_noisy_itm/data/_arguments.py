@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..errors import InputError
+
 
 @dataclass
 class DataArguments:
@@ -73,7 +75,10 @@ class DataArguments:
     )
     noise_file: str | None = field(
         default=None,
-        metadata={"help": "A published draw (.npy) over all training captions instead; noise_rate then is a check."},
+        metadata={
+            "help": "A published draw over all training captions instead, .npy or NPC's "
+            "{ratio}_noise_train_caps.txt; noise_rate then is a check."
+        },
     )
     streaming: bool = field(
         default=False,
@@ -87,3 +92,8 @@ class DataArguments:
             "all pictures once before training and leave such rows out."
         },
     )
+
+    def __post_init__(self):
+        for name in ("max_train_pictures", "max_eval_pictures"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")

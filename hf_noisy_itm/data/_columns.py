@@ -1,5 +1,8 @@
 """Columns of a table as flat arrays: one entry a row, or one a caption."""
 
+import math
+from typing import Any
+
 import datasets
 import numpy as np
 
@@ -11,8 +14,46 @@ NO = {False, "False", "false", "0", None}
 
 
 def read_cells(rows: datasets.Dataset, column: str) -> list:
-    """All cells of a column; `rows[column]` would fetch them one by one, a hundred times slower."""
-    return rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()
+    """All cells of a column; `rows[column]` would fetch them one by one, a hundred times slower.
+
+    Raises:
+        InputError: a text is not UTF-8, which some readers of files do not look at.
+    """
+    try:
+        return rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"The column {column!r} holds text that is not UTF-8: {error}; convert the file.") from error
+
+
+def plain(cell: Any) -> Any:
+    """A cell as tables mean it: an empty text and NaN are nothing, a float that is a whole number is an integer.
+
+    pandas turns integers into floats where one is missing, and a table of text has no other word for nothing.
+    """
+    if isinstance(cell, list):
+        return [plain(each) for each in cell]
+    if isinstance(cell, float):
+        return None if math.isnan(cell) else int(cell) if cell.is_integer() else cell
+    return None if isinstance(cell, str) and not cell else cell
+
+
+def read_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> list:
+    """The cells of a column that names pictures or groups, `plain`.
+
+    Raises:
+        InputError: a cell is empty, or holds several values; its row is named.
+    """
+    ids = [plain(cell) for cell in read_cells(rows, column)]
+    for row, cell in zip(number, ids):
+        if cell is None:
+            raise InputError(
+                f"The column {column!r} is empty in row {row}: fill it, or name another column with --image_id_column."
+            )
+        if isinstance(cell, list | dict):
+            raise InputError(
+                f"The column {column!r} holds {type(cell).__name__} in row {row}, not a text or a number."
+            )
+    return ids
 
 
 def read_pictures(rows: datasets.Dataset, column: str, args: DataArguments) -> datasets.Dataset:
@@ -55,17 +96,11 @@ def read_image_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> n
     """The id of each row's picture as text, (R,); None without such a column.
 
     Raises:
-        InputError: a cell is empty; its row is named.
+        InputError: see `read_ids`.
     """
     if column not in rows.column_names:
         return None
-    ids = [None if cell == "" else cell for cell in read_cells(rows, column)]
-    if None in ids:
-        raise InputError(
-            f"The column {column!r} is empty in row {number[ids.index(None)]}: fill it, or name another column with "
-            f"--image_id_column."
-        )
-    return np.asarray(ids).astype(str)
+    return np.asarray([str(cell) for cell in read_ids(rows, column, number)])
 
 
 def read_caption_ids(rows: datasets.Dataset, row_of: np.ndarray, number: np.ndarray) -> np.ndarray | None:
@@ -82,6 +117,11 @@ def read_caption_ids(rows: datasets.Dataset, row_of: np.ndarray, number: np.ndar
     if not all(isinstance(cell, int) for cell in cells):
         order = {cell: place for place, cell in enumerate(dict.fromkeys(cells))}
         cells = [order[cell] for cell in cells]
+    if large := [place for place, cell in enumerate(cells) if not -(2**63) <= cell < 2**63]:
+        raise InputError(
+            f"The column 'caption_id' holds {cells[large[0]]} in row {number[row_of[large[0]]]}, which does not fit "
+            f"into 64 bits with a sign; number captions from 0."
+        )
     return np.asarray(cells, dtype=np.int64)
 
 
@@ -125,9 +165,7 @@ def _per_caption(rows: datasets.Dataset, name: str, row_of: np.ndarray, number: 
     """A column spread over captions: a list gives one cell to each caption of its row, another cell goes to all."""
     if name not in rows.column_names:
         return None
-    cells = [
-        None if cell == "" else cell for cell in read_cells(rows, name)
-    ]  # a table of text has no other word for nothing
+    cells = [plain(cell) for cell in read_cells(rows, name)]
     counts = np.bincount(row_of, minlength=len(cells))
     for row, cell in enumerate(cells):
         if isinstance(cell, list) and len(cell) != counts[row]:
@@ -135,4 +173,8 @@ def _per_caption(rows: datasets.Dataset, name: str, row_of: np.ndarray, number: 
     spread = []
     for cell, count in zip(cells, counts):
         spread += cell if isinstance(cell, list) else [cell] * count
+    for place, cell in enumerate(spread):
+        if isinstance(cell, list | dict):
+            where = f"{name!r} holds {type(cell).__name__} in row {number[row_of[place]]}"
+            raise InputError(f"The column {where}, not a value, or a list of one for each caption.")
     return spread

@@ -37,7 +37,7 @@ def read_karpathy(file: Path, folder: Path, image_id: str, splits: dict[str, str
         InputError: this is no JSON of that form; the first wrong picture is named.
     """
     try:
-        images = json.loads(file.read_text(encoding="utf-8"))["images"]
+        images = json.loads(file.read_text(encoding="utf-8-sig"))["images"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is not a Karpathy JSON: it holds no list of 'images'.") from error
     found: dict[str, list[Picture]] = {name: [] for name in dict.fromkeys(splits.values())}
@@ -121,7 +121,7 @@ def _lines(file: Path) -> list[str]:
     if not file.is_file():
         raise InputError(f"There is no file {file}.")
     try:
-        lines = file.read_bytes().decode("utf-8").split("\n")
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text: {error}.") from error
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]

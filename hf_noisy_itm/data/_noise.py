@@ -1,16 +1,21 @@
 """Noise on purpose: what `DataArguments` ask for, drawn over `Pairs`."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import sha256_of_file
 from ..functional.noise import TEXT_KINDS, draw_noise
 from ._arguments import DataArguments
 from ._pairs import Pairs
+from .caption_lines import load_caption_lines
 from .draws import load_draw
 from .pedigree import pedigree_of
+
+_RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_noise_")  # NPC's {ratio}_noise_train_caps.txt
 
 TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS)
 
@@ -40,6 +45,8 @@ def check_noise(args: DataArguments) -> None:
         raise InputError(f"A noise_file moves captions, so it is not of the kind {args.noise_kind}; leave that out.")
     if args.noise_file and args.noise_keep_none:
         raise InputError("A noise_file says itself where each caption goes; leave noise_keep_none out.")
+    if args.noise_file and args.noise_seed:
+        raise InputError("A noise_file is drawn already; leave noise_seed out.")
 
 
 def add_noise(pairs: Pairs, args: DataArguments) -> Pairs:
@@ -80,24 +87,16 @@ def add_published(pairs: Pairs, path: str | Path, kind: str = "shuffle", rate: f
 
     Args:
         pairs: with c captions for each picture, picture after picture.
-        path: of the .npy file, see `draws.load_draw`.
+        path: of the .npy file, see `draws.load_draw`, or of a text file of captions, see `load_caption_lines`.
         kind: "shuffle_images" if the draw must be of image level.
         rate: that the draw must have, within one percentage point.
 
     Raises:
         InputError: the file is none, or not for such pairs.
     """
-    counts = np.bincount(pairs.image_row, minlength=len(pairs.image_id))
-    c = int(counts[0])
-    if (wrong := np.flatnonzero(counts != c)).size:
-        raise InputError(
-            f"The draw {path} is for equally many captions to each picture, but the picture in row "
-            f"{pairs.row[wrong[0]]} has {counts[wrong[0]]} and the first one {c}; leave noise_file out."
-        )
-    if not np.array_equal(pairs.image_row, np.repeat(np.arange(len(counts)), c)):
-        raise InputError(
-            f"The draw {path} counts captions picture by picture, but here those of a picture lie apart; sort rows."
-        )
+    c = _captions_per_picture(pairs, path)
+    if Path(path).suffix == ".txt":
+        return _add_caption_lines(pairs, path, kind, rate, c)
     if c == 1:
         raise InputError(
             f"The draw {path} cannot be read for pictures of one caption: its two layouts look alike; leave it out."
@@ -111,3 +110,33 @@ def add_published(pairs: Pairs, path: str | Path, kind: str = "shuffle", rate: f
     kind = "shuffle_images" if draw.level == "image" else "shuffle"
     pedigree = pedigree_of(draw.noise, kind, None, file=Path(path).name)
     return pairs.with_noise(draw.noise, pedigree | {"family": draw.family, "sha256": draw.sha256})
+
+
+def _captions_per_picture(pairs: Pairs, path: str | Path) -> int:
+    """How many captions each picture has, picture after picture, which published draws count on."""
+    counts = np.bincount(pairs.image_row, minlength=len(pairs.image_id))
+    c = int(counts[0])
+    if (wrong := np.flatnonzero(counts != c)).size:
+        raise InputError(
+            f"The draw {path} is for equally many captions to each picture, but the picture in row "
+            f"{pairs.row[wrong[0]]} has {counts[wrong[0]]} and the first one {c}; leave noise_file out."
+        )
+    if not np.array_equal(pairs.image_row, np.repeat(np.arange(len(counts)), c)):
+        raise InputError(
+            f"The draw {path} counts captions picture by picture, but here those of a picture lie apart; sort rows."
+        )
+    return c
+
+
+def _add_caption_lines(pairs: Pairs, path: str | Path, kind: str, rate: float | None, c: int) -> Pairs:
+    """Moves the captions to where a file like NPC's has them; its name may say the rate."""
+    stated = _RATIO.match(Path(path).name)
+    nominal = rate if rate is not None else float(stated[1]) if stated else None
+    lines = load_caption_lines(path, pairs.name.astype(str).tolist(), c, pairs.captions, nominal)
+    noise = lines.noise
+    if rate is not None and abs(noise.realised - rate) > 0.01:
+        raise InputError(f"{path} has {noise.realised:.2%} of wrong captions, but a rate of {rate:.2%} is claimed.")
+    if kind == "shuffle_images" and (noise.noise_source.reshape(-1, c) != noise.noise_source[::c, None]).any():
+        raise InputError(f"{path} is a draw of caption level, not of image level.")
+    told = {"file": Path(path).name, "sha256": sha256_of_file(path), "ambiguous": lines.ambiguous}
+    return pairs.with_noise(noise, pedigree_of(noise, kind, None) | told)

@@ -7,6 +7,7 @@ nothing called by a name out of the file. What plain containers, numbers, string
 need is understood; anything else is refused by its name.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickletools import genops
@@ -15,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError, last_line
 from ._npy import read_npy
-from ._npy_rebuild import NAMES, ArrayBeingBuilt, Name, TypeBeingBuilt, call
+from ._npy_rebuild import NAMES, NOT_READ, ArrayBeingBuilt, Buffer, Name, NotSupported, TypeBeingBuilt, call
 
 
 def read_npy_dict(path: str | Path, max_bytes: int = 2**30) -> dict[str | int | float | bytes, Any]:
@@ -40,6 +41,11 @@ def read_npy_dict(path: str | Path, max_bytes: int = 2**30) -> dict[str | int | 
         result = _interpret(content)
     except _Refused as error:
         raise InputError(f"{path} is not read, because {error}; make it again from a source you trust.") from error
+    except NotSupported as error:
+        raise InputError(
+            f"{path} holds {error}, which is not supported: save numbers, texts, bytes, lists, tuples, dictionaries "
+            f"and arrays of numbers or texts."
+        ) from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, StructError) as error:
         raise InputError(f"{path} is damaged: its objects cannot be read ({last_line(error)}).") from error
     if not isinstance(result, ArrayBeingBuilt) or result.shape != () or not isinstance(result.objects, list):
@@ -115,7 +121,7 @@ def _interpret(content: bytes) -> Any:
 def _step(machine: _Machine, name: str, argument: Any) -> None:
     stack, memo = machine.stack, machine.memo
     if name in _PUSH_ARGUMENT:
-        stack.append(bytes(argument) if isinstance(argument, bytearray) else argument)
+        stack.append(Buffer(argument) if name == "BYTEARRAY8" else argument)
     elif name == "MEMOIZE":
         memo[len(memo)] = stack[-1]
     elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
@@ -154,11 +160,15 @@ def _step(machine: _Machine, name: str, argument: Any) -> None:
         stack.pop()
     elif name == "POP_MARK":
         machine.since_mark()
+    elif name in ("EMPTY_SET", "FROZENSET"):
+        raise NotSupported("a set")
     elif name not in ("PROTO", "FRAME", "STOP"):
         raise _Refused(f"it uses the pickle opcode {name}, which plain dictionaries do not need")
 
 
 def _name(module: str, name: str) -> Name:
+    if (module, name) in NOT_READ:
+        raise NotSupported(NOT_READ[module, name])
     if (module, name) not in NAMES:
         raise _Refused(f"it asks to run {module}.{name}")
     return Name(module, name)
@@ -182,17 +192,20 @@ def _finished(value: Any) -> Any:
     """A value that may stand in a result: an array once it has its content, never a name or a data type."""
     if isinstance(value, ArrayBeingBuilt):
         return value.finished()
-    if value is _MARK or isinstance(value, _PLACEHOLDERS) or (isinstance(value, tuple) and _unfinished(value)):
+    if isinstance(value, Buffer):
+        raise NotSupported(NOT_READ["builtins", "bytearray"])
+    if value is _MARK or isinstance(value, _PLACEHOLDERS) or (isinstance(value, tuple) and _of_arguments(value)):
         raise ValueError("a name or a data type stands where a value belongs")
     return value
 
 
 def _tuple(values: list) -> tuple:
-    """A tuple; names and data types may stand in it, as arguments, but not in a tuple in a tuple."""
-    if any(isinstance(value, tuple) and _unfinished(value) for value in values):
-        raise ValueError("arguments stand where a value belongs")
-    return tuple(values)
+    """A tuple of values, finished, or one of arguments, in which names and data types stand.
+
+    Which of the two it is can be seen: all that NumPy calls takes one of these, or nothing but plain values.
+    """
+    return tuple(values) if _of_arguments(values) else tuple(map(_finished, values))
 
 
-def _unfinished(values: tuple) -> bool:
-    return any(value is _MARK or isinstance(value, _PLACEHOLDERS) for value in values)
+def _of_arguments(values: Sequence) -> bool:
+    return any(value is _MARK or isinstance(value, Name | TypeBeingBuilt) for value in values)

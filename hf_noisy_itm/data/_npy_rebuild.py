@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
+_TYPE = re.compile(r"[a-zA-Z][0-9]{0,6}")
 _PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]|[US][0-9]{1,6}|O[48]")
+
+
+class NotSupported(Exception):  # noqa: N818
+    """A harmless value that is not read; the text names it."""
+
+
+class Buffer(bytes):
+    """The bytes of a bytearray, which stand for the content of an array, or for a value that is not read."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,10 @@ _RECONSTRUCT = _both("_reconstruct", "numpy.core.multiarray", "numpy._core.multi
 _FROM_BUFFER = _both("_frombuffer", "numpy.core.numeric", "numpy._core.numeric")
 _NDARRAY, _DTYPE = {("numpy", "ndarray")}, {("numpy", "dtype")}
 _ENCODE, _BYTES = {("_codecs", "encode")}, _both("bytes", "builtins", "__builtin__")  # bytes in protocols 0 to 2
+_PYTHON = ("builtins", "__builtin__")
+NOT_READ = dict.fromkeys(_both("complex", *_PYTHON), "a complex number")
+NOT_READ |= dict.fromkeys(_both("bytearray", *_PYTHON), "a bytearray")
+NOT_READ |= dict.fromkeys(_both("set", *_PYTHON) | _both("frozenset", *_PYTHON), "a set")
 NAMES = _SCALAR | _RECONSTRUCT | _FROM_BUFFER | _NDARRAY | _DTYPE | _ENCODE | _BYTES
 
 
@@ -94,8 +107,11 @@ def call(function: Name, arguments: tuple) -> Any:
         return ArrayBeingBuilt(shape, None, _array(content, kind, shape, order))
     if name in _DTYPE:
         code = arguments[0]
-        if not isinstance(code, str) or not _PLAIN_TYPE.fullmatch(code):
-            raise ValueError(f"the data type {code!r} is not known here")
+        if not isinstance(code, str) or not _TYPE.fullmatch(code):
+            raise ValueError(f"the data type {code!r} is none of NumPy's")
+        if not _PLAIN_TYPE.fullmatch(code):
+            kind = "a complex number" if code[0] == "c" else "a value"
+            raise NotSupported(f"{kind} of the data type {code!r}")
         return TypeBeingBuilt(code)
     if name in _ENCODE:
         text, coding = arguments

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..errors import InputError, last_line
 from ..functional.noise import Noise
-from ._check import RowReport
 from ._pictures import decode
+from ._report import RowReport
 
 
 @dataclass(frozen=True)

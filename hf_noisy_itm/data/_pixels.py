@@ -67,6 +67,18 @@ class Pixels:
             picture = picture.crop((left, top, left + crop[0], top + crop[1]))
         return np.asarray(picture)
 
+    def fits(self, shrunk: np.ndarray) -> bool:
+        """Whether an array may be what `shrink` returned: its type, its channels, and its size where that is known."""
+        if self.table is None:
+            return shrunk.dtype == np.float32 and shrunk.ndim == 3 and len(shrunk) == 3 and shrunk.size > 0
+        processor, size = self.image_processor, None
+        if processor.do_center_crop:
+            size = (processor.crop_size.height, processor.crop_size.width)
+        elif processor.do_resize and not processor.size.shortest_edge:
+            size = (processor.size.height, processor.size.width)
+        is_picture = shrunk.dtype == np.uint8 and shrunk.ndim == 3 and shrunk.shape[2] == 3 and shrunk.size > 0
+        return is_picture and size in (None, shrunk.shape[:2])
+
     def values(self, shrunk: Sequence[np.ndarray]) -> Tensor:
         """Turns what `shrink` returned into a batch, (B, 3, H, W).
 

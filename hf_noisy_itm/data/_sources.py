@@ -1,20 +1,17 @@
 """From the name of a data set to its splits: builders, files, folders, shards, the Hub."""
 
 import glob
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from tarfile import TarError
 
 import datasets
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..errors import InputError, last_line
 from ._arguments import DataArguments
-from ._columns import read_cells
+from ._confine import confine, confine_all
 from ._local import LocalBuilder, PairsBuilder
-from ._paths import PictureFolder
 from .cc120k import CC120K
 from .emoji import Emoji
 from .flickr30k import Flickr30k
@@ -33,6 +30,10 @@ BUILDERS: dict[str, type[LocalBuilder]] = {
 CAPTION_COLUMNS = ("captions", "caption", "text")
 _SHARDS = 64  # of a stream that is made of a whole data set: enough to share among processes and workers
 _TEXT_COLUMNS = (*CAPTION_COLUMNS, "image_id", "noise_source")  # of tables: "007" and "NA" are what they are
+UNREADABLE = (  # what `datasets` and the libraries below it raise on files that are not what their names say
+    OSError, ValueError, TypeError, LookupError, EOFError, TarError, StopIteration, RuntimeError,
+    datasets.exceptions.DatasetsError,
+)  # fmt: skip
 _KINDS = {  # ending of a file, and the builder of `datasets` that reads it
     ".parquet": ("parquet", {}),
     ".csv": ("csv", {"keep_default_na": False}),
@@ -60,13 +61,13 @@ def load_splits(args: DataArguments) -> dict[str, datasets.Dataset]:
     elif args.dataset in BUILDERS:
         return _load_builder(args)
     elif files:
-        loaded = _read(args, lambda: _load_files(files, args))
+        loaded = _read(args, lambda: _load_files(_with_rows(files, args), args))
     elif Path(args.dataset).is_dir():
         loaded = _read(args, lambda: _load_folder(Path(args.dataset), args))
     else:
         loaded = _from_hub(args)
         if args.image_root:
-            loaded = _confine_all(_as_splits(loaded), args.image_column, args.image_root)
+            loaded = confine_all(_as_splits(loaded), args.image_column, args.image_root)
     return _as_splits(loaded)
 
 
@@ -88,7 +89,7 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
     if files:
         folders = sorted({str(file.parent) for file in files})
         kind, options = _kind(files, args)
-        names = [glob.escape(str(file)) for file in files]
+        names = [glob.escape(str(file)) for file in _with_rows(files, args)]
         loaded = _read(args, lambda: datasets.load_dataset(kind, data_files=names, streaming=True, **options))
         if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
             raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
@@ -122,10 +123,32 @@ def _files(name: str) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
+def _with_rows(files: list[Path], args: DataArguments) -> list[Path]:
+    """The files less Parquet files of no rows, at which `datasets` stumbles."""
+    kept = [file for file in files if file.suffix.lower() != ".parquet" or _count(file) != 0]
+    if not kept:
+        raise InputError(f"{args.dataset} holds no rows.")
+    return kept
+
+
+def _count(file: Path) -> int | None:
+    try:
+        return pq.read_metadata(file).num_rows
+    except (OSError, ValueError):  # what is wrong with it, says who reads it
+        return None
+
+
 def _refuse_missing(name: str) -> None:
     path = Path(name)
     if path.suffix in _KINDS or path.is_absolute() or name.startswith(".") or glob.has_magic(name):
         raise InputError(f"There is no file or folder {path.resolve()}.")
+
+
+def unreadable(args: DataArguments, error: Exception) -> str:
+    """The sentence about files that are not what they should be."""
+    ends = isinstance(error, StopIteration) or isinstance(error.__cause__, StopIteration)
+    reason = "it ends before its first row" if ends else last_line(error.__cause__ or error)
+    return f"{args.dataset} cannot be read as a data set: {reason}"
 
 
 def _read(args: DataArguments, load):
@@ -133,9 +156,8 @@ def _read(args: DataArguments, load):
         return load()
     except InputError:
         raise
-    except (OSError, ValueError, TypeError, TarError, datasets.exceptions.DatasetGenerationError) as error:
-        reason = last_line(error.__cause__ or error)
-        raise InputError(f"{args.dataset} cannot be read as a data set: {reason}") from error
+    except UNREADABLE as error:
+        raise InputError(unreadable(args, error)) from error
 
 
 def _kind(files: list[Path], args: DataArguments) -> tuple[str, dict]:
@@ -176,7 +198,7 @@ def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Datase
     splits = _as_splits(loaded)
     if any("__key__" in rows.column_names for rows in splits.values()):
         splits = {name: _name_columns(rows, args) for name, rows in splits.items()}
-    return _confine_all(splits, args.image_column, args.image_root or folder)
+    return confine_all(splits, args.image_column, args.image_root or folder)
 
 
 def _is_saved(folder: Path) -> bool:
@@ -222,42 +244,3 @@ def _name_columns(rows: datasets.Dataset, args: DataArguments) -> datasets.Datas
     if "txt" in rows.column_names and not set(wanted) & set(rows.column_names):
         renamed["txt"] = args.caption_column or "caption"
     return rows.rename_columns(renamed)
-
-
-def _confine_all(splits: dict[str, datasets.Dataset], column: str, root: str | Path) -> dict[str, datasets.Dataset]:
-    return {name: confine(rows, column, root) for name, rows in splits.items()}
-
-
-def confine(rows: datasets.Dataset, column: str, root: str | Path) -> datasets.Dataset:
-    """Takes picture paths of a column from `root`; a string column becomes one of pictures. Nothing is opened.
-
-    Pictures whose bytes are in the row stay as they are. Rows without such a column, or with another kind of it, are
-    returned as they are.
-    """
-    feature = rows.features.get(column)
-    if feature is None or not (isinstance(feature, datasets.Image) or feature in _STRINGS):
-        return rows
-    folder = PictureFolder(root)
-    if feature in _STRINGS:
-        cells = [folder.cell(path) for path in read_cells(rows, column)]
-    else:
-        paths = rows.cast_column(column, datasets.Image(decode=False)).with_format("arrow")
-        if not any(_path_only(batch[column]) for batch in paths.iter(batch_size=1000)):
-            return rows
-        cells = list(_confined(read_cells(paths, column), folder))
-    names = rows.column_names
-    rows = rows.remove_columns(column).add_column(column, cells, feature=datasets.Image())
-    return rows.select_columns(names)
-
-
-_STRINGS = (datasets.Value("string"), datasets.Value("large_string"))
-
-
-def _path_only(column: pa.ChunkedArray) -> bool:
-    chunks = (chunk for chunk in column.chunks if len(chunk))
-    return any(pc.any(pc.and_(pc.is_null(c.field("bytes")), pc.is_valid(c.field("path")))).as_py() for c in chunks)
-
-
-def _confined(cells: Iterable[dict | None], folder: PictureFolder) -> Iterable[dict | None]:
-    for cell in cells:
-        yield folder.cell(cell["path"]) if cell is not None and cell["bytes"] is None else cell

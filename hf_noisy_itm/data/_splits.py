@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ._arguments import DataArguments
-from ._columns import read_cells
+from ._columns import read_cells, read_ids
 from ._sources import load_splits
 
 
@@ -76,11 +76,9 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     if args.holdout_every < 2:
         raise InputError(f"holdout_every must be at least 2, got {args.holdout_every}.")
     column = find_column(rows, args.holdout_by) if args.holdout_by else args.image_id_column
-    groups = read_cells(rows, column) if column in rows.column_names else list(range(len(rows)))
-    if None in groups:
-        raise InputError(
-            f"The column {column!r}, by which rows are held out, is empty in row {rows[groups.index(None)][ROW]}."
-        )
+    groups = range(len(rows))
+    if column in rows.column_names:
+        groups = read_ids(rows, column, np.asarray(read_cells(rows, ROW)))
     number = np.unique(np.asarray(groups), return_inverse=True)[1]
     held_out = number % args.holdout_every == args.holdout_every - 1
     if held_out.all() or not held_out.any():
@@ -97,10 +95,10 @@ def _filter(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
     column, sign, value = where.partition("=")
     if not sign:
         raise InputError(f"--where is column=value, got {where!r}.")
-    cells = np.asarray(read_cells(rows, find_column(rows, column))).astype(str)
-    kept = np.flatnonzero(cells == value)
-    if not len(kept):
-        raise _NoSuchRow(f"No row has {column}={value}; there are {', '.join(np.unique(cells)[:10])}.")
+    cells = [str(cell) for cell in read_cells(rows, find_column(rows, column))]
+    kept = [row for row, cell in enumerate(cells) if cell == value]
+    if not kept:
+        raise _NoSuchRow(f"No row has {column}={value}; there are {', '.join(sorted(set(cells))[:10])}.")
     return rows.select(kept)
 
 

@@ -29,10 +29,11 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
     Raises:
         InputError: there is no such data set or split, or something is asked for that a stream cannot give.
     """
-    if args.noise_rate or args.noise_file:
+    given = ("noise_rate", "noise_file", "noise_kind", "noise_seed", "noise_keep_none")
+    if any(getattr(args, name) != getattr(DataArguments(), name) for name in given):
         raise InputError(
-            "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate out, or make a "
-            "noisy data set first with recipes/make_noise.py and stream that."
+            "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate and the like "
+            "out, or make a noisy data set first with recipes/make_noise.py and stream that."
         )
     if args.shuffle_buffer < 1:
         raise InputError(f"shuffle_buffer must be at least 1, got {args.shuffle_buffer}.")

@@ -39,9 +39,9 @@ class CaptionLines:
 
 def load_caption_lines(
     path: str | Path,
-    ids_path: str | Path,
+    ids: str | Path | Sequence[str],
     captions_per_image: int,
-    clean_path: str | Path | None = None,
+    clean: str | Path | Sequence[str] | None = None,
     nominal: float | None = None,
 ) -> CaptionLines:
     """Reads a file of captions, and traces its lines back to a clean file.
@@ -52,9 +52,9 @@ def load_caption_lines(
 
     Args:
         path: the captions, UTF-8.
-        ids_path: picture ids, one per line, each once.
+        ids: file of picture ids, one per line, each once; or the ids.
         captions_per_image: c: 5 for MSCOCO and Flickr30K, 1 for CC120K.
-        clean_path: the captions before noise.
+        clean: file of the captions before noise; or these captions, in the order of the pictures.
         nominal: rate of the noise, if known.
 
     Raises:
@@ -63,21 +63,23 @@ def load_caption_lines(
     """
     if captions_per_image < 1:
         raise InputError(f"captions_per_image must be at least 1, got {captions_per_image}.")
-    ids = _read_lines(ids_path)
+    ids, ids_name = (_read_lines(ids), ids) if isinstance(ids, str | Path) else (list(ids), "The list of ids")
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
-        raise InputError(f"{ids_path} has the id {twice!r} twice; one line per picture is expected.")
+        raise InputError(f"{ids_name} has the id {twice!r} twice; one line per picture is expected.")
     keys, captions = _read_captions(path, len(ids), captions_per_image)
     image_ids = np.repeat(np.asarray(ids, dtype=str), captions_per_image)
-    if clean_path is None:
+    if clean is None:
         return CaptionLines(captions, keys, image_ids)
-    clean_keys, clean_captions = _read_captions(clean_path, len(ids), captions_per_image)
-    clean, lines = clean_captions, captions
+    clean_keys, clean_captions, clean_name = None, clean, "the data set"
+    if isinstance(clean, str | Path):
+        (clean_keys, clean_captions), clean_name = _read_captions(clean, len(ids), captions_per_image), clean
+    before, lines = list(clean_captions), captions
     if keys and clean_keys:
         keyed = list(zip(clean_keys, clean_captions, strict=True)), list(zip(keys, captions, strict=True))
         if len(set(keyed[0])) == len(keyed[0]) and set(keyed[0]) == set(keyed[1]):
-            clean, lines = keyed
-    source, ambiguous = _trace(lines, clean, captions_per_image, path, clean_path)
+            before, lines = keyed
+    source, ambiguous = _trace(lines, before, captions_per_image, path, clean_name)
     noise_source = image_ids[source]
     noise = Noise(source, noise_source != image_ids, noise_source, nominal)
     return CaptionLines(captions, keys, image_ids, noise, ambiguous)
@@ -134,7 +136,7 @@ def _read_captions(path: str | Path, pictures: int, c: int) -> tuple[list[str] |
     return list(keys), list(captions)
 
 
-def _trace(lines: list, clean: list, c: int, path: str | Path, clean_path: str | Path) -> tuple[np.ndarray, int]:
+def _trace(lines: list, clean: list, c: int, path: str | Path, clean_name: str | Path) -> tuple[np.ndarray, int]:
     """Line of the clean file that each line comes from, int64 (N,), and how many have a text that is not unique."""
     source = np.full(len(lines), -1, dtype=np.int64)
     used = np.zeros(len(lines), dtype=bool)
@@ -153,7 +155,7 @@ def _trace(lines: list, clean: list, c: int, path: str | Path, clean_path: str |
     for number in np.flatnonzero(source < 0).tolist():
         if not left[lines[number]]:
             raise InputError(
-                f"{path} has in line {number + 1} a caption that {clean_path} does not have, or not as often; "
+                f"{path} has in line {number + 1} a caption that {clean_name} does not have, or not as often; "
                 f"are they of one data set?"
             )
         source[number] = left[lines[number]].popleft()

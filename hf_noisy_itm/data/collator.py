@@ -48,7 +48,9 @@ class PairCollator:
         self.processor, self.pairs = processor, pairs
         self.cache_pictures = cache_pictures
         self._pixels = Pixels(processor.image_processor)
-        self._files = PictureCache(picture_cache, self._pixels.settings) if picture_cache else None
+        self._files = None
+        if picture_cache:
+            self._files = PictureCache(picture_cache, self._pixels.settings, self._pixels.fits)
         self._shrunk: dict[int, np.ndarray] = {}
         self._tokens: dict[str, np.ndarray] = {}
         self.max_length = min(max_length or CONTEXT_LENGTH, processor.tokenizer.model_max_length)

@@ -140,6 +140,6 @@ def _look_up(emoji: dict, entries: dict[str, dict]) -> dict:
 
 def _read(file: Path) -> list[dict]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}.") from error

@@ -8,10 +8,11 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ._arguments import DataArguments
-from ._check import BadRows, check_rows
+from ._check import check_rows
 from ._columns import read_caption_ids, read_captions, read_cells, read_image_ids, read_noise, read_pictures
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
+from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
 from ._splits import ROW, find_column, find_splits
 from .pedigree import pedigree_of_source
@@ -28,9 +29,6 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     """
     if args.streaming:
         raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
-    for name in ("max_train_pictures", "max_eval_pictures"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(args, name)}.")
     check_noise(args)
     train, held_out, origin = find_splits(args)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
@@ -114,7 +112,8 @@ def read_pairs(
 
 def _as_in_source(names: np.ndarray, others: np.ndarray, rows: datasets.Dataset, column: str) -> tuple:
     """Two arrays of ids given as text, as integers where the source's column holds these (or has row numbers)."""
-    if column in rows.column_names and "int" not in getattr(rows.features[column], "dtype", ""):
+    kind = getattr(rows.features[column], "dtype", "") if column in rows.column_names else "int64"
+    if "int" not in kind and "float" not in kind:
         return names, others
     try:
         return names.astype(np.int64), others.astype(np.int64)

@@ -2,8 +2,9 @@
 
 A pedigree is a dictionary ready for JSON: `kind`, `nominal`, `realised` (share of captions that the draw made wrong),
 `seed` (None for published draws), `family` (name of a published draw, or None), `captions` (how many were drawn over)
-and `sha256` (`Noise.sha256`; of a published file, that of its entries). Further entries belong to a kind: `keep_none`,
-`k`, `near_by`, `file`. `before` is the pedigree of the captions that the draw found.
+and `sha256` (`Noise.sha256`; of a published .npy file, that of its entries, of a text file, its own). Further entries
+belong to a kind: `keep_none`, `k`, `near_by`, `file`, `ambiguous` (captions whose text several rows have, which a text
+file does not tell apart). `before` is the pedigree of the captions that the draw found.
 
 Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """
@@ -18,7 +19,7 @@ from ..files import write_json
 from ..functional.noise import Noise
 from ._arguments import DataArguments
 
-NOISE_FILE = "noise.json"
+NOISE_FILE, CARD = "noise.json", "README.md"
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
 
 

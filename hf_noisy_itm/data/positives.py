@@ -30,7 +30,7 @@ def read_positives(path: str | Path, pairs: Pairs) -> dict[str, list[list[int]]]
         InputError: the file is not there or has another form, or not one of its queries is among the pairs.
     """
     try:
-        lists = json.loads(Path(path).read_text(encoding="utf-8"))
+        lists = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         named = {way: {query: _ids(answers) for query, answers in lists[way].items()} for way in ("i2t", "t2i")}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(

@@ -8,11 +8,18 @@ import datasets
 from ..errors import InputError
 from ..functional.noise import TEXT_KINDS, draw_noise
 from ._arguments import DataArguments
-from ._columns import NO
+from ._columns import NO, plain
+from ._passing import PassingRows
 from ._paths import PictureFolder
+from ._report import BadRows
 from ._stream_load import condition
-from .stream import read_row, undecoded, with_fields
+from ._stream_rows import Cells, cells_of, decodes, reading
+from .stream import undecoded
 
+REPEATED = (
+    "Some captions stand in several rows (caption_id), and would be damaged in different ways: damage text first, and "
+    "move captions after that."
+)
 _CHUNK = 64  # captions damaged at once; their pictures are in memory
 
 
@@ -30,52 +37,74 @@ def check_streamed_kind(kind: str) -> None:
 
 
 def stream_pictures(
-    rows: datasets.IterableDataset, args: DataArguments, root: str | None, limit: int | None
+    rows: datasets.IterableDataset,
+    args: DataArguments,
+    root: str | None,
+    limit: int | None,
+    passing: PassingRows | None = None,
 ) -> Iterator[dict]:
-    """One pass over the rows in order: `image` (bytes), `captions`, `image_id` as the source has it.
+    """One pass over the rows in order: `image` (bytes), `captions`, `image_id` as the source has it, `caption_id`.
+
+    Caption ids are those of `read_caption_ids`, or where the source names none the numbers of the captions. Rows are
+    looked at as rows in memory are (`_check.py`), and those that are bad stop the pass or are left out. Only rows of
+    one image id stay apart here.
 
     Args:
         rows: a split.
         args: names of columns, `where`, and what to do with bad rows.
         root: folder that picture paths start from and may not leave.
         limit: use the first so many rows.
+        passing: is told of each row, and keeps little of it.
 
     Raises:
-        InputError: a row is bad and `args.on_bad_row` is "stop", or it is noisy already.
+        BadRows: a row is bad and `args.on_bad_row` is "stop".
+        InputError: the stream cannot be read, a cell holds something else than it should, or a row is noisy already.
     """
     folder = PictureFolder(root) if root else None
     keep = condition(args.where) if args.where is not None else None
-    used = 0
-    for number, row in enumerate(undecoded(rows)):
-        if used == limit:
+    passing = passing or PassingRows("streamed")
+    report = passing.report
+    seen = 0  # captions that can be used, also of pictures that do not decode
+    for number, row in enumerate(reading(undecoded(rows), args)):
+        if report.rows == limit:
             return
         if keep is not None and not keep(row):
             continue
-        used += 1
-        try:
-            pairs = read_row(row, args, folder)
-            row = with_fields(row)
-            image_id = row.get(args.image_id_column, number)
-            if image_id is None or image_id == "":
-                raise InputError(f"The column {args.image_id_column!r} is empty in row {number}; fill it.")
-            _refuse_noisy(row, image_id, number)
-            image = pairs[0]["image"]
-            content = image["bytes"] if image["bytes"] is not None else _read(image["path"], number)
-        except InputError:
-            if args.on_bad_row == "stop":
-                raise
+        report.rows += 1
+        cells = cells_of(row, args, folder)
+        image_id = number if args.image_id_column not in cells.row else cells.image_id
+        if image_id is None:
+            raise InputError(f"The column {args.image_id_column!r} is empty in row {number}; fill it.")
+        _refuse_noisy(cells.row, image_id, number)
+        usable = passing.picture(number, cells.image, None if cells.image_id is None else image_id)
+        kept = []
+        for caption, caption_id in zip(cells.captions, _caption_ids(cells, number)):
+            own = None if caption_id is None else passing.number_of(caption_id)
+            if passing.caption(number, caption, caption_id) and usable:
+                kept.append((caption, seen if own is None else own))
+                seen += 1
+        if usable and args.on_bad_row == "skip" and not decodes(cells.image):
+            report.add("broken", number)
+            usable = False
+        if not cells.captions:
+            report.add("empty", number)
+        if report.bad and args.on_bad_row == "stop":
+            raise BadRows([report])
+        if not usable or not kept:
             continue
-        id_ = image_id if isinstance(image_id, int) else str(image_id)
-        yield {"image": {"bytes": content, "path": None}, "captions": [p["caption"] for p in pairs], "image_id": id_}
+        content = cells.image["bytes"] if cells.image["bytes"] is not None else _read(cells.image["path"], number)
+        report.pictures += 1
+        report.captions += len(kept)
+        captions, numbers = zip(*kept)
+        image = {"bytes": content, "path": None}
+        yield {"image": image, "captions": list(captions), "image_id": image_id, "caption_id": list(numbers)}
 
 
 def clean_pairs(pictures: Iterable[dict]) -> Iterator[dict]:
-    """One row a caption, before noise; `caption_id` is its number in the stream."""
-    number = 0
+    """One row a caption, before noise."""
     for row in pictures:
-        for caption in row["captions"]:
-            yield {"image": row["image"], "caption": caption, "image_id": row["image_id"], "caption_id": number}
-            number += 1
+        for caption, caption_id in zip(row["captions"], row["caption_id"]):
+            yield {"image": row["image"], "caption": caption, "image_id": row["image_id"], "caption_id": caption_id}
 
 
 def damaged_pairs(pairs: Iterable[dict], kind: str, rate: float, seed: int) -> Iterator[tuple[dict, str]]:
@@ -88,8 +117,10 @@ def damaged_pairs(pairs: Iterable[dict], kind: str, rate: float, seed: int) -> I
     """
     check_streamed_kind(kind)
     pairs = iter(pairs)
+    first = 0
     while some := list(islice(pairs, _CHUNK)):
-        captions, numbers = [row["caption"] for row in some], [row["caption_id"] for row in some]
+        captions, numbers = [row["caption"] for row in some], range(first, first + len(some))
+        first += len(some)
         try:
             noise = draw_noise(kind, rate, seed, numbers, captions, rows=numbers)
         except ValueError as error:
@@ -99,10 +130,23 @@ def damaged_pairs(pairs: Iterable[dict], kind: str, rate: float, seed: int) -> I
             yield after, row["caption"]
 
 
+def _caption_ids(cells: Cells, number: int) -> list:
+    """The id of each caption; None where the data name none."""
+    if "caption_id" not in cells.row:
+        return [None] * len(cells.captions)
+    ids = _as_list(plain(cells.row["caption_id"]))
+    ids = ids * len(cells.captions) if not isinstance(cells.row["caption_id"], list) else ids
+    if len(ids) != len(cells.captions):
+        raise InputError(f"Row {number} has {len(cells.captions)} captions but {len(ids)} of 'caption_id'.")
+    if any(cell is None or isinstance(cell, list | dict) for cell in ids):
+        raise InputError(f"The column 'caption_id' is empty in row {number}, or holds no value there; fill it.")
+    return ids
+
+
 def _refuse_noisy(row: dict, image_id: object, number: int) -> None:
-    noisy, sources = (_as_list(row.get(name)) for name in ("is_noisy", "noise_source"))
-    if any(cell not in {*NO, ""} for cell in noisy) or any(
-        cell not in (None, "") and str(cell) != str(image_id) for cell in sources
+    noisy, sources = (_as_list(plain(row.get(name))) for name in ("is_noisy", "noise_source"))
+    if any(isinstance(cell, list | dict) or cell not in NO for cell in noisy) or any(
+        cell is not None and str(cell) != str(image_id) for cell in sources
     ):
         raise InputError(
             f"Row {number} of the stream is noisy already (is_noisy, noise_source): leave --streaming out, "

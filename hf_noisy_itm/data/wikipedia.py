@@ -50,7 +50,9 @@ class Wikipedia(LocalBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         features = {name: datasets.List(datasets.Value("float32"), length=width) for name, width in _WIDTHS.items()}
-        features["label"] = datasets.ClassLabel(names=(self.root / _CATEGORIES).read_text(encoding="utf-8").split())
+        features["label"] = datasets.ClassLabel(
+            names=(self.root / _CATEGORIES).read_text(encoding="utf-8-sig").split()
+        )
         features |= {"text_id": datasets.Value("string"), "image_id": datasets.Value("string")}
         return datasets.DatasetInfo(description=__doc__, features=datasets.Features(features))
 
@@ -71,7 +73,7 @@ class Wikipedia(LocalBuilder):
     def _part(self, part: str, arrays: dict) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
         """Image features, text features and the list's fields of "tr" or "te", checked against each other."""
         file = self.root / _LISTS[part]
-        fields = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+        fields = [line.split("\t") for line in file.read_text(encoding="utf-8-sig").splitlines()]
         categories = {str(label) for label in range(1, self.info.features["label"].num_classes + 1)}
         if any(len(each) != 3 or each[2] not in categories for each in fields):
             raise InputError(f"The lines of {file} do not hold a text id, an image id and a category.")

@@ -38,10 +38,11 @@ def info_nce(
         Loss per anchor, float32 (B,), >= 0.
     """
     cosines = inner_products(anchors, candidates)  # (B, G)
-    return info_nce_of_cosines(cosines, own_column, logit_scale, same, same_image, log_weight)
+    logits = logits_of(cosines, own_column, logit_scale, same, same_image, log_weight)
+    return info_nce_of_logits(logits, own_column, same, same_image)
 
 
-def info_nce_of_cosines(
+def logits_of(
     cosines: Tensor,
     own_column: Tensor,
     logit_scale: Tensor | float,
@@ -49,20 +50,62 @@ def info_nce_of_cosines(
     same_image: SameImage = "mask",
     log_weight: LogWeight | None = None,
 ) -> Tensor:
-    """The same, of cosines (B, G) that are there already."""
+    """Logits of each anchor with each candidate, wrong ones less by how little they count, (B, G).
+
+    Args:
+        cosines: (B, G).
+        own_column: see `info_nce`.
+        logit_scale: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+        log_weight: see `info_nce`.
+    """
     logits = cosines * logit_scale
-    if log_weight is not None:
-        right = torch.zeros_like(cosines, dtype=torch.bool).scatter_(1, own_column[:, None], True)
-        if same is not None and same_image == "positive":
-            right |= same
-        logits = logits + log_weight(cosines.detach()).masked_fill(right, 0.0)
-    if same is not None and same_image == "mask":
-        logits = logits.masked_fill(same, -torch.inf)
-    log_prob = logits.log_softmax(dim=1)
+    if log_weight is None:
+        return logits
+    right = torch.zeros_like(cosines, dtype=torch.bool).scatter_(1, own_column[:, None], True)
+    if same is not None and same_image == "positive":
+        right |= same
+    return logits + log_weight(cosines.detach()).masked_fill(right, 0.0)
+
+
+def info_nce_of_logits(
+    logits: Tensor, own_column: Tensor, same: Tensor | None = None, same_image: SameImage = "mask"
+) -> Tensor:
+    """`info_nce` from its logits.
+
+    Args:
+        logits: of each anchor with each candidate, (B, G).
+        own_column: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+    """
+    log_prob = _among(logits, same, same_image).log_softmax(dim=1)
     own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
     if same is None or same_image != "positive":
         return -own
     return -(own + (log_prob * same).sum(dim=1)) / (1 + same.sum(dim=1))
+
+
+def info_nce_residual(
+    logits: Tensor, own_column: Tensor, same: Tensor | None = None, same_image: SameImage = "mask"
+) -> Tensor:
+    """Derivative of each anchor's loss with respect to its logits, (B, G): what it finds less what it should find.
+
+    Args:
+        logits: of each anchor with each candidate, (B, G).
+        own_column: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+    """
+    wanted = torch.zeros_like(logits).scatter(1, own_column[:, None], 1.0)
+    if same is not None and same_image == "positive":
+        wanted = (wanted + same) / (1 + same.sum(dim=1, keepdim=True))
+    return _among(logits, same, same_image).softmax(dim=1) - wanted
+
+
+def _among(logits: Tensor, same: Tensor | None, same_image: SameImage) -> Tensor:
+    return logits if same is None or same_image != "mask" else logits.masked_fill(same, -torch.inf)
 
 
 def pair_losses(

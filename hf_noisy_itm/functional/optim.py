@@ -11,6 +11,23 @@ def sgd_step(parameter: Tensor, gradient: Tensor, learning_rate: float) -> Tenso
 
 
 @torch.no_grad()
+def adamw_moments(
+    gradient: Tensor, exp_avg: Tensor | None, exp_avg_sq: Tensor | None, betas: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Adam's running means of gradients and of their squares with one gradient more, two new tensors.
+
+    Args:
+        gradient: any shape.
+        exp_avg: running mean of gradients before, of the same shape, or None before the first.
+        exp_avg_sq: running mean of squared gradients, or None.
+        betas: decay of the two means, in [0, 1).
+    """
+    mean = (1 - betas[0]) * gradient if exp_avg is None else torch.lerp(exp_avg, gradient, 1 - betas[0])
+    square = (1 - betas[1]) * gradient**2
+    return mean, square if exp_avg_sq is None else square + betas[1] * exp_avg_sq
+
+
+@torch.no_grad()
 def adamw_step(
     parameter: Tensor,
     gradient: Tensor,
@@ -38,10 +55,7 @@ def adamw_step(
     Returns:
         The parameter after the step, a new tensor.
     """
-    mean = (1 - betas[0]) * gradient if exp_avg is None else torch.lerp(exp_avg, gradient, 1 - betas[0])
-    square = (1 - betas[1]) * gradient**2
-    if exp_avg_sq is not None:
-        square = square + betas[1] * exp_avg_sq
+    mean, square = adamw_moments(gradient, exp_avg, exp_avg_sq, betas)
     mean = mean / (1 - betas[0] ** (step + 1))
     square = square / (1 - betas[1] ** (step + 1))
     return parameter * (1 - learning_rate * weight_decay) - learning_rate * mean / (square.sqrt() + eps)

@@ -18,3 +18,18 @@ def weighted_mean(loss_per_pair: Tensor, weight_per_pair: Tensor | None = None) 
     if weight_per_pair is None:
         return loss_per_pair.mean()
     return (weight_per_pair.detach() * loss_per_pair).mean()
+
+
+def product_of_means(loss_per_pair: Tensor, weight_per_pair: Tensor) -> Tensor:
+    """`mean(w) * mean(l)`: weights that only scale the batch, whichever pair they belong to.
+
+    What NPC's released code computes where its paper has `weighted_mean`.
+
+    Args:
+        loss_per_pair: (B,).
+        weight_per_pair: (G,), constants; of more pairs than these where there are several processes.
+
+    Returns:
+        Scalar.
+    """
+    return weight_per_pair.detach().mean() * loss_per_pair.mean()

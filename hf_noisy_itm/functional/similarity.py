@@ -32,33 +32,3 @@ def same_image_mask(image_id: Tensor, all_image_id: Tensor, own_column: Tensor) 
     """
     same = image_id[:, None] == all_image_id[None, :]
     return same.scatter(1, own_column[:, None], False)
-
-
-@torch.no_grad()
-def nearest_rows(queries: Tensor, keys: Tensor, exclude: Tensor | None = None, block: int = 2048) -> Tensor:
-    """Finds the most similar key of every query by cosine, in blocks.
-
-    Args:
-        queries: (N, D), any scale.
-        keys: (M, D), any scale, M >= 1.
-        exclude: a key each query must not find, (N,), or -1 for none; found nevertheless where it is the only key.
-        block: queries per block; memory is `block` x M similarities.
-
-    Returns:
-        Index into keys, int64 (N,); the first of equals.
-
-    Raises:
-        ValueError: there is no key.
-    """
-    if not len(keys):
-        raise ValueError(f"nearest_rows: no keys to search among for {len(queries)} queries.")
-    keys = normalize(keys)
-    nearest = torch.empty(len(queries), dtype=torch.long, device=queries.device)
-    for start in range(0, len(queries), block):
-        part = slice(start, start + block)
-        similarity = inner_products(normalize(queries[part]), keys)  # (block, M)
-        if exclude is not None:
-            rows = torch.nonzero(exclude[part] >= 0).squeeze(1)
-            similarity[rows, exclude[part][rows]] = -2.0
-        nearest[part] = similarity.argmax(dim=1)
-    return nearest

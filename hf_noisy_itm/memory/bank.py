@@ -1,15 +1,18 @@
 """The memory bank: for each training pair, the clean pairs it is measured against."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
 from ..files import atomic_path
+
+_TOLD = {"kind": "kind", "nominal": "rate", "seed": "seed"}  # of a pedigree
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,26 @@ class MemoryBank:
         entries: for each kind of entry (NPC: "image" and "text") the row of a clean pair, int64 (N,).
         scores: figures per pair worth keeping, float32 (N,), by name.
         provenance: JSON-able facts; `fingerprint` names the data it was built for.
+
+    Raises:
+        ValueError: there are no entries, or they are no rows of the pairs.
     """
 
     entries: dict[str, Tensor]
     scores: dict[str, Tensor] = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        shapes = {tuple(tensor.shape) for tensor in (*self.entries.values(), *self.scores.values())}
+        if not self.entries or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(f"entries and scores are vectors over the same pairs, not of shapes {sorted(shapes)}")
+        for name, rows in self.entries.items():
+            if rows.dtype != torch.int64 or not ((rows >= 0) & (rows < len(rows))).all():
+                raise ValueError(f"the entries {name!r} are not rows of {len(rows)} pairs")
+
+    def told(self, **facts) -> "MemoryBank":
+        """The same bank with further facts in its provenance: each caller adds what it alone knows."""
+        return replace(self, provenance={**self.provenance, **facts})
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, under its final name only when it is whole."""
@@ -51,24 +69,46 @@ class MemoryBank:
             save_file(tensors, temporary, metadata={"provenance": json.dumps(self.provenance, sort_keys=True)})
 
     @classmethod
+    def read(cls, path: str | Path) -> "MemoryBank":
+        """Reads a bank, of whatever data.
+
+        Raises:
+            InputError: the file is no bank.
+        """
+        groups: dict[str, dict[str, Tensor]] = {"entries": {}, "scores": {}}
+        try:
+            with safe_open(path, framework="pt") as file:
+                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+                if not isinstance(provenance, dict):
+                    raise ValueError("its provenance is no object")
+                for key in file.keys():  # noqa: SIM118
+                    group, name = key.split(".", 1)
+                    groups[group][name] = file.get_tensor(key)
+            return cls(groups["entries"], groups["scores"], provenance)
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
+
+    @classmethod
     def load(cls, path: str | Path, fingerprint: str) -> "MemoryBank":
         """Reads a bank for the data of that fingerprint.
 
         Raises:
             InputError: the file is no bank, or was built for other data.
         """
-        groups: dict[str, dict[str, Tensor]] = {"entries": {}, "scores": {}}
-        try:
-            with safe_open(path, framework="pt") as file:
-                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-                for key in file.keys():  # noqa: SIM118
-                    group, name = key.split(".", 1)
-                    groups[group][name] = file.get_tensor(key)
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
-        if provenance.get("fingerprint") != fingerprint:
+        bank = cls.read(path)
+        bank.refuse_other_data(fingerprint, f"The memory bank {path}")
+        return bank
+
+    def refuse_other_data(self, fingerprint: str | None, name: str = "The memory bank") -> None:
+        """Does nothing if the bank is of the data of that fingerprint.
+
+        Raises:
+            InputError: it was built for other data.
+        """
+        own, noise = self.provenance.get("fingerprint"), self.provenance.get("noise") or {}
+        if own is None or own != fingerprint:
+            told = ", ".join(f"{word} {noise[key]}" for key, word in _TOLD.items() if noise.get(key) is not None)
             raise InputError(
-                f"The memory bank {path} was built for other data (fingerprint {provenance.get('fingerprint')}, "
-                f"this data has {fingerprint}); build it again for this data."
+                f"{name} was built for other data (fingerprint {own}{f', with noise of {told}' if told else ''}; this "
+                f"data has {fingerprint}); build it again for this data."
             )
-        return cls(groups["entries"], groups["scores"], provenance)

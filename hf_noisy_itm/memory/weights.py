@@ -5,12 +5,13 @@ from torch import Tensor, nn
 
 
 class PairWeights(nn.Module):
-    """Sum and count of the weights of N pairs; `mean` is NaN for a pair that was never seen."""
+    """Sum, count and last of the weights of N pairs; of a pair never seen, `mean` is NaN and the last is 1."""
 
     def __init__(self, num_pairs: int):
         super().__init__()
         self.register_buffer("total", torch.zeros(num_pairs, dtype=torch.float64))
         self.register_buffer("count", torch.zeros(num_pairs, dtype=torch.long))
+        self.register_buffer("last", torch.ones(num_pairs))
 
     @torch.no_grad()
     def add(self, index: Tensor, weight: Tensor) -> None:
@@ -18,6 +19,7 @@ class PairWeights(nn.Module):
         index = index.to(self.count.device)
         self.total.index_add_(0, index, weight.to(self.total))
         self.count.index_add_(0, index, torch.ones_like(index))
+        self.last[index] = weight.to(self.last)
 
     def mean(self) -> Tensor:
         """Mean weight of each pair, float64 (N,)."""

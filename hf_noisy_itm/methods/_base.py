@@ -1,7 +1,7 @@
 """What every method is: a CLIP, a config of declared fields, and five verbs, of which three may write.
 
     forward(batch)             reads    embeds the batch, one loss per pair (`losses`), one weight per pair, their mean
-    weigh(batch, losses)       reads    trust in each pair; called by `forward`, so that both share one graph
+    weigh(batch, …, losses)    reads    trust in each pair; called by `forward`, so that both share one graph
     remember(**to_remember)    writes   queues and statistics, after backward, with the rows of all processes
     step()                     writes   after each optimizer step: momentum copies, projections, clamps
     begin_epoch(epoch)         writes   warm-up and resets, once per epoch, also across a resumed run
@@ -42,7 +42,9 @@ class NoisyITMModel(PreTrainedModel):
     `CLIPModel.from_pretrained` too.
 
     A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
-    and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties.
+    and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
+    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, and
+    `last_weight`, the last weight that the pair was given (1 before the first).
     """
 
     config_class = NoisyITMConfig
@@ -58,6 +60,7 @@ class NoisyITMModel(PreTrainedModel):
     paper: ClassVar[Paper | None] = None
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
+    needs_scores: bool = False
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -146,6 +149,7 @@ class NoisyITMModel(PreTrainedModel):
         image_id: Tensor | None = None,
         index: Tensor | None = None,
         bank: dict | None = None,
+        scores: dict | None = None,
     ) -> NoisyITMOutput:
         """Mean of what `losses` returns, each pair's share weighted by `weigh` in training.
 
@@ -156,12 +160,13 @@ class NoisyITMModel(PreTrainedModel):
             image_id: which picture each pair shows, (B,); pairs of one id are treated by `config.same_image`.
             index: row of each pair in the training set, (B,).
             bank: entries of the memory bank as `PairCollator` lays them out.
+            scores: what is known of each pair, (B,) by name, where the method `needs_scores`.
         """
-        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank)
+        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores)
         image_embeds, text_embeds = self.embed(batch)
         losses = self.losses(batch, image_embeds, text_embeds)
-        weight = self.weigh(batch, losses) if self.training else None
-        loss = weighted_mean(losses.per_pair, weight)
+        weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
+        loss = self.average(losses.per_pair, weight)
         for further in losses.further.values():
             loss = loss + weighted_mean(further)
         return NoisyITMOutput(
@@ -204,28 +209,40 @@ class NoisyITMModel(PreTrainedModel):
             logit_scale: inverse temperature; the model's own if left out.
         """
         scale = self.logit_scale if logit_scale is None else logit_scale
-        own = self.exchange.own_rows(len(image_embeds), image_embeds.device)
-        same = None if image_id is None else same_image_mask(image_id, self.exchange.gather(image_id), own)
-        return pair_losses(
-            image_embeds,
-            text_embeds,
-            scale,
-            same,
-            self.config.same_image,
-            self.exchange.gather(image_embeds),
-            self.exchange.gather(text_embeds),
-            own,
-            None if self.config.negatives == "all" else self.match_moments.log_weight,
-        )
+        return pair_losses(image_embeds, text_embeds, scale, **self.contrast(image_embeds, text_embeds, image_id))
 
-    def weigh(self, batch: PairBatch, losses: PairLosses) -> Tensor | None:
+    def contrast(self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None) -> dict:
+        """What local pairs are told apart from: the further arguments of `functional.contrastive.pair_losses`.
+
+        Args:
+            image_embeds: unit rows, (B, D).
+            text_embeds: unit rows, (B, D).
+            image_id: (B,), or None if all pictures differ.
+        """
+        own = self.exchange.own_rows(len(image_embeds), image_embeds.device)
+        return {
+            "same": None if image_id is None else same_image_mask(image_id, self.exchange.gather(image_id), own),
+            "same_image": self.config.same_image,
+            "all_image_embeds": self.exchange.gather(image_embeds),
+            "all_text_embeds": self.exchange.gather(text_embeds),
+            "own_column": own,
+            "log_weight": None if self.config.negatives == "all" else self.match_moments.log_weight,
+        }
+
+    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
         """Trust in each pair of a training batch, (B,) in [0, 1], or None for all ones.
 
         Args:
             batch: what `forward` was given.
+            image_embeds: as in `losses`.
+            text_embeds: as in `losses`.
             losses: with their graph, so that a method may differentiate them.
         """
         return None
+
+    def average(self, loss_per_pair: Tensor, weight: Tensor | None) -> Tensor:
+        """One number of the losses of a batch, (B,), and of their weights, (B,) or None; here: the weighted mean."""
+        return weighted_mean(loss_per_pair, weight)
 
     def build_bank(self, encoded: EncodedPairs, epoch: int) -> MemoryBank | None:
         """Looks at the whole training set before an epoch; None keeps the bank that is there."""

@@ -9,7 +9,10 @@ from transformers.utils import ModelOutput
 
 @dataclass(frozen=True)
 class PairBatch:
-    """The arguments of `forward`, and the rows to embed: the batch's own first, then what the bank adds to them."""
+    """The arguments of `forward`, and the rows to embed: the batch's own first, then what the bank adds to them.
+
+    `kept` is where a method puts what one of its steps within `forward` leaves for a later one.
+    """
 
     pixel_values: Tensor
     input_ids: Tensor
@@ -17,6 +20,8 @@ class PairBatch:
     image_id: Tensor | None
     index: Tensor | None
     bank: dict | None
+    scores: dict[str, Tensor] | None = None
+    kept: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pixel_values)

@@ -83,7 +83,9 @@ class NoisyITMConfig(CLIPConfig):
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
         given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
         stored = {key: value for key, value in {**config_dict, **given}.items() if key != "model_type"}
-        return super().from_dict({**stored, "_is_stored": True}, **kwargs)
+        config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
+        (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
+        return config
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Where an optimizer would take a model, without going there: for methods that ask what a batch would do."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.optim import adamw_step, sgd_step
+from ..memory.moments import Moments
 
 _ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -18,6 +20,8 @@ def look_ahead(
     optimizer: torch.optim.Optimizer,
     exchange: Exchange,
     follow: Literal["adamw", "sgd"] = "adamw",
+    fixed: Collection[Tensor] = (),
+    moments: Moments | None = None,
 ) -> dict[str, Tensor]:
     """Parameters after one step on a loss; neither the model nor the optimizer is changed, and the graph stays.
 
@@ -27,9 +31,12 @@ def look_ahead(
         optimizer: read, for learning rates and, by "adamw", for its running means.
         exchange: the processes.
         follow: "adamw" takes the step of `torch.optim.AdamW` from the optimizer's state, "sgd" a plain gradient step.
+        fixed: parameters that do not move; the backward pass ends where only they remain.
+        moments: to be read by "adamw" instead of the optimizer's state; the gradient is noted there, and whoever owns
+            them updates them after the optimizer's step.
 
     Returns:
-        New tensors by name, of those parameters that the loss depends on.
+        New tensors by name, of those parameters that move and that the loss depends on.
 
     Raises:
         InputError: "adamw" and another optimizer, or an optimizer that does not hold every trainable parameter.
@@ -44,28 +51,32 @@ def look_ahead(
             f"{len(strange)} of {len(trainable)}, {strange[0]} for one: freeze what is not trained, and train without "
             f"an engine that shards parameters (FSDP, ZeRO)."
         )
+    still = {id(parameter) for parameter in fixed}
+    trainable = {name: parameter for name, parameter in trainable.items() if id(parameter) not in still}
+    if not trainable:
+        raise InputError("The virtual step moves nothing: all trainable parameters lie outside its scope; widen it.")
     gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
     found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
     # Reading a step from a GPU waits for it; within a group all parameters have seen the same number.
-    steps = {id(group): _steps(group, optimizer) for group in optimizer.param_groups} if follow == "adamw" else {}
+    steps = {}
+    if follow == "adamw":
+        own = None if moments is None else int(moments.steps.count)
+        steps = {id(group): _steps(group, optimizer) if own is None else own for group in optimizer.param_groups}
     ahead = {}
     for name, gradient in zip(found, exchange.mean(list(found.values()))):
         parameter, group = trainable[name], group_of[id(trainable[name])]
         if follow == "sgd":
             ahead[name] = sgd_step(parameter, gradient, group["lr"])
-        else:
+            continue
+        if moments is None:
             state = optimizer.state.get(parameter, {})
-            ahead[name] = adamw_step(
-                parameter,
-                gradient,
-                state.get("exp_avg"),
-                state.get("exp_avg_sq"),
-                steps[id(group)] if state else 0,
-                group["lr"],
-                group["betas"],
-                group["eps"],
-                group["weight_decay"],
-            )
+            means, seen = (state.get("exp_avg"), state.get("exp_avg_sq")), steps[id(group)] if state else 0
+        else:
+            means, seen = moments.of(name), steps[id(group)]
+            moments.note(name, gradient, group["betas"])
+        ahead[name] = adamw_step(
+            parameter, gradient, *means, seen, group["lr"], group["betas"], group["eps"], group["weight_decay"]
+        )
     return ahead
 
 

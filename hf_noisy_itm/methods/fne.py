@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import AutoConfig, AutoModel
 
-from ..functional.contrastive import info_nce_of_cosines
+from ..functional.contrastive import info_nce_of_logits, logits_of
 from ..functional.draws import uniform
 from ..functional.false_negatives import draw, hardest, sampling_weights, triplet_hinge
 from ..functional.moments import Moments
@@ -234,16 +234,14 @@ class FNEModel(NoisyITMModel):
         self, way: str, anchors: Tensor, keys: Tensor, queue: Tensor, candidates: Candidates, moments: tuple
     ) -> tuple[Tensor, dict]:
         """Half the cross-entropy of finding the own key, (B,), others weighed by the chance that they are wrong."""
+        same, same_image, own_column = candidates.same, self.config.same_image, candidates.own_column
         cosines = torch.cat([inner_products(anchors, keys), inner_products(anchors, queue)], dim=1)
-        known = cosines.detach()
-        log_odds = self.match_moments.log_odds(known, moments)
+        log_odds = self.match_moments.log_odds(cosines.detach(), moments)
         log_weight = logsigmoid(-log_odds).masked_fill(candidates.is_none, -torch.inf)
-        losses = info_nce_of_cosines(
-            cosines, candidates.own_column, self.logit_scale, candidates.same, self.config.same_image,
-            lambda _: log_weight,
-        )  # fmt: skip
-        column = hardest(known * self.logit_scale.detach() + log_weight, candidates.excluded)[1]
-        return losses / 2, proposals(known, candidates.excluded, log_odds, candidates.row, column)
+        logits = logits_of(cosines, own_column, self.logit_scale, same, same_image, lambda _: log_weight)
+        losses = info_nce_of_logits(logits, own_column, same, same_image) / 2
+        column = hardest(logits.detach(), candidates.excluded)[1]
+        return losses, proposals(cosines.detach(), candidates.excluded, log_odds, candidates.row, column)
 
     def _unit(self, moments: tuple[Moments, Moments]) -> Tensor | float:
         """Of margin and cut-down: 1, or the pooled standard deviation of right pairs and wrong answers."""

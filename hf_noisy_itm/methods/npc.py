@@ -11,6 +11,14 @@ Differs from the official code: weights act on each pair's own loss and the bank
 figure says (there the weights meet a batch mean and the bank's loss is a constant); float32 ratios; cosine on both
 sides of the bank search; entries of one picture are no negatives of each other. Not in the paper and so ours: which
 optimizer state the virtual step uses, and which of a picture's clean captions its entry is (the one of lowest loss).
+`variant="released"` is what the official loop computes instead, to be compared with and not to be recommended: since
+its weights scale the whole batch and its bank's loss is a constant, it is plain fine-tuning whose step length varies,
+which Adam nearly ignores. Its bank, half precision, staircase of learning rates, decay of all parameters and unbounded
+temperature are not part of it.
+Ours as well, and cheaper: `virtual_step="pair"` asks what each pair alone does to its entries instead of what the
+batch does to them, in closed form and without a pass; `virtual_blocks`, `impact_every` and `bank_share` leave parts
+of the work out. In a batch of 128 the others hide what one pair does, and the paper's weights tell right from wrong
+pairs little better than chance on the data that we have; those of single pairs tell them well.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
 by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
@@ -18,24 +26,29 @@ by rounding on which side of 1 it lies.
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from ..errors import InputError
-from ..functional.contrastive import pair_losses
-from ..functional.mixture import fit_loss_mixture
-from ..functional.reduction import weighted_mean
-from ..functional.similarity import same_image_mask
+from ..functional.draws import uniform
+from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
-from ..memory.neighbors import nearest_by_image, nearest_by_text
-from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
+from ..memory.clean import build_bank
+from ..memory.moments import Moments
+from ..memory.scores import Scoring, weights_sha256
+from ..memory.steps import Steps
+from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
-from ._lookahead import look_ahead
+from ._replay import recorded
+from ._virtual_steps import (
+    BatchStep,
+    embed_in_parts,
+    fixed_layers,
+    losses_after_single_steps,
+    losses_around_batch_step,
+)
 
 EPS = 1e-6
 
@@ -66,11 +79,27 @@ class NPCConfig(NoisyITMConfig):
     Args:
         clean_threshold: a pair is clean if its posterior of the low-loss component is above this, in [0, 1).
             (0.9: official code; the paper says "strict" without a number that we could read.)
+        bank_score: what the mixture is fitted to, the loss of each pair or the cosine of its picture and caption.
+            ("loss": official code.)
         bank_batch_size: pairs scored together, as negatives of each other, for the mixture. (256: official code.)
         bank_refresh_epochs: build the bank again every so many epochs, 0 for never. (0: the official bank is frozen.)
-        exclude_self: a clean pair is not its own entry. (False: official code.)
+        exclude_self: a clean pair is not its own entry, see `memory/neighbors.py`. (False: official code.)
         virtual_optimizer: the virtual step is AdamW with the real optimizer's state, which it reads and does not
-            change ("adamw_base_state"), or a plain gradient step ("sgd"). (Ours; the official one keeps a state.)
+            change ("adamw_base_state"; ours), or with moments of all virtual gradients so far, two more copies of the
+            parameters ("adamw_own_state"; official code), or a plain gradient step ("sgd"; ours).
+        virtual_step: "batch", as the paper has it: one step on the whole batch, so that all entries feel all pairs; or
+            "pair": each pair takes a step alone, with a linear head on the embeddings instead of the towers, which
+            costs no pass and shows what this pair does, see `functional/pair_steps.py`. (Ours.)
+        pair_step_size: length of such a step, see `pair_steps`; about 1 turns an embedding around. (Ours.)
+        virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
+            projections, and reuses what the blocks before have made; None moves all. (None: official code.)
+        impact_every: take the virtual step at every so many optimizer steps; in between a pair keeps the weight of its
+            last visit, which the trainer knows. (1: official code.)
+        bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
+            as much more, so that its mean stays the same. (1: official code.)
+        variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
+            bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
+            same_image="negative", virtual_optimizer="adamw_own_state" and weights="impact", which it has too.
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
             so without a virtual step. (Ours.)
         bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
@@ -79,10 +108,17 @@ class NPCConfig(NoisyITMConfig):
     model_type = "noisy_itm_npc"
 
     clean_threshold: float = 0.9
+    bank_score: Literal["loss", "cosine"] = "loss"
     bank_batch_size: int = 256
     bank_refresh_epochs: int = 0
     exclude_self: bool = False
-    virtual_optimizer: Literal["adamw_base_state", "sgd"] = "adamw_base_state"
+    virtual_optimizer: Literal["adamw_base_state", "adamw_own_state", "sgd"] = "adamw_base_state"
+    virtual_step: Literal["batch", "pair"] = "batch"
+    pair_step_size: float = 0.5
+    virtual_blocks: int | None = None
+    impact_every: int = 1
+    bank_share: float = 1.0
+    variant: Literal["paper", "released"] = "paper"
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
@@ -95,6 +131,22 @@ class NPCConfig(NoisyITMConfig):
                 f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
                 f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
             )
+        if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not self.pair_step_size > 0:
+            raise ValueError(
+                f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0, "
+                f"got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
+            )
+        if self.bank_share < 1 and self.virtual_blocks is not None:
+            raise ValueError("bank_share below 1 does not go with virtual_blocks: leave one of them out.")
+        blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
+        if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
+            raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
+        if self.variant == "released":
+            needed = {"same_image": "negative", "virtual_optimizer": "adamw_own_state", "weights": "impact"}
+            if other := [f"{name}={value!r}" for name, value in needed.items() if getattr(self, name) != value]:
+                raise ValueError(
+                    f"variant='released' is what the official loop computes: give {', '.join(other)} too."
+                )
 
 
 class NPCModel(NoisyITMModel):
@@ -102,6 +154,8 @@ class NPCModel(NoisyITMModel):
 
     config_class = NPCConfig
     config: NPCConfig
+    _keys_to_ignore_on_load_missing = {r"^virtual_moments\."}  # which start by `reset`
+    _keys_to_ignore_on_load_unexpected = {r"^virtual_moments\."}
     paper = Paper(
         title="Negative Pre-aware for Noisy Cross-modal Matching",
         venue="AAAI 2024",
@@ -114,10 +168,46 @@ class NPCModel(NoisyITMModel):
 }""",
     )
 
+    def _build(self, config: NPCConfig) -> None:
+        own = config.virtual_optimizer == "adamw_own_state"
+        self.virtual_moments = Moments(dict(self.named_parameters())) if own else None
+        self.steps = Steps() if config.bank_share < 1 or config.impact_every > 1 else None
+
+    @property
+    def needs_scores(self) -> bool:
+        """Between two virtual steps the last weights are asked for."""
+        return self.config.impact_every > 1
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""
+        if not (self.training and batch.entries):
+            return super().embed(batch)
+        with recorded(fixed_layers(self, self.config.virtual_blocks)) as batch.kept["outputs"]:
+            if self.config.bank_share == 1:
+                return super().embed(batch)
+            batch.kept["trained_on"] = drawn = self._drawn(batch)
+            return embed_in_parts(self, batch, drawn)
+
+    def _drawn(self, batch: PairBatch) -> Tensor:
+        """Whose entries are trained on at this step, bool (B,)."""
+        return uniform(self.config.bank_seed, "entries", self.steps.count, batch.index) < self.config.bank_share
+
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
         own = super().losses(batch, image_embeds, text_embeds)
-        return replace(own, further=self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale))
+        entries = self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale)
+        batch.kept["entry_losses"] = entries
+        if (drawn := batch.kept.get("trained_on")) is not None:
+            entries = {name: loss * drawn / self.config.bank_share for name, loss in entries.items()}
+        if self.config.variant == "released":
+            entries = {name: loss.detach() for name, loss in entries.items()}
+        return replace(own, further=entries)
+
+    def average(self, loss_per_pair: Tensor, weight: Tensor | None) -> Tensor:
+        """The weighted mean; as released, the mean loss times the mean weight of all processes."""
+        if self.config.variant == "paper" or weight is None:
+            return super().average(loss_per_pair, weight)
+        return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
         self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
@@ -130,35 +220,37 @@ class NPCModel(NoisyITMModel):
             for name, entry in batch.entries.items()
         }
 
-    def weigh(self, batch: PairBatch, losses: PairLosses) -> Tensor | None:
-        """Weight of each pair by what a virtual step on the batch does to its entries, (B,) in (0, 1]."""
+    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
+        """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
-        if self.optimizer is None:
-            raise InputError(
-                "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
-                "model.attach(exchange, optimizer) first."
-            )
-        follow = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
-        ahead = look_ahead(self, weighted_mean(losses.per_pair), self.optimizer, self.exchange, follow)
-        before = {name: loss.detach() for name, loss in losses.further.items()}
-        rounded = torch.is_autocast_enabled(self.device.type)  # by more than a step changes
-        with torch.autocast(self.device.type, enabled=False):
-            before = self._entry_losses_at({}, batch) if rounded else before
-            after = self._entry_losses_at(ahead, batch)
-        return confidence_weight(impact_ratio(before, after))
+        between = self.config.impact_every > 1 and int(self.steps.count) % self.config.impact_every
+        if between and batch.scores is not None:
+            return batch.scores["last_weight"]
+        now = {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
+        if self.config.virtual_step == "pair":
+            size = self.config.pair_step_size
+            before, after = None, losses_after_single_steps(self, batch, image_embeds, text_embeds, size)
+        else:
+            loss = weighted_mean(losses.per_pair)
+            if self.config.variant == "released":
+                loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
+            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
+        return confidence_weight(impact_ratio(before or now, after))
+
+    @property
+    def _virtual_step(self) -> BatchStep:
+        optimizer = "sgd" if self.config.virtual_optimizer == "sgd" else "adamw"
+        return BatchStep(optimizer, self.virtual_moments, self.config.virtual_blocks)
 
     @torch.no_grad()
-    def _entry_losses_at(self, parameters: dict[str, Tensor], batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of the entries with other parameters; the model's own are not touched.
-
-        The same rows pass through the same code as in `forward`, so that parameters that did not move give the same
-        losses to the last bit: the weight jumps at a ratio of 1, where rounding would decide.
-        """
-        if "clip.logit_scale" in parameters:
-            parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
-        moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
-        return self._entry_losses(batch, *functional_call(_Embedding(self), moved, (batch,)))
+    def step(self) -> None:
+        """Takes the virtual gradients since the last step into their moments, and counts, where that is asked for."""
+        super().step()
+        if self.virtual_moments is not None:
+            self.virtual_moments.update()
+        if self.steps is not None:
+            self.steps.advance()
 
     def needs_bank(self, epoch: int) -> bool:
         """Before the first epoch, and every `bank_refresh_epochs`."""
@@ -172,78 +264,10 @@ class NPCModel(NoisyITMModel):
         Raises:
             InputError: no pair is clean by the threshold, or a loss is not finite.
         """
-        losses = self._score(encoded)
-        try:
-            mixture = fit_loss_mixture(losses.cpu().numpy(), self.config.bank_seed)
-        except ValueError as error:
-            raise InputError(f"The memory bank cannot be built: {error}") from error
-        posterior = torch.from_numpy(mixture.clean_posterior).to(losses.device)
-        clean = torch.nonzero(posterior > self.config.clean_threshold).squeeze(1)
-        if not len(clean):
-            raise InputError(
-                f"None of {len(losses)} pairs is clean with a posterior above {self.config.clean_threshold} "
-                f"(highest: {posterior.max():.3f}); lower clean_threshold, or start from a model that knows the data."
-            )
-        return MemoryBank(
-            entries={
-                "image": nearest_by_image(encoded, clean, losses, self.config.exclude_self).cpu(),
-                "text": nearest_by_text(encoded, clean, self.config.exclude_self).cpu(),
-            },
-            scores={"loss": losses.float().cpu(), "clean_posterior": posterior.float().cpu()},
-            provenance={
-                "method": self.config.model_type,
-                "epoch": epoch,
-                "fingerprint": encoded.fingerprint,
-                "clean_threshold": self.config.clean_threshold,
-                "clean_pairs": len(clean),
-                "pairs": len(losses),
-                "mixture": {
-                    "means": mixture.means,
-                    "variances": mixture.variances,
-                    "shares": mixture.shares,
-                    "converged": mixture.converged,
-                },
-            },
-        )
-
-    def _score(self, encoded: EncodedPairs) -> Tensor:
-        """Loss of every pair among `bank_batch_size` pairs of one fixed random order, (N,).
-
-        The last group is filled up with pairs of the group before, so that none has fewer negatives.
-        """
-        total = len(encoded.image_of_pair)
-        size = min(self.config.bank_batch_size, total)
-        order = torch.from_numpy(np.random.default_rng(self.config.bank_seed).permutation(total)).to(
-            encoded.image_of_pair.device
-        )
-        losses = torch.empty(total, device=encoded.text_embeds.device)
-        for start in range(0, total, size):
-            rows = order[max(0, min(start, total - size)) : start + size]
-            image = encoded.image_of_pair[rows]
-            own = torch.arange(len(rows), device=rows.device)
-            same = same_image_mask(image, image, own)
-            group = pair_losses(
-                encoded.image_embeds[image],
-                encoded.text_embeds[rows],
-                self.logit_scale,
-                same,
-                self.config.same_image,
-            )
-            fresh = slice(start - (min(start, total - size)), None)
-            losses[rows[fresh]] = group[fresh]
-        return losses
-
-
-class _Embedding(nn.Module):
-    """What `forward` does before any loss, as a module that `functional_call` can give other parameters."""
-
-    def __init__(self, model: NPCModel):
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit rows of pictures and of captions, and the inverse temperature."""
-        return *self.model.embed(batch), self.model.logit_scale
+        config = self.config
+        scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
+        bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
+        return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

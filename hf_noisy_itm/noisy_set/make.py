@@ -3,11 +3,14 @@
 The folder opens with `datasets.load_dataset(folder)`, and trains with `recipes/train.py --dataset folder`:
 
     data/train-*.parquet        config "pairs": image, caption, image_id, caption_id, is_noisy, noise_source
-    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id
+    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id; one is
+                                "test" or "validation", see `content.written_splits`
     noise.json                  pedigree, realised rates, fingerprints, source, versions
     README.md                   a card that is filled from noise.json
 
-The same arguments on the same data give the same bytes, with the same versions of the libraries.
+The same arguments on the same data give the same bytes, with the same versions of the libraries. A folder that is
+there already is left if it has the bytes that would be written: its shards are compared with the hashes in its list,
+and these with the shards that are made in a temporary folder.
 """
 
 import json
@@ -18,15 +21,16 @@ from pathlib import Path
 
 from ..arguments import Parser
 from ..data import DataArguments
-from ..data.pedigree import NOISE_FILE, PAIRS, PICTURES, read_noise_file
-from ..data.shards import pair_features, picture_features, write_shards
+from ..data.pedigree import CARD, NOISE_FILE, read_noise_file
+from ..data.shards import write_shards
 from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
 from ..functional.noise import KINDS
 from ..hub import upload_dataset, write_dataset_card
-from .sources import PairsSource, StreamSource
+from .sources import PairsSource
+from .streamed import StreamSource
 
-_LATER = ("files", "versions")  # known when all is written; content that is the same otherwise is the same
+_LATER = ("configs", "files", "versions")  # known when all is written
 _LIBRARIES = ("datasets", "numpy", "pyarrow", "scikit-learn", "torch")
 
 
@@ -39,9 +43,11 @@ class NoisySetArguments:
     rate: float | None = field(
         default=None, metadata={"help": "Share of the training captions to make wrong, 0 to 1."}
     )
-    seed: int = field(default=0, metadata={"help": "Of the noise."})
+    seed: int | None = field(default=None, metadata={"help": "Of the noise; 0 if unset."})
     keep_none: bool = field(default=False, metadata={"help": "For shuffles: no caption that is picked stays."})
-    k: int = field(default=10, metadata={"help": "For semantic: draw from so many nearest captions."})
+    k: int | None = field(
+        default=None, metadata={"help": "For semantic: draw from so many nearest captions; 10 if unset."}
+    )
     text_model: str | None = field(
         default=None, metadata={"help": "For semantic: a CLIP whose text tower says what is near; TF-IDF if unset."}
     )
@@ -54,14 +60,15 @@ class NoisySetArguments:
 
     def __post_init__(self):
         for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if self.kind is not None and self.kind not in KINDS:
             raise InputError(f"There is no kind {self.kind!r}; there are {', '.join(KINDS)}.")
         if self.rate is not None and not 0.0 <= self.rate <= 1.0:
             raise InputError(f"rate is a share between 0 and 1, got {self.rate}.")
-        if self.text_model and self.kind != "semantic":
-            raise InputError("text_model is for --kind semantic; leave it out.")
+        for name in ("text_model", "k"):
+            if getattr(self, name) is not None and self.kind != "semantic":
+                raise InputError(f"{name} is for --kind semantic; leave it out.")
         if self.keep_none and self.kind not in ("shuffle", "shuffle_images"):
             raise InputError("keep_none is for --kind shuffle and shuffle_images; leave it out.")
 
@@ -78,10 +85,13 @@ def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArgume
     for name in ("noise_rate", "noise_seed", "noise_kind", "noise_keep_none"):
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"{name} is for noise at training time: say --{name.removeprefix('noise_')} here.")
+    for name in ("holdout_every", "holdout_by", "shuffle_buffer"):
+        if getattr(data, name) != getattr(DataArguments(), name):
+            raise InputError(f"No row is held out or shuffled here: leave {name} out.")
     if data.noise_file and args.kind not in (None, "shuffle", "shuffle_images"):
         raise InputError(f"A noise_file moves captions, so it is not of the kind {args.kind}; leave --kind out.")
-    if data.noise_file and (args.keep_none or data.streaming):
-        raise InputError("A noise_file says of all captions where they go; leave keep_none and streaming out.")
+    if data.noise_file and (args.keep_none or data.streaming or args.seed is not None):
+        raise InputError("A noise_file says of all captions where they go; leave keep_none, seed and streaming out.")
     if not data.noise_file and (args.kind is None or args.rate is None):
         raise InputError("Say which noise: --kind and --rate, or --noise_file for a published draw.")
     return args, data
@@ -98,34 +108,45 @@ def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, 
         The content of `noise.json`, and whether the folder was made; it was not if it was there with the same content.
 
     Raises:
-        InputError: the source or the draw is refused, or something else is there under that name.
+        InputError: the source or the draw is refused, something else is there under that name or is damaged, or it
+            cannot be written.
     """
     output = Path(args.output)
+    try:
+        content, made = _make(output, args, data)
+    except OSError as error:
+        raise InputError(
+            f"{output} cannot be made: {error}; name an --output where there is room to write."
+        ) from error
+    if args.push_to_hub:
+        upload_dataset(output, args.push_to_hub)
+    return content, made
+
+
+def _make(output: Path, args: NoisySetArguments, data: DataArguments) -> tuple[dict, bool]:
     old = None if args.overwrite and _is_ours(output) else _what_is_there(output)
     try:
         with atomic_folder(output, replace=args.overwrite) as folder:
             source = StreamSource(args, data) if data.streaming else PairsSource(args, data)
-            if not data.streaming:
-                _compare(source.content(), old, output)
+            if old is not None and not data.streaming:
+                _refuse_other(source.content(), old, output)  # before it is written
             shard_bytes = args.shard_mb * 2**20
-            features = pair_features(source.id_type), picture_features(source.id_type)
-            files = write_shards(folder / "data", "train", features[0], source.pair_rows(), shard_bytes)
-            for split, rows in source.evaluation():
-                files += write_shards(folder / PICTURES, split, features[1], rows, shard_bytes)
-            content = source.content()
-            if data.streaming:
-                _compare(content, old, output)
+            files, configs = [], {}
+            for part in source.parts():
+                files += write_shards(folder / part.folder, part.split, part.features, part.rows, shard_bytes)
+                configs.setdefault(part.config, {})[part.split] = f"{part.folder}/{part.split}-*.parquet"
+            content = source.content() | {"configs": configs}
             content["files"] = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
+            if old is not None:
+                _refuse_other(content, old, output)
+                raise _SameContent
             content["versions"] = {"hf-noisy-itm": version("hf-noisy-itm")}
             content["versions"] |= {name: version(name) for name in _LIBRARIES}
             write_json(folder / NOISE_FILE, content)
-            write_dataset_card(folder, content, (PAIRS, PICTURES))
-        made = True
+            write_dataset_card(folder, content)
+            return content, True
     except _SameContent:
-        content, made = old, False
-    if args.push_to_hub:
-        upload_dataset(output, args.push_to_hub)
-    return content, made
+        return old, False
 
 
 def told(content: dict, output: str | Path, made: bool) -> str:
@@ -141,7 +162,7 @@ def told(content: dict, output: str | Path, made: bool) -> str:
 
 
 class _SameContent(Exception):  # noqa: N818
-    """The folder is there already."""
+    """What was written is there already."""
 
 
 def _is_ours(output: Path) -> bool:
@@ -149,27 +170,47 @@ def _is_ours(output: Path) -> bool:
 
 
 def _what_is_there(output: Path) -> dict | None:
+    """The content of the `noise.json` that is there, after a look at the files that it lists."""
     if _is_ours(output):
-        return read_noise_file(output)
+        content = read_noise_file(output)
+        _check_files(output, content.get("files"))
+        return content
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise InputError(f"There is something else at {output} already, which is not replaced: name another --output.")
     return None
 
 
-def _compare(content: dict, old: dict | None, output: Path) -> None:
-    """Says whether a folder holds what would be written; versions of libraries do not count.
+def _check_files(output: Path, files: object) -> None:
+    """Refuses a folder that has not the shards, all of them and no others, that its `noise.json` lists by hash."""
+    files = files if isinstance(files, dict) else {}
+    there = {path.relative_to(output).as_posix() for path in output.rglob("*.parquet")}
+    changed = (name for name in sorted(there & set(files)) if sha256_of_file(output / name) != files[name])
+    wrong = (
+        next((f"{name} is not there" for name in (CARD, *sorted(files)) if not (output / name).is_file()), None)
+        or next((f"{name} is not in its list" for name in sorted(there - set(files))), None)
+        or next((f"{name} has another content than is listed" for name in changed), None)
+    )
+    if wrong:
+        raise InputError(
+            f"{output} is damaged, {wrong} ({NOISE_FILE}): give --overwrite true to make it anew, or name another "
+            f"--output."
+        )
 
-    Raises:
-        InputError: it holds something else.
-        _SameContent: it holds the same.
+
+def _refuse_other(content: dict, old: dict, output: Path) -> None:
+    """Raises an InputError if a folder holds something else than `content`; versions of libraries do not count.
+
+    Pictures are in the hashes of `files`, which are known when all is written, and compared if `content` has them.
     """
-    if old is None:
+    compared = set(content) | {name for name in old if name not in _LATER}
+    stored = {name: old.get(name) for name in compared}
+    if json.loads(json.dumps(content)) == stored:
         return
-    if json.loads(json.dumps(content)) == {name: value for name, value in old.items() if name not in _LATER}:
-        raise _SameContent
     pedigree = old["pedigree"] or {}
+    what = f"kind {pedigree.get('kind')}, rate {pedigree.get('nominal')}, seed {pedigree.get('seed')}"
+    of = f"made of {(old.get('source') or {}).get('dataset')}"
+    if all(json.loads(json.dumps(content[name])) == stored[name] for name in content if name != "files"):
+        of += ", with other pictures, --shard_mb or versions of libraries"
     raise InputError(
-        f"{output} holds another noisy data set (kind {pedigree.get('kind')}, rate {pedigree.get('nominal')}, seed "
-        f"{pedigree.get('seed')}, made of {old.get('source', {}).get('dataset')}): name another --output, or give "
-        f"--overwrite true."
+        f"{output} holds another noisy data set ({what}, {of}): name another --output, or give --overwrite true."
     )

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from hf_noisy_itm.data import BadRows, DataArguments, check_rows, load_pairs, table
-from hf_noisy_itm.data._check import RowReport
 from hf_noisy_itm.data._paths import REFUSED
+from hf_noisy_itm.data._report import RowReport
 from hf_noisy_itm.data.load import to_pairs
 
 from .local_copies import picture, write

@@ -2,6 +2,7 @@
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hf_noisy_itm import InputError
@@ -16,7 +17,7 @@ def pairs_of(**columns):
     """Rows of the pictures a, a, b, c with captions 0 to 3."""
     shades = [0, 0, 1, 2]
     table = {"image": [{"bytes": picture(shade), "path": None} for shade in shades], "caption": list("0123")}
-    rows = datasets.Dataset.from_dict({**table, "image_id": ["a", "a", "b", "c"], **columns})
+    rows = datasets.Dataset(pa.table({**table, "image_id": ["a", "a", "b", "c"], **columns}))
     return to_pairs(rows.cast_column("image", datasets.Image()), DataArguments(), "training")
 
 
@@ -81,11 +82,33 @@ def test_lists_of_captions_may_have_lists_of_ids():
         ({"is_noisy": ["maybe", "no", "1", "0"]}, "neither true nor false in row 0: 'maybe'"),
         ({"is_noisy": [False] * 4, "noise_source": ["a", "a", "c", "c"]}, "Row 2 has the caption of picture c"),
         ({"caption_id": [1, None, 2, 3]}, "'caption_id' is empty in row 1"),
+        ({"caption_id": [2.0, float("nan"), 3.0, 4.0]}, "'caption_id' is empty in row 1"),
+        ({"caption_id": [{"a": k} for k in range(4)]}, "'caption_id' holds dict in row 0, not a value"),
+        ({"caption_id": pa.array([0, 1, 2**63, 3], pa.uint64())}, "'caption_id' holds 9223372036854775808 in row 2"),
+        ({"is_noisy": [{"a": 1}] * 4}, "'is_noisy' holds dict in row 0, not a value"),
+        ({"is_noisy": [[[True]]] * 4}, "'is_noisy' holds list in row 0, not a value"),
+        ({"image_id": [[1], [2, 3], [4], [5]]}, "'image_id' holds list in row 0, not a text or a number"),
+        ({"image_id": [0.0, 0.0, 1.0, float("nan")]}, "'image_id' is empty in row 3: fill it"),
     ],
 )
 def test_columns_that_make_no_sense_are_refused(columns, sentence):
     with pytest.raises(InputError, match=sentence):
         pairs_of(**columns)
+
+
+def test_ids_that_a_table_turned_into_floats_are_the_numbers_they_were():
+    """As pandas does where one is missing, and with or without a missing one in the other column."""
+    for own in ([0, 0, 1, 2], [0.0, 0.0, 1.0, 2.0]):
+        pairs = pairs_of(image_id=own, noise_source=[0.0, 1.0, float("nan"), 2.0], caption_id=[3.0, 4.0, 5.0, 6.0])
+        assert pairs.is_noisy.tolist() == [False, True, False, False]
+        assert pairs.name.tolist() == [0, 1, 2]
+        assert pairs.name.dtype == np.int64
+        assert pairs.noise_source.tolist() == [0, 1, 1, 2]
+        assert pairs.caption_id.tolist() == [3, 4, 5, 6]
+    known = pairs_of(is_noisy=[0.0, 1.0, float("nan"), 0.0])
+    assert known.is_noisy.tolist() == [False, True, False, False]
+    odd = pairs_of(image_id=[0.5, 0.5, 1.0, 2.0])
+    assert odd.name.tolist() == ["0.5", "1", "2"]
 
 
 def test_a_source_needs_ids():

@@ -34,6 +34,20 @@ def test_the_rows_of_pairs(tmp_path):
     assert splits["train"].features["image_id"] == datasets.Value("int64")
 
 
+@pytest.mark.parametrize("make", [flickr, lambda tmp_path: scan_split(tmp_path / "scan", 5)])
+def test_a_byte_order_mark_is_no_text(tmp_path, make):
+    """Windows' editors put one before UTF-8: before a JSON, before the first caption and the first id."""
+    folder = make(tmp_path)
+    expected = load_pairs(DataArguments("flickr30k", data_dir=str(folder)))
+    for file in folder.rglob("*.[jt][sx][ot]*"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    marked = load_pairs(DataArguments("flickr30k", data_dir=str(folder)))
+    for old, new in zip(expected, marked):
+        assert new.captions == old.captions
+        assert new.name.tolist() == old.name.tolist()
+        assert new.picture(0).getpixel((0, 0)) == old.picture(0).getpixel((0, 0))
+
+
 def test_the_rows_of_pictures(tmp_path):
     splits = build(Flickr30k, flickr(tmp_path), tmp_path, config_name="pictures")
     row = undecoded(splits["test"])[0]

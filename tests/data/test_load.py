@@ -193,6 +193,16 @@ def test_a_filter_that_keeps_nothing_is_refused(tmp_path, where, message):
         load_pairs(DataArguments(parquet(tmp_path, rows(9, group=lambda k: k % 3)), where=where))
 
 
+def test_cells_that_are_lists_can_be_compared_but_not_held_out_by(tmp_path):
+    path = parquet(tmp_path, rows(6, tags=lambda k: ["x"] * (k % 3)))
+    train, held_out = load_pairs(DataArguments(path, where="tags=['x', 'x']", holdout_every=2))
+    assert sorted([*train.row, *held_out.row]) == [2, 5]
+    with pytest.raises(InputError, match=r"No row has tags=y; there are \['x', 'x'\], \['x'\], \[\]"):
+        load_pairs(DataArguments(path, where="tags=y"))
+    with pytest.raises(InputError, match="'tags' holds list in row 0, not a text or a number"):
+        load_pairs(DataArguments(path, holdout_by="tags"))
+
+
 def test_where_asks_nothing_of_splits_that_are_not_used(tmp_path):
     french, german = rows(5, language=lambda k: "fr"), rows(5, language=lambda k: "de")
     folder = saved(tmp_path, train=french, validation=german, test=french)

@@ -1,5 +1,6 @@
 """Noise at training time: from `DataArguments` to `Pairs` and their pedigree."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs, load_stream
+from hf_noisy_itm.data.caption_lines import save_caption_lines
 from hf_noisy_itm.data.draws import save_draw
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.functional.noise import TEXT_KINDS, draw_noise
@@ -56,6 +58,8 @@ def test_no_picked_caption_stays_if_so_asked(path):
         ({"noise_kind": "partial", "noise_file": "x.npy"}, "not of the kind partial"),
         ({"noise_keep_none": True, "noise_file": "x.npy"}, "leave noise_keep_none out"),
         ({"noise_file": "no/such.npy"}, "no/such.npy cannot be read"),
+        ({"noise_file": "no/such.txt"}, "no/such.txt cannot be read"),
+        ({"noise_seed": 3, "noise_file": "x.npy"}, "leave noise_seed out"),
     ],
 )
 def test_noise_that_cannot_be_drawn_is_refused(path, arguments, message):
@@ -76,6 +80,46 @@ def test_a_published_draw_pairs_captions_as_its_file_says(path, tmp_path, kind):
     assert noisy.pedigree["seed"] is noisy.pedigree["family"] is None
     assert noisy.pedigree["file"] == "draw.npy"
     assert noisy.pedigree["realised"] == noise.realised == noisy.is_noisy.mean()
+
+
+@pytest.mark.parametrize("c", [1, 2])
+@pytest.mark.parametrize("keyed", [False, True])
+def test_the_captions_that_npc_published_are_those_trained_on(tmp_path, c, keyed):
+    table = rows(40, image_id=lambda k: f"p{k}", captions=lambda k: CAPTIONS["captions"](k)[:c])
+    path = parquet(tmp_path, table)
+    clean, _ = load_pairs(DataArguments(path))
+    noise = draw_noise("shuffle", 0.5, 1, np.arange(36 * c) // c)
+    file = tmp_path / "0.5_noise_train_caps.txt"
+    noisy_lines = noise.apply(clean.captions)
+    save_caption_lines(file, noisy_lines, [f"k{n}" for n in range(36 * c)] if keyed else None)
+    noisy, held_out = load_pairs(DataArguments(path, noise_file=str(file)))
+    assert noisy.captions == noisy_lines
+    assert noisy.is_noisy.tolist() == noise.is_noisy.tolist()
+    assert noisy.caption_id.tolist() == noise.source.tolist()
+    assert not held_out.is_noisy.any()
+    expected = {"kind": "shuffle", "nominal": 0.5, "realised": noise.realised, "seed": None, "family": None}
+    expected |= {"captions": 36 * c, "file": file.name, "ambiguous": 0}
+    assert noisy.pedigree == expected | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def test_published_captions_must_be_those_of_the_pairs(path, tmp_path):
+    clean, _ = load_pairs(DataArguments(path))
+    file = tmp_path / "0.4_noise_train_caps.txt"
+    save_caption_lines(file, clean.captions[2:] + clean.captions[:2])
+    noisy, _ = load_pairs(DataArguments(path, noise_file=str(file), noise_kind="shuffle_images"))
+    assert noisy.is_noisy.all()
+    assert noisy.pedigree["nominal"] == 0.4
+    with pytest.raises(InputError, match=r"has 100.00% of wrong captions, but a rate of 40.00% is claimed"):
+        load_pairs(DataArguments(path, noise_file=str(file), noise_rate=0.4))
+    save_caption_lines(file, clean.captions[1:] + clean.captions[:1])
+    with pytest.raises(InputError, match="of caption level, not of image level"):
+        load_pairs(DataArguments(path, noise_file=str(file), noise_kind="shuffle_images"))
+    save_caption_lines(file, ["another"] + clean.captions[1:])
+    with pytest.raises(InputError, match="in line 1 a caption that the data set does not have"):
+        load_pairs(DataArguments(path, noise_file=str(file)))
+    save_caption_lines(file, clean.captions[1:])
+    with pytest.raises(InputError, match="has 71 captions, but 36 pictures with 2 each need 72"):
+        load_pairs(DataArguments(path, noise_file=str(file)))
 
 
 def test_a_published_draw_must_fit_the_pairs(path, tmp_path):

@@ -1,3 +1,4 @@
+import io
 import os
 from dataclasses import replace
 
@@ -5,11 +6,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from transformers.models.clip import CLIPImageProcessorPil
 
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.data._picture_cache import PictureCache
+from hf_noisy_itm.data._pixels import Pixels
 from hf_noisy_itm.errors import InputError
 
 ROWS = np.arange(24)
@@ -49,7 +52,31 @@ def test_a_picture_that_changed_in_its_place_is_seen(processor, pairs, tmp_path)
     assert len(files(tmp_path)) == 24
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"garbage", None])
+def saved(save, *given, **more):
+    file = io.BytesIO()
+    save(file, *given, **more)
+    return file.getvalue()
+
+
+DAMAGE = {
+    "nothing": b"",
+    "head": b"\x93NUMPY",
+    "garbage": b"garbage",
+    "half": None,
+    "zip": saved(np.savez, np.zeros((16, 16, 3), np.uint8)),
+    "size": saved(np.save, np.zeros((8, 16, 3), np.uint8)),
+    "channels": saved(np.save, np.zeros((16, 16, 4), np.uint8)),
+    "type": saved(np.save, np.zeros((16, 16, 3), np.float32)),
+    "flat": saved(np.save, np.zeros(16 * 16 * 3, np.uint8)),
+    "objects": saved(np.save, np.array([{}], dtype=object)),
+    "column by column": saved(np.save, np.zeros((16, 16, 3), np.uint8, order="F")),
+    "huge": b"\x93NUMPY\x01\x00\x76\x00"
+    + b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 16, 3), }".ljust(117)
+    + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_broken_file_is_made_anew(processor, pairs, counted, tmp_path, damage):
     counting, decoded = counted
     collator = PairCollator(processor, counting, picture_cache=tmp_path)
@@ -60,6 +87,37 @@ def test_a_broken_file_is_made_anew(processor, pairs, counted, tmp_path, damage)
     assert torch.equal(collator.images(ROWS[:1]), expected)
     assert path.read_bytes() == whole
     assert decoded == [0, 0]
+
+
+def test_a_folder_in_the_place_of_a_file_is_left(processor, pairs, counted, tmp_path):
+    counting, decoded = counted
+    collator = PairCollator(processor, counting, picture_cache=tmp_path)
+    expected = collator.images(ROWS[:1])
+    (path,) = files(tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert torch.equal(collator.images(ROWS[:1]), expected)
+    assert decoded == [0, 0]
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"do_center_crop": False},
+        {"do_center_crop": False, "size": {"height": 20, "width": 12}},
+        {"do_center_crop": False, "do_resize": False},
+        {"do_pad": True, "pad_size": {"height": 300, "width": 300}},  # called as it is: floats
+    ],
+)
+def test_what_is_made_fits_with_any_processor(settings):
+    pixels = Pixels(CLIPImageProcessorPil(**settings))
+    shrunk = pixels.shrink(Image.new("RGB", (40, 30), "red"))
+    assert pixels.fits(shrunk)
+    assert not pixels.fits(shrunk.astype(np.float64))
+    assert not pixels.fits(shrunk[0])
+    assert not pixels.fits(shrunk[:0])
 
 
 def test_workers_fill_and_read_it_at_once(processor, pairs, tmp_path):
@@ -107,5 +165,5 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(InputError, match=r"cannot write .*\.npy \(No space left on device\); make room"):
-        PictureCache(tmp_path, "settings").fetch(b"picture", lambda: np.zeros(3))
+        PictureCache(tmp_path, "settings", lambda pixels: True).fetch(b"picture", lambda: np.zeros(3))
     assert not files(tmp_path)

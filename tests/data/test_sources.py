@@ -11,6 +11,9 @@ import pytest
 
 from hf_noisy_itm import InputError, load_pairs
 from hf_noisy_itm.data import BadRows, DataArguments
+from hf_noisy_itm.data._sources import load_splits, open_stream
+from hf_noisy_itm.data.load import to_pairs
+from hf_noisy_itm.data.stream_noise import stream_pictures
 
 from .local_copies import picture, write
 
@@ -259,3 +262,54 @@ def test_what_cannot_be_read_gets_one_sentence(tmp_path, dataset, sentence):
     with pytest.raises(InputError, match=sentence) as error:
         load(tmp_path / dataset)
     assert "\n" not in str(error.value)
+
+
+def no_rows(path):
+    pq.write_table(pa.table({"image": pa.array([], pa.string()), "caption": pa.array([], pa.string())}), path)
+
+
+BAD_FILES = {
+    "latin.csv": "image,caption\na.png,café\n".encode("latin-1"),
+    "ragged.csv": b"image,caption\na.png,x\nb.png,y,z,w\n",
+    "empty.csv": b"",
+    "header.csv": b"image,caption\n",
+    "cut.jsonl": b'{"image": "a.png", "caption": "x"}\n{"image": "b.png", "capt',
+    "latin.jsonl": '{"image": "a.png", "caption": "café"}\n'.encode("latin-1"),
+    "empty.jsonl": b"",
+    "list.json": b"[1, 2]",
+    "empty.tar": b"",
+    "text.tar": b"hello" * 500,
+    "garbage.parquet": b"hello",
+    "rows.parquet": no_rows,
+}
+
+
+def read_as_stream(args):
+    splits, root = open_stream(args)
+    if not list(stream_pictures(splits["train"], args, root, None)):  # a table of a head alone is a stream of nothing
+        raise InputError("It cannot be read as a data set: nothing is in it.")
+
+
+def read_whole(args):
+    to_pairs(load_splits(args)["train"], args, "training")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_ends_with_one_sentence_however_it_is_read(tmp_path, name, streaming):
+    content = BAD_FILES[name]
+    content(tmp_path / name) if callable(content) else (tmp_path / name).write_bytes(content)
+    read = read_as_stream if streaming else read_whole
+    expected = r"cannot be read as a data set: |not UTF-8|no column"
+    with pytest.raises(InputError, match="holds no rows" if name == "rows.parquet" else expected) as error:
+        read(DataArguments(str(tmp_path / name)))
+    assert "\n" not in str(error.value)
+
+
+def test_shards_without_rows_among_others_are_passed_over(tmp_path):
+    rows = datasets.Dataset.from_dict({"image": ["a.png"], "caption": ["x"]})
+    for name in ("a", "c"):
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+    no_rows(tmp_path / "b.parquet")
+    args = DataArguments(str(tmp_path / "*.parquet"))
+    assert len(load_splits(args)["train"]) == len(list(open_stream(args)[0]["train"])) == 2

@@ -209,6 +209,9 @@ def test_a_filter_and_a_limit_hold_for_a_stream(tmp_path):
     ("arguments", "sentence"),
     [
         ({"noise_rate": 0.4}, "shuffled among all pairs"),
+        ({"noise_seed": 4}, "leave noise_rate and the like out"),
+        ({"noise_kind": "partial"}, "leave noise_rate and the like out"),
+        ({"max_train_pictures": -1}, "max_train_pictures must be at least 1, got -1"),
         ({"shuffle_buffer": 0}, "shuffle_buffer must be at least 1"),
         ({"train_split": "dev"}, "no split 'dev'; it has train, test"),
         ({"eval_split": "dev"}, "has no split 'dev' beside 'train'"),
@@ -219,9 +222,9 @@ def test_a_filter_and_a_limit_hold_for_a_stream(tmp_path):
     ],
 )
 def test_what_a_stream_cannot_give_is_refused(tmp_path, arguments, sentence):
-    arguments = {"dataset": str(sources(tmp_path)["parquet"]), **arguments}
+    arguments = {"dataset": str(sources(tmp_path)["parquet"]), "streaming": True, **arguments}
     with pytest.raises(InputError, match=sentence):
-        load_stream(DataArguments(streaming=True, **arguments))
+        load_stream(DataArguments(**arguments))
 
 
 def trainer_on(stream, cls, config_cls, fields, clip_config, processor, pairs, folder, **arguments):
@@ -233,6 +236,26 @@ def trainer_on(stream, cls, config_cls, fields, clip_config, processor, pairs, f
 
 def losses_of(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_pass_over_parquet_waits_for_threads(tmp_path, monkeypatch, workers):
+    """`datasets` sleeps after a pass that read several shards at once; to sleep for less than nothing fails."""
+    for part in range(3):
+        rows = [
+            {"image": {"bytes": picture(k), "path": None}, "caption": str(k)} for k in range(6 * part, 6 * part + 6)
+        ]
+        table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+        for name in (f"train-{part}", f"test-{part}"):
+            table.to_parquet(str(tmp_path / "shards" / f"{name}.parquet"))
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", -1)
+    stream, _ = load_stream(DataArguments(str(tmp_path / "shards"), streaming=True, shuffle_buffer=5))
+    for _ in range(2):
+        seen = []
+        for rank in range(2):
+            loader = DataLoader(OnePass(stream.share(rank, 2)), batch_size=None, num_workers=workers)
+            seen += [int(row["caption"]) for row in loader]
+        assert sorted(seen) == list(range(18)) != seen
 
 
 @pytest.mark.parametrize("workers", [0, 2])

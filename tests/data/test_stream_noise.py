@@ -2,14 +2,17 @@
 
 import datasets
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data import BadRows, DataArguments
+from hf_noisy_itm.data._passing import PassingRows
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.stream_noise import clean_pairs, damaged_pairs, stream_pictures
 from hf_noisy_itm.functional.noise import TEXT_KINDS, draw_noise
 
-from .test_load import rows
+from .test_load import rows, shade
 
 COLUMNS = {
     "captions": lambda k: [f"two black dogs number {k}", f"a red car beside tree {k}", f"{k} cats"][: 1 + k % 3],
@@ -57,11 +60,89 @@ def test_rows_without_ids_are_numbered_as_they_stand():
     assert [row["captions"] for row in got] == [[f"{k} one", f"{k} two"] for k in (1, 3, 5)]
 
 
-def test_bad_rows_stop_or_are_left_out():
-    table = rows(5, captions=lambda k: [" "] if k == 2 else [f"caption {k}"])
-    with pytest.raises(InputError, match="no caption"):
-        list(stream(table))
-    assert [row["image_id"] for row in stream(table, on_bad_row="skip")] == [0, 1, 3, 4]
+BAD = {
+    "missing": {"image": lambda k: None if k == 2 else shade(k)},
+    "no_image": {"image": lambda k: {"bytes": b"text", "path": None} if k == 2 else shade(k)},
+    "other_picture": {"image_id": lambda k: f"p{min(k, 1)}", "image": lambda k: shade(5 if k == 2 else min(k, 1))},
+    "empty": {"captions": lambda k: [" "] if k == 2 else [f"caption {k}"]},
+    "one of two": {"captions": lambda k: [f"caption {k}", "" if k == 2 else "more"]},
+    "other_caption": {"captions": lambda k: [f"caption {k}"], "caption_id": lambda k: [1 if k == 2 else k]},
+    "broken": {"image": lambda k: {"bytes": shade(k)["bytes"][:45], "path": None} if k == 2 else shade(k)},
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_rows_stop_or_are_left_out_as_in_memory(kind):
+    table = rows(5, **BAD[kind])
+    kind = "empty" if kind == "one of two" else kind
+    if kind != "broken":  # which only those who skip look for
+        with pytest.raises(BadRows, match="first in row 2") as error:
+            list(stream(table))
+        assert error.value.reports[0].found == {kind: [2]}
+    passing = PassingRows("training")
+    got = list(stream_pictures(table.to_iterable_dataset(), DataArguments(on_bad_row="skip"), None, None, passing))
+    pairs = to_pairs(table, DataArguments(on_bad_row="skip"), "training")
+    assert passing.report.found == pairs.report.found == {kind: [2]}
+    assert passing.report.rows == 5
+    assert passing.report.captions == len(pairs)
+    assert [row["caption"] for row in clean_pairs(got)] == pairs.captions
+    assert [row["caption_id"] for row in clean_pairs(got)] == pairs.caption_id.tolist()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 2, None, "text"]),  # picture
+            st.integers(0, 3),  # image id
+            st.lists(st.tuples(st.sampled_from(["a", "b", "", "!", "w " * 80]), st.integers(0, 9)), max_size=3),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_rows_that_pass_are_judged_as_rows_in_memory(cells):
+    pictures = {None: None, "text": {"bytes": b"text", "path": None}} | {k: shade(k) for k in range(3)}
+    table = datasets.Dataset.from_dict(
+        {
+            "image": [pictures[picture] for picture, _, _ in cells],
+            "image_id": [image_id for _, image_id, _ in cells],
+            "captions": [[caption for caption, _ in pairs] for _, _, pairs in cells],
+            "caption_id": [[number for _, number in pairs] for _, _, pairs in cells],
+        },
+        features=datasets.Features(
+            {
+                "image": datasets.Image(),
+                "image_id": datasets.Value("int64"),
+                "captions": datasets.List(datasets.Value("string")),
+                "caption_id": datasets.List(datasets.Value("int64")),
+            }
+        ),
+    )
+    args, passing = DataArguments(on_bad_row="skip"), PassingRows("training")
+    got = list(clean_pairs(stream_pictures(table.to_iterable_dataset(), args, None, None, passing)))
+    try:
+        pairs = to_pairs(table, args, "training")
+    except InputError:
+        assert not got
+        return
+    assert {kind: sorted(found) for kind, found in passing.report.found.items()} == {
+        kind: sorted(found) for kind, found in pairs.report.found.items()
+    }
+    assert [(row["caption"], row["caption_id"]) for row in got] == list(zip(pairs.captions, pairs.caption_id.tolist()))
+
+
+def test_ids_are_what_they_are_in_memory():
+    table = rows(4, image_id=lambda k: float(k), caption_id=lambda k: [f"c{2 * k}", f"c{2 * k + 1}"])
+    assert [row["image_id"] for row in stream(table)] == [0, 1, 2, 3]
+    assert [row["caption_id"] for row in clean_pairs(stream(table))] == list(range(8))
+    numbered = rows(3, caption_id=lambda k: [70 + k, 80 + k])
+    assert [row["caption_id"] for row in clean_pairs(stream(numbered))] == [70, 80, 71, 81, 72, 82]
+    floats = rows(3, image_id=lambda k: k, noise_source=lambda k: float(k) if k else float("nan"))
+    assert len(list(stream(floats))) == 3
+
+
+def test_rows_without_a_name_are_refused():
     nameless = rows(3, image_id=lambda k: None if k == 1 else k)
     with pytest.raises(InputError, match="'image_id' is empty in row 1"):
         list(stream(nameless))
@@ -104,8 +185,8 @@ def test_pictures_of_paths_are_read_and_may_not_leave_their_folder(tmp_path):
     args = DataArguments("test", image_root=str(tmp_path / "in"))
     got = stream_pictures(texts.to_iterable_dataset(), args, args.image_root, None)
     assert next(got)["image"] == {"bytes": contents[0], "path": None}
-    with pytest.raises(InputError, match="leaves its folder"):
+    with pytest.raises(InputError, match=r"leaves its folder .*first in row 1 \(\.\./out.png\)"):
         next(got)
     (tmp_path / "in" / "0.png").unlink()
-    with pytest.raises(InputError, match="picture in row 0 cannot be read"):
+    with pytest.raises(InputError, match=r"1 row\(s\) of a missing picture among the streamed rows, first in row 0"):
         next(stream_pictures(texts.to_iterable_dataset(), args, args.image_root, None))

@@ -36,6 +36,15 @@ def test_the_splits(tmp_path, config, sizes):
     assert texts == [f"test-text-{k}" for k in range(6)]  # the first third validates
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    folder = wikipedia(tmp_path)
+    for file in folder.glob("*.list"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    train = build(Wikipedia, folder, tmp_path)["train"]
+    assert train.features["label"].names == ["art", "warfare"]
+    assert train[0]["text_id"] == "train-text-0"
+
+
 def test_a_row(tmp_path):
     train = build(Wikipedia, wikipedia(tmp_path), tmp_path)["train"]
     assert train[1] == {

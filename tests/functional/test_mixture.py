@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from hf_noisy_itm.functional.mixture import fit_loss_mixture
+from hf_noisy_itm.functional.mixture import fit_cosine_mixture, fit_loss_mixture
 
 
 def two_groups(seed=0):
@@ -79,3 +79,47 @@ def test_a_loss_that_is_not_finite_is_named(value, word):
 def test_fewer_than_two_losses_or_a_matrix_are_refused(losses):
     with pytest.raises(ValueError, match="at least two losses"):
         fit_loss_mixture(losses)
+
+
+def cosines_of_clip(seed=0):
+    """1,200 right pairs near 0.30 and 800 wrong ones near 0.15, as the cosines of a CLIP are."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.normal(0.30, 0.03, 1200), rng.normal(0.15, 0.03, 800)])
+
+
+def test_of_cosines_the_higher_component_is_clean_and_told_in_cosines():
+    mixture = fit_cosine_mixture(cosines_of_clip())
+    assert mixture.means == pytest.approx((0.30, 0.15), abs=0.005)
+    assert np.sqrt(mixture.variances) == pytest.approx((0.03, 0.03), abs=0.005)
+    assert mixture.shares == pytest.approx((0.6, 0.4), abs=0.01)
+    assert mixture.converged
+    assert (mixture.clean_posterior[:1200] > 0.5).mean() > 0.98
+    assert (mixture.clean_posterior[1200:] < 0.5).mean() > 0.98
+
+
+def test_cosines_of_any_scale_give_the_same_posterior():
+    """A floor of the variance that is made for losses would melt the two components into one."""
+    cosines = cosines_of_clip()
+    posterior = fit_cosine_mixture(cosines).clean_posterior
+    np.testing.assert_allclose(fit_cosine_mixture(0.01 * cosines + 0.9).clean_posterior, posterior, atol=1e-6)
+
+
+@pytest.mark.parametrize("fit", [fit_loss_mixture, fit_cosine_mixture])
+def test_other_scores_get_the_posterior_of_the_fitted_ones(fit):
+    scores = two_groups()
+    mixture = fit(scores)
+    np.testing.assert_allclose(mixture.posterior(scores), mixture.clean_posterior, atol=1e-9)
+    best, worst = (-50.0, 1e6) if fit is fit_loss_mixture else (1e6, -50.0)
+    assert np.isfinite(mixture.posterior(np.array([best, worst]))).all()
+    assert mixture.posterior(np.array([])).shape == (0,)
+
+
+def test_equal_cosines_give_a_posterior():
+    assert np.ptp(fit_cosine_mixture(np.full(10, 0.25)).clean_posterior) == 0
+
+
+def test_a_cosine_that_is_not_finite_is_named():
+    with pytest.raises(ValueError, match="Cosine 1 of 3 is nan"):
+        fit_cosine_mixture(np.array([0.1, np.nan, 0.3]))
+    with pytest.raises(ValueError, match="at least two cosines"):
+        fit_cosine_mixture(np.array([0.1]))

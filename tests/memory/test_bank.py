@@ -30,9 +30,9 @@ def test_a_saved_bank_comes_back_bit_by_bit(tmp_path):
 
 
 def test_columns_of_a_matrix_and_names_with_dots_can_be_saved(tmp_path):
-    matrix = torch.arange(6).reshape(3, 2)
+    matrix = torch.tensor([[0, 2], [0, 1], [0, 0]])
     MemoryBank({"a.b": matrix[:, 1]}, provenance={"fingerprint": "abc"}).save(tmp_path / "bank.safetensors")
-    assert MemoryBank.load(tmp_path / "bank.safetensors", "abc").entries["a.b"].tolist() == [1, 3, 5]
+    assert MemoryBank.load(tmp_path / "bank.safetensors", "abc").entries["a.b"].tolist() == [2, 1, 0]
 
 
 def test_one_tensor_may_serve_as_two_kinds_of_entries(tmp_path):
@@ -44,8 +44,44 @@ def test_one_tensor_may_serve_as_two_kinds_of_entries(tmp_path):
 
 def test_a_bank_of_other_data_is_refused_with_both_fingerprints(tmp_path):
     a_bank().save(tmp_path / "bank.safetensors")
-    with pytest.raises(InputError, match="fingerprint abc, this data has xyz"):
+    with pytest.raises(InputError, match=r"\(fingerprint abc; this data has xyz\)"):
         MemoryBank.load(tmp_path / "bank.safetensors", "xyz")
+
+
+def test_a_bank_of_other_noise_says_of_which(tmp_path):
+    noise = {"kind": "shuffle", "nominal": 0.4, "seed": 0, "family": None}
+    a_bank().told(noise=noise).save(tmp_path / "bank.safetensors")
+    with pytest.raises(InputError, match=r"abc, with noise of kind shuffle, rate 0\.4, seed 0; this data has xyz"):
+        MemoryBank.load(tmp_path / "bank.safetensors", "xyz")
+
+
+def test_facts_are_added_and_the_bank_before_is_left_as_it_was():
+    bank = a_bank()
+    told = bank.told(epoch=3, scorer={"model": "x"})
+    assert told.provenance == {**bank.provenance, "epoch": 3, "scorer": {"model": "x"}}
+    assert bank.provenance["epoch"] == 2
+    assert told.entries is bank.entries
+
+
+@pytest.mark.parametrize(
+    ("entries", "scores", "sentence"),
+    [
+        ({}, {}, "not of shapes"),
+        ({}, {"loss": torch.ones(3)}, "not of shapes|vectors over"),
+        ({"image": torch.arange(3)}, {"loss": torch.ones(2)}, r"not of shapes \[\(2,\), \(3,\)\]"),
+        ({"image": torch.zeros(2, 2, dtype=torch.long)}, {}, "not of shapes"),
+        ({"image": torch.tensor([0, 3, 1])}, {}, "'image' are not rows of 3 pairs"),
+        ({"image": torch.tensor([0, -1, 1])}, {}, "'image' are not rows of 3 pairs"),
+        ({"image": torch.tensor([0.0, 1.0])}, {}, "'image' are not rows of 2 pairs"),
+    ],
+)
+def test_entries_that_are_no_rows_of_the_pairs_are_refused(entries, scores, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        MemoryBank(entries, scores)
+    tensors = {f"entries.{name}": rows for name, rows in entries.items()}
+    save_file({**tensors, **{f"scores.{name}": rows for name, rows in scores.items()}}, tmp_path / "some.safetensors")
+    with pytest.raises(InputError, match=r"some\.safetensors is not a memory bank"):
+        MemoryBank.load(tmp_path / "some.safetensors", "abc")
 
 
 def write_text(path):
@@ -78,7 +114,7 @@ def test_a_file_that_is_no_bank_is_refused_by_name(tmp_path, write):
 
 
 def test_tensors_without_a_fingerprint_belong_to_no_data(tmp_path):
-    save_file({"entries.image": torch.ones(2)}, tmp_path / "bank.safetensors", {"provenance": json.dumps({})})
+    save_file({"entries.image": torch.arange(2)}, tmp_path / "bank.safetensors", {"provenance": json.dumps({})})
     with pytest.raises(InputError, match="built for other data"):
         MemoryBank.load(tmp_path / "bank.safetensors", "abc")
 

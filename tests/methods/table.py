@@ -6,7 +6,19 @@ from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEMo
 METHODS = {
     "baseline": (BaselineModel, BaselineConfig, {}),
     "npc": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "bank_refresh_epochs": 1}),
+    "npc-pair": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_step": "pair", "bank_share": 0.5}),
+    "npc-blocks": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_blocks": 0, "impact_every": 2}),
     "npc-sgd": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "virtual_optimizer": "sgd"}),
+    "npc-released": (
+        NPCModel,
+        NPCConfig,
+        {
+            "clean_threshold": 0.5,
+            "variant": "released",
+            "same_image": "negative",
+            "virtual_optimizer": "adamw_own_state",
+        },
+    ),
     "baseline-fne": (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 4}),
     "npc-fne": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "negatives": "fne", "min_right_pairs": 4}),
     "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),

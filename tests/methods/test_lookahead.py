@@ -8,6 +8,7 @@ from torch import nn
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
+from hf_noisy_itm.memory.moments import Moments
 from hf_noisy_itm.methods._lookahead import look_ahead
 
 
@@ -54,6 +55,22 @@ def test_it_is_the_step_that_the_optimizer_takes(follow, make, steps):
     assert ahead.keys() == dict(model.named_parameters()).keys()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(ahead[name], parameter.detach(), atol=1e-7, rtol=1e-6)
+
+
+def test_moments_of_its_own_are_read_instead_of_the_optimizer_s_state():
+    """A second model takes every step that is looked at, from where the first one stands."""
+    model, twin = network(), network()
+    optimizer, other = (torch.optim.AdamW(groups(of), betas=(0.8, 0.95), eps=1e-6) for of in (model, twin))
+    moments = Moments(dict(model.named_parameters()))
+    for step in range(3):
+        twin.load_state_dict(model.state_dict())
+        take(twin, other, 10 + step)
+        ahead = look_ahead(model, loss_of(model, 10 + step), optimizer, Exchange(), moments=moments)
+        for name, parameter in twin.named_parameters():
+            torch.testing.assert_close(ahead[name], parameter.detach(), atol=1e-7, rtol=1e-6)
+        assert moments.steps.count == step  # read, and not written
+        take(model, optimizer, step)
+        moments.update()
 
 
 def test_a_parameter_that_joins_later_has_its_own_first_step():

@@ -263,17 +263,26 @@ def test_the_bank_is_deterministic_and_scores_every_pair(clip_config):
     assert (one.scores["loss"] > 0).all()
 
 
-def test_a_clean_pair_is_its_own_text_entry_unless_excluded(clip_config):
+def test_the_config_says_how_the_bank_is_built(clip_config):
+    encoded, _ = separable()
+    fields = {"bank_batch_size": 32, "bank_seed": 3, "same_image": "negative", "exclude_self": True}
+    fields |= {"clean_threshold": 0.5, "bank_score": "cosine"}
+    model, _ = make(NPCModel, NPCConfig, fields, clip_config)
+    bank, told = model.build_bank(encoded, 2), {"group_size": 32, "seed": 3, "same_image": "negative"}
+    told |= {"exclude_self": True, "clean_threshold": 0.5, "score": "cosine", "epoch": 2, "method": "noisy_itm_npc"}
+    assert {name: bank.provenance[name] for name in told} == told
+    assert bank.scores.keys() == {"cosine", "clean_posterior"}
+    assert not (bank.entries["image"] == torch.arange(len(encoded.text_embeds))).any()
+
+
+def test_the_bank_knows_by_which_weights_it_was_scored(clip_config):
     encoded, _ = separable()
     model, _ = make(NPCModel, NPCConfig, {"bank_batch_size": 32}, clip_config)
-    bank = model.build_bank(encoded, 0)
-    clean = torch.nonzero(bank.scores["clean_posterior"] > 0.9).squeeze(1)
-    assert torch.equal(bank.entries["text"][clean], clean)
-    model.config.exclude_self = True
-    excluded = model.build_bank(encoded, 0)
-    assert not (excluded.entries["text"] == torch.arange(len(encoded.text_embeds))).any()
-    other_picture = encoded.image_of_pair[excluded.entries["image"]] != encoded.image_of_pair
-    assert other_picture.all()
+    before = model.build_bank(encoded, 0).provenance["scorer"]
+    assert model.build_bank(encoded, 1).provenance["scorer"] == before
+    with torch.no_grad():
+        model.clip.text_projection.weight[0, 0] += 1e-3
+    assert model.build_bank(encoded, 2).provenance["scorer"] != before
 
 
 def test_no_clean_pair_is_an_error_with_the_highest_posterior(clip_config):

@@ -60,7 +60,7 @@ def test_it_loads_from_a_clone_from_the_package_and_as_a_file_alone(place, tmp_p
     assert not list(tmp_path.rglob("*.arrow"))  # no rows are left behind
 
 
-@pytest.mark.parametrize("options", [{}, {"folds": 3, "ks": (1, 2)}, {"bootstrap": 50}])
+@pytest.mark.parametrize("options", [{}, {"folds": 3, "ks": (1, 2)}, {"bootstrap": 100}])
 def test_the_order_of_rows_does_not_matter(metric, options):
     inputs, _ = rows()
     shuffled = part(inputs, np.random.default_rng(1).permutation(40))
@@ -106,6 +106,10 @@ def test_add_add_batch_and_compute_agree(metric):
         (lambda rows: np.asfortranarray(rows), torch.float32),
         (lambda rows: torch.from_numpy(rows).requires_grad_(), torch.float32),
         (lambda rows: torch.from_numpy(rows).bfloat16(), torch.bfloat16),
+        (lambda rows: torch.from_numpy(rows).double(), torch.float32),
+        (lambda rows: list(torch.from_numpy(rows).requires_grad_()), torch.float32),
+        (lambda rows: tuple(torch.from_numpy(rows).bfloat16()), torch.bfloat16),
+        (lambda rows: [list(row) for row in torch.from_numpy(rows).bfloat16().requires_grad_()], torch.bfloat16),
         (lambda rows: rows.astype(np.float16), torch.float16),
     ],
 )
@@ -117,6 +121,25 @@ def test_no_bit_of_float32_is_lost(metric, monkeypatch, convert, exact):
     metric.compute(**inputs)
     for ours, theirs in zip(seen[0], gallery):
         assert torch.equal(ours, theirs.to(exact).float() if theirs.is_floating_point() else theirs)
+
+
+def test_ids_may_be_a_list_of_tensors(metric):
+    inputs, gallery = rows()
+    assert metric.compute(**{**inputs, "image_id": list(torch.from_numpy(inputs["image_id"]))}) == recall(*gallery)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint8])
+def test_integers_reach_to_the_ends_of_their_type(metric, dtype):
+    embeds = np.full((3, 3), np.iinfo(dtype).min) + np.diag([100, 100, 100])
+    inputs = {"image_embeds": embeds.astype(dtype), "text_embeds": embeds.astype(dtype), "image_id": [4, 5, 6]}
+    assert metric.compute(**inputs, ks=(1,))["rsum"] == 200
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e50])
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, lambda rows: list(torch.from_numpy(rows))])
+def test_what_float32_cannot_hold_is_refused_before_it_is_lost(metric, convert, scale):
+    with pytest.raises(ValueError, match="Row 0 of text_embeds is kept in float32, which cannot hold .*: scale the"):
+        metric.compute(**{**SMALL, "text_embeds": convert(np.eye(3) * scale)})
 
 
 class Rows(evaluate.Metric):
@@ -188,8 +211,19 @@ def test_two_processes_give_what_one_gives(tmp_path, here):
         ({"image_embeds": [], "text_embeds": [], "image_id": []}, "no rows to compute recall from"),
         ({"ks": (1, 4)}, r"between 1 and the smaller gallery \(3\), got \[1, 4\]"),
         ({"folds": 2}, "3 pictures cannot be divided into 2 folds"),
+        ({"folds": 0}, "folds must be at least 1, got 0"),
+        ({"folds": 1.5}, "folds must be a whole number, got 1.5"),
         ({"folds": 3, "bootstrap": 10}, "leave one of them out"),
-        ({"bootstrap": 10, "level": 2}, "level 2"),
+        ({"bootstrap": 10}, "level 0.95 takes at least 100 bootstrap samples, got 10"),
+        ({"bootstrap": 1.5}, "bootstrap must be a whole number of 0 or more, got 1.5"),
+        ({"bootstrap": True}, "bootstrap must be a whole number of 0 or more, got True"),
+        ({"bootstrap": "x"}, "bootstrap must be a whole number of 0 or more, got 'x'"),
+        ({"bootstrap": -5}, "bootstrap must be a whole number of 0 or more, got -5"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more, got -1"),
+        ({"seed": "a"}, "seed must be a whole number of 0 or more, got 'a'"),
+        ({"bootstrap": 100, "level": 2}, "level must be a number between 0 and 1, like 0.95, got 2"),
+        ({"level": 7}, "level must be a number between 0 and 1, like 0.95, got 7"),
+        ({"level": "x"}, "level must be a number between 0 and 1, like 0.95, got 'x'"),
     ],
 )
 def test_wrong_input_is_named_and_the_metric_still_works(metric, change, message):

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import datasets
@@ -20,8 +22,10 @@ from hf_noisy_itm.data.draws import save_draw
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.functional.noise import KINDS, TEXT_KINDS, draw_noise
 from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
+from hf_noisy_itm.noisy_set.content import written_splits
 from hf_noisy_itm.run import train
 
+from ..data.local_copies import scan_split
 from ..data.test_load import parquet, rows
 from ..data.test_sources import csv, pictures, tar, text
 
@@ -143,6 +147,71 @@ def test_what_is_there_is_replaced_only_if_so_asked_and_ours(source, tmp_path):
     assert (tmp_path / "folder" / "diary.txt").read_text() == "mine"
 
 
+def test_other_pictures_under_the_same_captions_are_other_data(source, tmp_path):
+    for streaming in ("false", "true"):
+        output = tmp_path / f"noisy_{streaming}"
+        words = ["--streaming", streaming]
+        make(source, output, *words, kind="truncated")
+        before = hashes(output)
+        assert not make(source, output, *words, kind="truncated")[1]
+        pq_rows = datasets.Dataset.from_parquet(f"{source}/train.parquet").to_list()
+        pq_rows[3]["image"]["bytes"] = pq_rows[3]["image"]["bytes"] + b"another end"
+        changed = datasets.Dataset.from_list(pq_rows).cast_column("image", datasets.Image())
+        changed.to_parquet(f"{tmp_path}/changed_{streaming}/train.parquet")
+        shutil.copy(f"{source}/test.parquet", f"{tmp_path}/changed_{streaming}")
+        shutil.copytree(f"{tmp_path}/changed_{streaming}", source, dirs_exist_ok=True)
+        with pytest.raises(InputError, match="another noisy data set .*, made of source, with other pictures"):
+            make(source, output, *words, kind="truncated")
+        assert hashes(output) == before
+        assert make(source, output, *words, "--overwrite", "true", kind="truncated")[1]
+        assert hashes(output)["data/train-00000-of-00001.parquet"] != before["data/train-00000-of-00001.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: next((folder / "data").iterdir()).unlink(), "data/train-00000-of-00001.parquet is not there"),
+        (lambda folder: (folder / "README.md").unlink(), "README.md is not there"),
+        (lambda folder: (folder / "pictures" / "test-00000-of-00001.parquet").write_bytes(b"cut"), "another content"),
+        (
+            lambda folder: (folder / "data" / "train-9.parquet").write_bytes(b"more"),
+            "train-9.parquet is not in its li",
+        ),
+        (lambda folder: (folder / "noise.json").write_text('{"pedigree": null, "files": 3}'), "is not in its list"),
+    ],
+)
+def test_a_damaged_folder_is_not_taken_for_what_it_was(source, tmp_path, damage, sentence):
+    make(source, tmp_path / "noisy")
+    whole = hashes(tmp_path / "noisy")
+    damage(tmp_path / "noisy")
+    damaged = hashes(tmp_path / "noisy")
+    with pytest.raises(InputError, match=f"noisy is damaged, .*{sentence}.*--overwrite true"):
+        make(source, tmp_path / "noisy")
+    assert hashes(tmp_path / "noisy") == damaged
+    assert make(source, tmp_path / "noisy", "--overwrite", "true")[1]
+    assert hashes(tmp_path / "noisy") == whole
+
+
+@pytest.mark.parametrize("output", ["/proc/noisy", "file/noisy", "x" * 300])
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, output, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("hf_noisy_itm.noisy_set.make.PairsSource", lambda *given: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=f"{output} cannot be made: .*; name an --output") as error:
+        make("no/such.parquet", output)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_ends_with_a_sentence(source, tmp_path, monkeypatch):
+    def write_table(*given, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", write_table)
+    with pytest.raises(InputError, match="noisy cannot be made: .*No space left"):
+        make(source, tmp_path / "noisy")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def test_a_folder_that_is_made_anew_is_read_anew(source, tmp_path):
     """`datasets` keys its cache by the folder's name and card: another content must give another card."""
     for folder in (tmp_path / "a" / "noisy", tmp_path / "b" / "noisy"):
@@ -187,6 +256,7 @@ def test_a_run_that_is_killed_leaves_nothing_under_the_final_name(source, tmp_pa
     assert "noisy" not in names
     assert len(names) == 2  # a folder whose name begins with a dot
     assert make(source, tmp_path / "noisy")[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"noisy", "source"}
 
 
 def test_training_on_the_folder_knows_its_pedigree_and_evaluates_on_clean_pictures(source, tmp_path):
@@ -219,6 +289,45 @@ def test_a_run_on_the_folder_tells_the_pedigree(source, tmp_path):
     stream = ["--streaming", "true", "--output_dir", str(tmp_path / "stream")]
     assert train(parse_recipe([*words, *stream]))["noise"] == content["pedigree"]
     assert f"SHA-256 `{content['pedigree']['sha256']}`" in (tmp_path / "stream" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+@pytest.mark.parametrize(
+    ("splits", "words", "expected"),
+    [
+        (("train", "val"), (), {"validation": "val"}),
+        (("train", "test"), ("--train_split", "test"), {"test": "train"}),
+        (("train", "dev", "test", "more"), (), {"validation": "dev", "test": "test", "more": "more"}),
+        (("train", "odd", "more"), ("--eval_split", "more"), {"test": "more"}),
+    ],
+)
+def test_training_evaluates_on_what_the_card_says(tmp_path, splits, words, expected, streaming):
+    source = datasets.DatasetDict({name: rows(3 + k, **COLUMNS) for k, name in enumerate(splits)})
+    source.save_to_disk(str(tmp_path / "source"))
+    content, _ = make(str(tmp_path / "source"), tmp_path / "noisy", "--streaming", streaming, *words, kind="truncated")
+    assert {name: part["of"] for name, part in content["evaluation"].items()} == expected
+    first = "test" if "test" in expected else "validation"
+    assert f"evaluates on the clean pictures of the split `{first}`" in (tmp_path / "noisy" / "README.md").read_text()
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "noisy")))
+    stream, streamed_eval = load_stream(DataArguments(str(tmp_path / "noisy"), streaming=True))
+    assert held_out.report.split == streamed_eval.report.split == first
+    assert len(train) == content["pedigree"]["captions"] == sum(1 for _ in stream.one_pass())
+    assert held_out.captions == streamed_eval.captions
+    assert len(held_out.image_id) == 3 + splits.index(expected[first])
+    for name, of in expected.items():
+        assert len(table_of(tmp_path / "noisy", "pictures", split=name)) == 3 + splits.index(of)
+
+
+def test_every_split_gets_a_name_of_its_own():
+    for names in permutations(("train", "test", "validation", "val", "Dev", "source_train", "x"), 4):
+        written = written_splits(names)
+        assert list(written) == list(names)
+        assert len(set(written.values())) == 4
+        assert "train" not in written.values()
+        assert {"test", "validation"} & set(written.values())
+        assert all(written[name] == name for name in ("test", "validation") if name in names)
+    assert written_splits(["x"]) == {"x": "test"}
+    assert written_splits([]) == {}
 
 
 def test_without_a_split_to_evaluate_on_right_captions_are_held_out(tmp_path):
@@ -257,6 +366,20 @@ def test_a_published_draw(source, tmp_path):
     assert content["pedigree"]["file"] == "draw.npy"
     assert content["pedigree"]["seed"] is None
     assert "seed unknown" in (tmp_path / "noisy" / "README.md").read_text()
+
+
+def test_the_captions_that_npc_published(tmp_path):
+    """From NPC's folders: the data set and the noisy captions lie in one of them."""
+    folder = scan_split(tmp_path / "npc", 5)
+    noisy = folder / "annotations" / "scan_split" / "0.5_noise_train_caps.txt"
+    clean = (noisy.parent / "train_caps.txt").read_text().splitlines()
+    noisy.write_text("\n".join(clean[5:] + clean[:5]) + "\n")
+    words = ["--dataset", "flickr30k", "--data_dir", str(folder), "--noise_file", str(noisy)]
+    content, _ = make_noisy_set(*parse_noisy_set([*words, "--output", str(tmp_path / "noisy")]))
+    assert [row["caption"] for row in table_of(tmp_path / "noisy")] == clean[5:] + clean[:5]
+    assert all(row["is_noisy"] for row in table_of(tmp_path / "noisy"))
+    assert content["pedigree"]["file"] == "0.5_noise_train_caps.txt"
+    assert content["pedigree"]["nominal"] == 0.5
 
 
 def test_semantic_noise_by_a_text_tower(source, tmp_path):
@@ -299,6 +422,36 @@ def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, source, kind, form)
     assert not make(str(source), tmp_path / "stream", "--streaming", "true", kind=kind, rate="0.6")[1]
 
 
+def test_bad_rows_of_a_stream_are_told_in_a_table(tmp_path, monkeypatch, capsys):
+    captions = {3: ["a dog", " "], 5: ["!", "w " * 80]}
+    columns = {"image_id": lambda k: k % 8, "captions": lambda k: captions.get(k, [f"red car {k}"])}
+    table = rows(10, **columns)
+    path = parquet(tmp_path, table)
+    words = ["--dataset", path, "--streaming", "true", "--kind", "truncated", "--rate", "0.5"]
+    with pytest.raises(SystemExit):
+        run(*words, "--output", tmp_path / "no", monkeypatch=monkeypatch)
+    told_of = capsys.readouterr()
+    assert "There are 1 empty caption(s) among the training rows, first in row 3; mend them" in told_of.err
+    tables = []
+    for streaming in ("true", "false"):
+        words[words.index("--streaming") + 1] = streaming
+        output = tmp_path / streaming
+        run(*words, "--output", output, "--on_bad_row", "skip", monkeypatch=monkeypatch)
+        tables.append(capsys.readouterr().out.split(str(output))[0])
+    assert tables[0] == tables[1]
+    assert (
+        "row(s) of an image id with another picture         2  left out                    training 8, 9" in tables[0]
+    )
+    assert table_of(tmp_path / "true") == table_of(tmp_path / "false")
+
+
+def test_a_caption_in_several_rows_is_not_damaged_in_several_ways(tmp_path):
+    path = parquet(tmp_path, rows(4, captions=lambda k: ["a red car"], caption_id=lambda k: [k // 2]))
+    for streaming in ("true", "false"):
+        with pytest.raises(InputError, match="stand in several rows"):
+            make(path, tmp_path / "noisy", "--streaming", streaming, kind="truncated")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -311,7 +464,12 @@ def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, source, kind, form)
         (["--kind", "partial", "--rate", "0.4", "--keep_none", "true"], "keep_none is for --kind shuffle"),
         (["--kind", "shuffle", "--rate", "0.4", "--text_model", "x"], "text_model is for --kind semantic"),
         (["--kind", "partial", "--noise_file", "x.npy"], "not of the kind partial"),
-        (["--noise_file", "x.npy", "--streaming", "true"], "leave keep_none and streaming out"),
+        (["--kind", "shuffle", "--rate", "0.4", "--k", "10"], "k is for --kind semantic"),
+        (["--noise_file", "x.npy", "--streaming", "true"], "leave keep_none, seed and streaming out"),
+        (["--noise_file", "x.npy", "--seed", "0"], "leave keep_none, seed and streaming out"),
+        (["--kind", "shuffle", "--rate", "0.4", "--holdout_every", "5"], "leave holdout_every out"),
+        (["--kind", "shuffle", "--rate", "0.4", "--shuffle_buffer", "5"], "leave shuffle_buffer out"),
+        (["--kind", "shuffle", "--rate", "0.4", "--max_train_pictures", "0"], "must be at least 1, got 0"),
         (["--kind", "semantic", "--rate", "0.4", "--text_model", "./no-model"], "no model folder"),
         (["--kind", "shuffle", "--rate", "0.4", "--streaming", "true"], "depends on all rows"),
         (["--kind", "shuffle", "--rate", "0.4", "--train_split", "dev"], "no split 'dev'; it has"),

@@ -7,15 +7,17 @@
 | a near caption of another picture | `swap_semantic` | all rows and their embeddings |
 | text damaged in place | `damage_captions` | seed, kind, number of the row, caption |
 | class labels flipped (MRL) | `flip_labels_symmetric`, `flip_labels_asymmetric` | all rows |
+| class labels flipped row by row | `flip_labels_by_row` | seed, number of the row, label |
 
 `draw_noise` draws any of the first four by its name: "shuffle", "shuffle_images", "semantic", "partial", "truncated",
-"duplicated". The same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says
-how); only `swap_semantic` also depends on floating point.
+"duplicated"; `draw_label_noise` the last three: "label_symmetric", "label_asymmetric", "label_symmetric_by_row". The
+same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says how); only
+`swap_semantic` also depends on floating point.
 """
 
 from .draw import hash_bits, hash_uniform, random_order
-from .kinds import KINDS, draw_noise
-from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_symmetric
+from .kinds import KINDS, LABEL_KINDS, draw_label_noise, draw_noise
+from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_by_row, flip_labels_symmetric
 from .move import shuffle_captions, shuffle_images
 from .result import Noise
 from .semantic import nearest_of_other_pictures, swap_semantic
@@ -23,12 +25,15 @@ from .text import TEXT_KINDS, damage_captions
 
 __all__ = [
     "KINDS",
+    "LABEL_KINDS",
     "TEXT_KINDS",
     "LabelNoise",
     "Noise",
     "damage_captions",
+    "draw_label_noise",
     "draw_noise",
     "flip_labels_asymmetric",
+    "flip_labels_by_row",
     "flip_labels_symmetric",
     "hash_bits",
     "hash_uniform",

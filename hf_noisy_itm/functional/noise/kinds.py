@@ -1,16 +1,18 @@
-"""All kinds of noise on captions by name, each drawn from a seed."""
+"""All kinds of noise by name, on captions and on labels, each drawn from a seed."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
+from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_by_row, flip_labels_symmetric
 from .move import shuffle_captions, shuffle_images
 from .result import Noise
 from .semantic import swap_semantic
 from .text import TEXT_KINDS, damage_captions
 
 KINDS = ("shuffle", "shuffle_images", "semantic", *TEXT_KINDS)
+LABEL_KINDS = ("label_symmetric", "label_asymmetric", "label_symmetric_by_row")
 
 
 def draw_noise(
@@ -61,3 +63,44 @@ def draw_noise(
     if captions is None:
         raise ValueError(f"The kind {kind!r} damages text: give the captions.")
     return damage_captions(captions, image_of_caption, kind, rate, seed, rows)
+
+
+def draw_label_noise(
+    kind: str,
+    rate: float,
+    seed: int,
+    labels: np.ndarray,
+    num_classes: int,
+    exclude_true: bool = False,
+    rows: Sequence[int] | np.ndarray | None = None,
+) -> LabelNoise:
+    """Draws noise on class labels of a kind that is given by name; each kind's own function says what is exact.
+
+    The first two kinds take their randomness from `Generator(PCG64(seed))` and need all rows, the third takes it from
+    hashes of the seed and the row number.
+
+    Args:
+        kind: "label_symmetric" (`flip_labels_symmetric`), "label_asymmetric" (`flip_labels_asymmetric`, each class for
+            the next), or "label_symmetric_by_row" (`flip_labels_by_row`).
+        rate: share of samples to pick, in [0, 1].
+        seed: at least 0.
+        labels: clean labels in [0, K), int (N,).
+        num_classes: K.
+        exclude_true: for the symmetric kinds: never draw the true class.
+        rows: for "label_symmetric_by_row": number of each row in the whole, (N,); 0..N-1 if left out.
+
+    Raises:
+        ValueError: there is no such kind, or its own function refuses.
+    """
+    if kind not in LABEL_KINDS:
+        raise ValueError(f"There is no kind of noise {kind!r} on labels; there are {', '.join(LABEL_KINDS)}.")
+    if seed < 0:
+        raise ValueError(f"The seed of noise must not be negative, got {seed}.")
+    if exclude_true and kind == "label_asymmetric":
+        raise ValueError("exclude_true is for symmetric noise; asymmetric noise draws no class. Leave it out.")
+    rng = np.random.Generator(np.random.PCG64(seed))
+    if kind == "label_symmetric":
+        return flip_labels_symmetric(labels, num_classes, rate, rng, exclude_true)
+    if kind == "label_asymmetric":
+        return flip_labels_asymmetric(labels, num_classes, rate, rng)
+    return flip_labels_by_row(labels, num_classes, rate, seed, exclude_true, rows)

@@ -1,12 +1,12 @@
 """Retrieval with any number of right answers per query: extended positives and categories."""
 
-from collections.abc import Callable, Iterator, Sequence
-from operator import index
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import fsum
 
 import torch
 from torch import Tensor
 
-from ._checks import check_embeds, checked_ks
+from ._checks import check_embeds, checked_ks, integers
 from ._ranks import TIE
 from ._tiles import unit_rows
 
@@ -23,7 +23,8 @@ def extended_recall(
     With the lists of CxC (Parekh et al., EACL 2021) or ECCV Caption (Chun et al., ECCV 2022), or with the captions of
     other pictures that are true of one, as `scenes` knows them. mAP@R is the mean over queries of
     1/R sum_{k<=R} precision(k) relevant(k), where R is the number of right answers (Musgrave et al., ECCV 2020,
-    Sec. 3.2).
+    Sec. 3.2). A query's figure is the quotient of a sum without rounding errors, and so is the mean: neither the order
+    of queries nor the size of blocks matters.
 
     Relations: `recall` is faster where right answers are a picture's own captions; `category_map` takes labels.
 
@@ -42,17 +43,8 @@ def extended_recall(
     """
     check_embeds(query_embeds, item_embeds, ("query", "item"))
     num_items = len(item_embeds)
-    if len(positives) != len(query_embeds):
-        raise ValueError(f"There are {len(query_embeds)} queries but positives for {len(positives)}.")
     ks = checked_ks(ks, num_items, "the gallery")
-    asked = [query for query, answers in enumerate(positives) if len(answers)]
-    if not asked:
-        raise ValueError(f"None of the {len(positives)} queries has a right answer.")
-    rows = torch.tensor([row for row, query in enumerate(asked) for _ in positives[query]])
-    try:
-        answers = torch.tensor([index(answer) for query in asked for answer in positives[query]])
-    except TypeError:
-        raise ValueError("Right answers are rows of items, integers; there is something else among them.") from None
+    asked, rows, answers = _answers(positives, len(query_embeds))
     if int(answers.min()) < NOT_IN_GALLERY or int(answers.max()) >= num_items:
         raise ValueError(
             f"Right answers are items {int(answers.min())} to {int(answers.max())}, "
@@ -68,17 +60,18 @@ def extended_recall(
         mask = mask.to(item_embeds.device)
         return mask, mask.sum(dim=1) + absent[part]
 
-    figures = {f"r@{k}": 0.0 for k in ks} | {"r_precision": 0.0, "map@r": 0.0}
+    hits, r_precision, average = dict.fromkeys(ks, 0), [], []
     depth = max(*ks, *torch.bincount(rows).tolist())
     for found, number in _in_rank_order(query_embeds[asked], item_embeds, relevant, depth):
+        for k in ks:
+            hits[k] += int(found[:, :k].any(dim=1).sum())
         rank = torch.arange(1, found.shape[1] + 1, device=found.device)
         early = found & (rank <= number[:, None])
-        for k in ks:
-            figures[f"r@{k}"] += found[:, :k].any(dim=1).sum().item()
-        figures["r_precision"] += (early.sum(dim=1) / number.double()).sum().item()
-        precision = early.cumsum(dim=1) / rank.double()
-        figures["map@r"] += ((precision * early).sum(dim=1) / number).sum().item()
-    return {name: 100.0 * (value / len(asked)) for name, value in figures.items()} | {"queries": len(asked)}
+        r_precision += (early.sum(dim=1) / number.double()).tolist()
+        average += _average_precision(early, number)
+    figures = {f"r@{k}": 100 * count / len(asked) for k, count in hits.items()}
+    figures |= {"r_precision": 100 * fsum(r_precision) / len(asked), "map@r": 100 * fsum(average) / len(asked)}
+    return figures | {"queries": len(asked)}
 
 
 @torch.no_grad()
@@ -86,22 +79,23 @@ def category_map(query_embeds: Tensor, query_labels: Tensor, item_embeds: Tensor
     """Mean average precision over all retrieved items, where items of the query's category are right (MRL's metric).
 
     AP = 1/R sum_k precision(k) relevant(k) over the whole gallery by cosine, where R is the number of right items; 0
-    for a query whose category is not in the gallery (Hu et al., CVPR 2021). Ties count against the model.
+    for a query whose category is not in the gallery (Hu et al., CVPR 2021). Ties count against the model. Means are
+    those of sums without rounding errors.
 
     Args:
         query_embeds: (Q, D), any scale.
-        query_labels: category of each query, int (Q,).
+        query_labels: category of each query, integers of any type, (Q,).
         item_embeds: the gallery, (N, D).
-        item_labels: category of each item, int (N,).
+        item_labels: category of each item, integers of any type, (N,).
 
     Returns:
         Percentage.
 
     Raises:
-        ValueError: shapes do not fit, or an embedding is not finite.
+        ValueError: shapes do not fit, a label is no integer, or an embedding is not finite.
     """
     check_embeds(query_embeds, item_embeds, ("query", "item"))
-    query_labels, item_labels = torch.as_tensor(query_labels), torch.as_tensor(item_labels)
+    query_labels, item_labels = integers(query_labels, "query labels"), integers(item_labels, "item labels")
     for name, labels, embeds in (("query", query_labels, query_embeds), ("item", item_labels, item_embeds)):
         if tuple(labels.shape) != (len(embeds),):
             raise ValueError(f"There are {len(embeds)} {name} embeddings but {name} labels {tuple(labels.shape)}.")
@@ -111,12 +105,42 @@ def category_map(query_embeds: Tensor, query_labels: Tensor, item_embeds: Tensor
         mask = labels[0][part, None] == labels[1][None, :]
         return mask, mask.sum(dim=1)
 
-    total = 0.0
-    for found, number in _in_rank_order(query_embeds, item_embeds, relevant):
-        rank = torch.arange(1, len(item_embeds) + 1, device=found.device)
-        precision = found.cumsum(dim=1) / rank.double()
-        total += ((precision * found).sum(dim=1) / number.clamp(min=1)).sum().item()
-    return 100.0 * total / len(query_embeds)
+    blocks = _in_rank_order(query_embeds, item_embeds, relevant)
+    average = [value for found, number in blocks for value in _average_precision(found, number)]
+    return 100 * fsum(average) / len(query_embeds)
+
+
+def _answers(positives: Sequence[Sequence[int]], num_queries: int) -> tuple[list[int], Tensor, Tensor]:
+    """Queries that have right answers; and of each answer the place of its query among these, and its item, (A,)."""
+    if isinstance(positives, Mapping | str) or not hasattr(positives, "__len__"):
+        raise ValueError(f"positives must be a list with a list of items for each query, got {positives!r:.80}.")
+    if len(positives) != num_queries:
+        raise ValueError(f"There are {num_queries} queries but positives for {len(positives)}.")
+    asked, rows, items = [], [], []
+    for query, answers in enumerate(positives):
+        if isinstance(answers, Mapping | str) or not hasattr(answers, "__len__") or getattr(answers, "ndim", 1) != 1:
+            raise ValueError(f"The right answers of query {query} must be a list of items, got {answers!r:.80}.")
+        if len(answers):
+            rows += [len(asked)] * len(answers)
+            asked.append(query)
+            items.extend(answers)  # `+=` would add an array to it
+    if not asked:
+        raise ValueError(f"None of the {num_queries} queries has a right answer.")
+    return asked, torch.tensor(rows), integers(items, "Right answers")
+
+
+def _average_precision(found: Tensor, number: Tensor) -> list[float]:
+    """1/R sum_k precision(k) found(k) of each query, 0 where R is 0.
+
+    Args:
+        found: which of the ranked items are right, bool (Q, K).
+        number: how many right items there are, R, (Q,).
+    """
+    row, place = found.nonzero(as_tuple=True)
+    precision = (found.cumsum(dim=1)[row, place] / (place + 1).double()).tolist()
+    ends = found.sum(dim=1).cumsum(dim=0).tolist()
+    parts = zip([0, *ends], ends, number.tolist())
+    return [fsum(precision[start:end]) / right if end > start else 0.0 for start, end, right in parts]
 
 
 def _in_rank_order(

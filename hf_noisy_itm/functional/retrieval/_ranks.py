@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._checks import check_embeds, checked_owner
-from ._tiles import Cosines, Tally, Tile, full_precision
+from ..precision import full_precision
+from ._checks import check_embeds, check_tensor, checked_number, checked_owner
+from ._tiles import Cosines, Tally, Tile
 
 TIE = 1e-12  # cosines closer than this are equal: what rounding does to equal rows in float64
 _ROWS = 240  # pictures per tile
@@ -38,19 +39,22 @@ def retrieval_ranks(
         image_embeds: one row per picture, (P, D), any scale and floating dtype.
         text_embeds: one row per caption, (C, D).
         image_of_caption: row of each caption's picture, int (C,), in [0, P); every picture has a caption.
-        tile_size: similarities in memory at a time, at least 240; about 600,000 on CPU and 30 million elsewhere if
+        tile_size: similarities in memory at a time, 240 at the least; about 600,000 on CPU and 30 million elsewhere if
             left out. The ranks do not depend on it.
 
     Raises:
         ValueError: shapes or ids do not fit, or an embedding is not finite; the numbers are named.
     """
     check_embeds(image_embeds, text_embeds)
+    if tile_size is None:
+        tile_size = 600_000 if image_embeds.device.type == "cpu" else 30_000_000
+    tile_size = checked_number(tile_size, "tile_size", 1)
     owner = checked_owner(image_of_caption, len(image_embeds), len(text_embeds))
     with full_precision():
         return _ranks(
             Cosines(image_embeds, text_embeds.to(image_embeds.device)),
             owner.to(image_embeds.device),
-            tile_size or (600_000 if image_embeds.device.type == "cpu" else 30_000_000),
+            tile_size,
         )
 
 
@@ -82,26 +86,42 @@ def similarity_ranks(similarity: Tensor, image_of_caption: Tensor) -> Ranks:
     """Like `retrieval_ranks`, from scores of any model: exactly equal scores are ties.
 
     Args:
-        similarity: score of each picture with each caption, (P, C), numbers of any type, higher is better.
+        similarity: score of each picture with each caption, (P, C), real numbers of any type, higher is better;
+            integers are compared as integers.
         image_of_caption: row of each caption's picture, int (C,).
 
     Raises:
         ValueError: shapes or ids do not fit, or a score is not a number.
     """
+    check_tensor(similarity, "A similarity matrix")
     if similarity.ndim != 2 or not similarity.numel():
-        raise ValueError(f"A similarity matrix has pictures as rows and captions as columns, got {similarity.shape}.")
-    similarity = similarity if similarity.is_floating_point() else similarity.double()
-    if bool(torch.isnan(similarity).any()):
-        row, column = torch.isnan(similarity).nonzero()[0].tolist()
-        raise ValueError(f"The similarity of picture {row} and caption {column} is not a number.")
+        shape = tuple(similarity.shape)
+        raise ValueError(f"A similarity matrix has pictures as rows and captions as columns, got {shape}.")
+    similarity = _ordered(similarity)
     num_images, num_texts = similarity.shape
     owner = checked_owner(image_of_caption, num_images, num_texts).to(similarity.device)
     own = similarity[owner, torch.arange(num_texts, device=similarity.device)]
+    lowest = -torch.inf if similarity.is_floating_point() else torch.iinfo(similarity.dtype).min
     i2t, t2i = [], torch.full((num_texts,), -1, device=similarity.device)  # its own picture is no rival
     for top in range(0, num_images, _ROWS):
         score = similarity[top : top + _ROWS]
         right = owner == torch.arange(top, top + len(score), device=score.device)[:, None]
-        best = own.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
+        best = own.masked_fill(~right, lowest).amax(dim=1, keepdim=True)
         i2t.append(((score >= best) & ~right).sum(dim=1))
         t2i += (score >= own).sum(dim=0)
     return Ranks(torch.cat(i2t), t2i)
+
+
+def _ordered(similarity: Tensor) -> Tensor:
+    """Scores of a type that torch can compare, in the same order, equal where they were equal."""
+    if similarity.is_complex():
+        raise ValueError(f"Scores must be real numbers, which have an order, got {similarity.dtype}.")
+    if similarity.is_floating_point():
+        similarity = similarity.float() if similarity.dtype.itemsize == 1 else similarity
+        if bool(torch.isnan(similarity).any()):
+            row, column = torch.isnan(similarity).nonzero()[0].tolist()
+            raise ValueError(f"The similarity of picture {row} and caption {column} is not a number.")
+        return similarity
+    if similarity.dtype == torch.uint64:
+        return similarity.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    return similarity.long()

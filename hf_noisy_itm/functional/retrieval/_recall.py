@@ -1,11 +1,11 @@
 """Recall@K, rSum and ranks, of a whole gallery or as a mean over folds."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
-import torch
 from torch import Tensor
 
-from ._checks import check_embeds, checked_ks, checked_owner
+from ._checks import check_embeds, checked_ks, checked_number, checked_owner
 from ._ranks import Ranks, retrieval_ranks
 
 
@@ -38,7 +38,7 @@ def recall(
 
 
 def recall_of_ranks(ranks: Ranks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
-    """Figures of ranks.
+    """Figures of ranks; each is counted in integers and rounded once, so it does not depend on the order of rows.
 
     Args:
         ranks: of both directions, 0 is best.
@@ -52,20 +52,7 @@ def recall_of_ranks(ranks: Ranks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, f
         ValueError: K does not fit.
     """
     ks = checked_ks(ks, min(len(ranks.i2t), len(ranks.t2i)))
-    figures = {
-        f"{direction}_r@{k}": 100.0 * (rank < k).double().mean().item()
-        for direction, rank in ranks._asdict().items()
-        for k in ks
-    }
-    figures["rsum"] = sum(figures.values())
-    if 1 in ks:
-        figures["mean_r@1"] = (figures["i2t_r@1"] + figures["t2i_r@1"]) / 2
-    for direction, rank in ranks._asdict().items():
-        ordered = rank.double().sort().values
-        middle = (ordered[(len(rank) - 1) // 2] + ordered[len(rank) // 2]) / 2  # quantile() refuses 2**24 and more
-        figures[f"{direction}_median_rank"] = 1.0 + middle.item()
-        figures[f"{direction}_mean_rank"] = 1.0 + rank.double().mean().item()
-    return figures
+    return {name: float(value) for name, value in _figures(ranks, ks).items()}
 
 
 def recall_of_folds(
@@ -77,7 +64,8 @@ def recall_of_folds(
 ) -> dict[str, float]:
     """Mean of `recall` over disjoint parts of the gallery: with five folds of 5,000 pictures, the MSCOCO 1K protocol.
 
-    A fold is P / folds pictures in their order, with all their captions. Each figure is averaged by itself.
+    A fold is P / folds pictures in their order, with all their captions. Each figure is averaged by itself, and
+    rounded once.
 
     Args:
         image_embeds: (P, D).
@@ -92,13 +80,36 @@ def recall_of_folds(
     Raises:
         ValueError: as `recall`, or the pictures cannot be divided evenly.
     """
-    if not isinstance(folds, int) or folds < 1 or len(image_embeds) % folds:
-        raise ValueError(f"{len(image_embeds)} pictures cannot be divided into {folds} folds of one size.")
+    folds = checked_number(folds, "folds", 1)
     check_embeds(image_embeds, text_embeds)
+    if len(image_embeds) % folds:
+        raise ValueError(f"{len(image_embeds)} pictures cannot be divided into {folds} folds of one size.")
     owner = checked_owner(image_of_caption, len(image_embeds), len(text_embeds))
-    size, parts = len(image_embeds) // folds, []
-    for start in range(0, len(image_embeds), size):
-        rows = ((owner >= start) & (owner < start + size)).nonzero().squeeze(1)
-        images = image_embeds[start : start + size]
-        parts.append(recall(images, text_embeds[rows.to(text_embeds.device)], owner[rows] - start, ks))
-    return {name: torch.tensor([part[name] for part in parts], dtype=torch.float64).mean().item() for name in parts[0]}
+    size, members = len(image_embeds) // folds, []
+    for fold in range(folds):
+        members.append((owner // size == fold).nonzero().squeeze(1))
+        of_fold = "the smaller gallery" + (f" of fold {fold + 1} of {folds}" if folds > 1 else "")
+        ks = checked_ks(ks, min(size, len(members[-1])), of_fold)  # of all folds before the work
+    parts = []
+    for fold, rows in enumerate(members):
+        images = image_embeds[fold * size : (fold + 1) * size]
+        texts = text_embeds[rows.to(text_embeds.device)]
+        parts.append(_figures(retrieval_ranks(images, texts, owner[rows] - fold * size), ks))
+    return {name: float(sum(part[name] for part in parts) / folds) for name in parts[0]}
+
+
+def _figures(ranks: Ranks, ks: list[int]) -> dict[str, Fraction]:
+    figures = {
+        f"{direction}_r@{k}": Fraction(100 * int((rank < k).sum()), len(rank))
+        for direction, rank in ranks._asdict().items()
+        for k in ks
+    }
+    figures["rsum"] = sum(figures.values())
+    if 1 in ks:
+        figures["mean_r@1"] = (figures["i2t_r@1"] + figures["t2i_r@1"]) / 2
+    for direction, rank in ranks._asdict().items():
+        ordered = rank.sort().values
+        middle = ordered[[(len(rank) - 1) // 2, len(rank) // 2]]
+        figures[f"{direction}_median_rank"] = 1 + Fraction(int(middle.sum()), 2)
+        figures[f"{direction}_mean_rank"] = 1 + Fraction(int(rank.sum()), len(rank))
+    return figures

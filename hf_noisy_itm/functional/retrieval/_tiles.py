@@ -1,7 +1,5 @@
 """Cosines in tiles: float32 where that is enough, float64 where two scores are too close for it."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
 import torch
@@ -140,17 +138,3 @@ def unit_rows(embeds: Tensor) -> Tensor:
     """Unit rows in float64, whatever the scale; a zero row stays zero."""
     embeds, norm = with_norm(embeds)
     return embeds / norm[:, None]
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Float32 products in float32: neither TF32 nor bfloat16, nor what autocast would make of them."""
-    switches = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
-    before = [switch.fp32_precision for switch in switches]
-    with ExitStack() as stack:
-        for device in ("cpu", "cuda"):
-            stack.enter_context(torch.autocast(device, enabled=False))
-        for switch, precision in zip(switches, before):
-            stack.callback(setattr, switch, "fp32_precision", precision)
-            switch.fp32_precision = "ieee"
-        yield

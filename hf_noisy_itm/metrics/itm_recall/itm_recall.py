@@ -5,6 +5,8 @@ are absolute, and each package has a line of its own.
 """
 
 from collections.abc import Sequence
+from numbers import Real
+from operator import index
 from typing import Any
 
 import datasets
@@ -18,6 +20,7 @@ from hf_noisy_itm.functional.retrieval import bootstrap_recall, recall_of_folds,
 _BLOCK = 4096  # rows that are compared at a time
 _FLOAT32 = np.finfo(np.float32)
 _LARGEST_ID = np.iinfo(np.int64).max
+_OF_NUMPY = (torch.float16, torch.float32, torch.float64)  # other floats fit float32 exactly
 
 _DESCRIPTION = """
 Recall@K, rSum and ranks of image-to-text and text-to-image retrieval by cosine, for any number of captions per
@@ -49,7 +52,7 @@ Args:
     image_id: an integer for each caption that names its picture. The rows may come in any order.
     ks: cut-offs, each between 1 and the number of pictures (of a fold).
     folds: divide the pictures, in the order of `image_id`, into so many parts and take the mean.
-    bootstrap: number of bootstrap samples for intervals, 0 for none; 1,000 is usual.
+    bootstrap: number of bootstrap samples for intervals, 0 for none; 1,000 is usual, and 100 the least at level 0.95.
     level: of confidence.
     seed: of the bootstrap.
 
@@ -129,6 +132,9 @@ class ITMRecall(evaluate.Metric):
         level: float = 0.95,
         seed: int = 0,
     ) -> dict[str, float]:
+        bootstrap, seed = _whole("bootstrap", bootstrap), _whole("seed", seed)
+        if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
+            raise ValueError(f"level must be a number between 0 and 1, like 0.95, got {level!r}.")
         if folds is not None and bootstrap:
             raise ValueError("Intervals are of the whole gallery, not of a mean over folds: leave one of them out.")
         if not len(image_id):
@@ -147,13 +153,20 @@ class ITMRecall(evaluate.Metric):
         return figures
 
 
+def _whole(name: str, value: Any) -> int:
+    try:
+        number = -1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} must be a whole number of 0 or more, got {value!r}.")
+    return number
+
+
 def _column(name: str, column: Any) -> np.ndarray:
     """Float32 (C, D) or int64 (C,)."""
-    if isinstance(column, torch.Tensor):
-        column = column.detach().cpu()
-        column = column.float().numpy() if column.is_floating_point() else column.numpy()
     try:
-        column = np.asarray(column)
+        column = np.asarray(_without_tensors(column))
     except ValueError:
         raise ValueError(f"The rows of {name} have different widths.") from None
     if name == "image_id":
@@ -168,12 +181,25 @@ def _column(name: str, column: Any) -> np.ndarray:
         raise ValueError(
             f"{name} must be a matrix of numbers, one row per caption, got {column.dtype} {column.shape}."
         )
-    largest = np.abs(column).max(axis=1)
+    high, low = (ends.astype(np.longdouble) for ends in (column.max(axis=1), column.min(axis=1)))
+    largest = np.maximum(high, -low)  # of integers, abs() leaves the lowest negative
     beyond = np.isfinite(largest) & (largest != 0) & ((largest > _FLOAT32.max) | (largest < _FLOAT32.tiny))
     if beyond.any():
         row = int(beyond.argmax())
         raise ValueError(f"Row {row} of {name} is kept in float32, which cannot hold {largest[row]}: scale the rows.")
     return column.astype(np.float32, copy=False)
+
+
+def _without_tensors(values: Any) -> Any:
+    """Tensors as arrays of the same numbers; also those in lists."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (
+            values.numpy() if values.dtype in _OF_NUMPY or not values.is_floating_point() else values.float().numpy()
+        )
+    if isinstance(values, (list, tuple)) and values and isinstance(values[0], (list, tuple, torch.Tensor)):
+        return [_without_tensors(row) for row in values]
+    return values
 
 
 def _arrow(column: np.ndarray) -> pa.Array:

@@ -1,9 +1,17 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_noisy_itm.functional.noise import flip_labels_asymmetric, flip_labels_symmetric
+from hf_noisy_itm.functional.noise import (
+    LABEL_KINDS,
+    draw_label_noise,
+    flip_labels_asymmetric,
+    flip_labels_by_row,
+    flip_labels_symmetric,
+)
 
 
 def generator(seed=0):
@@ -68,6 +76,57 @@ def test_picks_are_nested_over_rates():
     assert (low.labels[low.is_noisy] == high.labels[low.is_noisy]).all()
 
 
+def word(seed, draw, row):
+    """Output row + 1 of SplitMix64, started as draw.py documents it, in Python's integers."""
+    start = hashlib.sha256(f"{seed}/label_symmetric_by_row/{draw}".encode()).digest()[:8]
+    state = (int.from_bytes(start, "little") + (row + 1) * 0x9E3779B97F4A7C15) % 2**64
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+    return state ^ state >> 31
+
+
+@given(labels_of_four, st.floats(0, 1), st.integers(0, 2**32), st.booleans(), st.integers(0, 2**40))
+def test_noise_by_row_is_what_a_loop_over_rows_draws(labels, rate, seed, exclude_true, first):
+    expected = []
+    for row, label in enumerate(labels, first):
+        if (word(seed, 0, row) >> 11) * 2.0**-53 < rate:
+            label = (label + 1 + word(seed, 1, row) % 3) % 4 if exclude_true else word(seed, 1, row) % 4
+        expected.append(label)
+    rows = range(first, first + len(labels))
+    noise = flip_labels_by_row(np.array(labels, int), 4, rate, seed, exclude_true, rows)
+    assert noise.labels.tolist() == expected
+    assert (noise.is_noisy == (noise.labels != labels)).all()
+
+
+def test_noise_by_row_needs_no_other_row_and_is_nested_over_rates():
+    labels = np.arange(5000) % 10
+    whole = flip_labels_by_row(labels, 10, 0.4, 3)
+    order = np.random.default_rng(0).permutation(5000)[:1000]
+    assert (flip_labels_by_row(labels[order], 10, 0.4, 3, rows=order).labels == whole.labels[order]).all()
+    low = flip_labels_by_row(labels, 10, 0.2, 3)
+    assert (low.labels[low.is_noisy] == whole.labels[low.is_noisy]).all()
+    assert whole.realised == pytest.approx(0.4 * 9 / 10, abs=5 * 0.0069)  # sqrt(.36 * .64 / 5000)
+    assert flip_labels_by_row(labels, 10, 0.4, 3, True).realised == pytest.approx(0.4, abs=5 * 0.0069)
+    assert not (flip_labels_by_row(labels, 10, 0.4, 4).labels == whole.labels).all()
+
+
+def test_every_kind_by_its_name():
+    labels = np.arange(30) % 3
+    by_name = {
+        "label_symmetric": flip_labels_symmetric(labels, 3, 0.6, generator(5)),
+        "label_asymmetric": flip_labels_asymmetric(labels, 3, 0.6, generator(5)),
+        "label_symmetric_by_row": flip_labels_by_row(labels, 3, 0.6, 5),
+    }
+    assert tuple(by_name) == LABEL_KINDS
+    for kind, expected in by_name.items():
+        noise = draw_label_noise(kind, 0.6, 5, labels, 3)
+        assert noise.labels.tolist() == expected.labels.tolist()
+        assert noise.sha256 == hashlib.sha256(expected.labels.astype("<i8").tobytes()).hexdigest()
+    assert draw_label_noise("label_symmetric", 1.0, 5, labels, 3, exclude_true=True).is_noisy.all()
+    part = draw_label_noise("label_symmetric_by_row", 0.6, 5, labels[7:], 3, rows=range(7, 30))
+    assert part.labels.tolist() == by_name["label_symmetric_by_row"].labels[7:].tolist()
+
+
 def test_the_clean_labels_are_left_alone():
     labels = np.zeros(9, int)
     flip_labels_asymmetric(labels, 2, 1.0, generator())
@@ -80,6 +139,7 @@ def test_recorded_labels():
     assert flip_labels_symmetric(labels, 3, 0.6, generator()).labels.tolist() == [2, 1, 1, 2, 1, 2, 0, 1, 1, 0]
     assert flip_labels_symmetric(labels, 3, 0.6, generator(), True).labels.tolist() == [1, 2, 0, 1, 1, 2, 2, 1, 1, 0]
     assert flip_labels_asymmetric(labels, 3, 0.6, generator()).labels.tolist() == [1, 2, 0, 1, 1, 2, 1, 1, 0, 0]
+    assert flip_labels_by_row(labels, 3, 0.6, 0).labels.tolist() == [1, 1, 0, 1, 1, 2, 1, 2, 2, 1]
 
 
 @pytest.mark.parametrize("labels", [[], np.zeros((2, 0), int)])
@@ -104,6 +164,15 @@ def test_no_labels_are_no_problem(labels):
         (lambda: flip_labels_symmetric([], 0, 0.5, generator()), "at least 1 classes to draw from, got 0"),
         (lambda: flip_labels_asymmetric([0], 2, 0.5, generator(), [0]), r"one class for each of 2, got shape \(1,\)"),
         (lambda: flip_labels_asymmetric([0], 2, 0.5, generator(), [0, 2]), "The mapping must be classes 0 to 1"),
+        (lambda: flip_labels_by_row([[0]], 2, 0.5, 1), r"vectors of one length, got \(1, 1\) and \(1,\)"),
+        (lambda: flip_labels_by_row([0, 1], 2, 0.5, 1, rows=[3]), r"got \(2,\) and \(1,\)"),
+        (lambda: flip_labels_by_row([0], 1, 0.5, 1, True), "at least 2 classes to draw from, got 1"),
+        (
+            lambda: draw_label_noise("label_swap", 0.5, 0, [0], 2),
+            "no kind of noise 'label_swap' on labels; there are l",
+        ),
+        (lambda: draw_label_noise("label_symmetric", 0.5, -1, [0], 2), "must not be negative, got -1"),
+        (lambda: draw_label_noise("label_asymmetric", 0.5, 0, [0], 2, True), "exclude_true is for symmetric noise"),
     ],
 )
 def test_wrong_input_is_named(call, message):

@@ -1,3 +1,5 @@
+from math import fsum
+
 import numpy as np
 import pytest
 import torch
@@ -31,8 +33,10 @@ def naive_figures(scores, positives, ks):
             lists[f"r@{k}"].append(any(found[:k]))
         number = len(right)
         lists["r_precision"].append(sum(found[:number]) / number)
-        lists["map@r"].append(sum(sum(found[:k]) / k for k in range(1, number + 1) if found[k - 1]) / number)
-    return {name: 100 * np.mean(values) for name, values in lists.items()} | {"queries": len(lists["map@r"])}
+        lists["map@r"].append(fsum(sum(found[:k]) / k for k in range(1, number + 1) if found[k - 1]) / number)
+    return {name: 100 * fsum(values) / len(values) for name, values in lists.items()} | {
+        "queries": len(lists["map@r"])
+    }
 
 
 @st.composite
@@ -52,7 +56,41 @@ def test_figures_equal_a_selection_sort(question, data):
     queries, items, positives = question
     ks = data.draw(st.lists(st.integers(1, len(items)), min_size=1, max_size=3, unique=True))
     expected = naive_figures(exact_cosines(queries, items).tolist(), positives, ks)
-    assert extended_recall(queries, items, positives, ks) == pytest.approx(expected)
+    assert extended_recall(queries, items, positives, ks) == expected  # to the last digit
+
+
+def test_a_full_score_is_100_exactly():
+    """Also where a third or a seventh of a query is added up that often."""
+    items = torch.eye(21)
+    positives = [[query] for query in range(21)]
+    assert set(extended_recall(items, items, positives).values()) == {100.0, 21}
+    queries = torch.stack([items[part * 7 : part * 7 + 7].sum(dim=0) for part in range(3)])
+    labels = torch.arange(21) // 7
+    assert category_map(queries, torch.arange(3), items, labels) == 100.0
+    assert extended_recall(queries, items, [list(range(p * 7, p * 7 + 7)) for p in range(3)])["map@r"] == 100.0
+
+
+def test_rounding_is_no_lead_over_a_rival():
+    """Items of one direction and many lengths: their cosines differ in the last bits, and are ties nevertheless."""
+    rng = torch.Generator().manual_seed(0)
+    direction, scale = torch.randn(16, generator=rng).double(), 1 + torch.rand(60, generator=rng).double()
+    items, queries = direction * scale[:, None], torch.randn(60, 16, generator=rng) + direction
+    cosines = exact_cosines(queries, items)
+    lead = cosines.argmax(dim=1)
+    assert (cosines.amax(dim=1) - cosines.amin(dim=1) > 0).any()  # what a comparison of rounded numbers goes by
+    figures = extended_recall(queries, items, lead[:, None].tolist(), (1, 59, 60))
+    assert (figures["r@1"], figures["r@59"], figures["r@60"]) == (0, 0, 100)
+    assert category_map(queries, lead, items, torch.arange(60)) == pytest.approx(100 / 60)
+
+
+def test_ties_go_on_beyond_what_is_looked_at():
+    """All items tie, but those that rounding puts first are right: that the next one scores less must not end it."""
+    rng = torch.Generator().manual_seed(0)
+    items = torch.randn(16, generator=rng).double() * (1 + torch.rand(60, 1, generator=rng).double())
+    for query in torch.randn(20, 1, 16, generator=rng).double():
+        score, order = exact_cosines(query, items)[0].sort(descending=True)
+        right = order[: int((score[1:-1] > score[2:]).nonzero()[0]) + 2].tolist()
+        assert extended_recall(query, items, [right], (2,))["r@2"] == 0
 
 
 def test_figures_by_hand():
@@ -92,6 +130,13 @@ def test_with_the_given_captions_alone_it_is_plain_recall():
         ([[-2], [0]], (1,), "items -2 to 0"),
         ([[], []], (1,), "None of the 2 queries"),
         ([[0], [1]], (4,), r"gallery \(3\), got \[4\]"),
+        ([[0], None], (1,), "right answers of query 1 must be a list of items, got None"),
+        ([0, 1], (1,), "right answers of query 0 must be a list of items, got 0"),
+        ({0: [0], 1: [1]}, (1,), "positives must be a list with a list of items for each query"),
+        ([[0], ["a"]], (1,), "Right answers must be integers, got 'a' for one"),
+        ([[0], [True]], (1,), "Right answers must be integers, got True for one"),
+        ([[0], [1.0]], (1,), "Right answers must be integers, got 1.0 for one"),
+        ([[0], [2**70]], (1,), f"at most 64 bits, got {2**70}"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(positives, ks, message):
@@ -111,8 +156,14 @@ def test_blocks_do_not_matter(monkeypatch):
         extended_recall(queries, items, positives),
         category_map(queries, torch.arange(30) % 4, items, torch.arange(80) % 5),
     )
-    assert parts[0] == pytest.approx(whole[0])
-    assert parts[1] == pytest.approx(whole[1])
+    assert parts == whole
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor, lambda rows: [set(row) for row in rows], tuple])
+def test_right_answers_may_be_arrays_tensors_or_sets(make):
+    queries, items, _ = uneven(10, 30)
+    rows = [[query, query + 10] for query in range(10)]
+    assert extended_recall(queries, items, make(rows)) == extended_recall(queries, items, rows)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -135,6 +186,19 @@ def test_category_map_counts_ties_against_the_model():
     assert figure == pytest.approx(100 * (1 / 3 + 2 / 4) / 2)
 
 
+@pytest.mark.parametrize("convert", [torch.Tensor.numpy, torch.Tensor.tolist, lambda labels: labels.to(torch.uint16)])
+def test_category_map_takes_labels_of_any_integers(convert):
+    queries, items, _ = uneven(10, 30)
+    labels = torch.arange(10) % 3, torch.arange(30) % 4
+    expected = category_map(queries, labels[0], items, labels[1])
+    assert category_map(queries, convert(labels[0]), items, labels[1]) == expected
+    assert category_map(queries, labels[0], items, convert(labels[1])) == expected
+
+
 def test_category_map_refuses_labels_that_do_not_fit():
+    with pytest.raises(ValueError, match="query labels must be integers, got torch.float32, nan for one"):
+        category_map(torch.eye(2), torch.full((2,), torch.nan), torch.eye(2), torch.arange(2))
+    with pytest.raises(ValueError, match="item labels must be integers, got 'cat' for one"):
+        category_map(torch.eye(2), [0, 1], torch.eye(2), ["cat", "dog"])
     with pytest.raises(ValueError, match=r"2 query embeddings but query labels \(3,\)"):
         category_map(torch.eye(2), torch.arange(3), torch.eye(2), torch.arange(2))

@@ -21,11 +21,11 @@ def test_folds_are_means_over_disjoint_parts_of_the_gallery():
 def test_five_folds_of_mscoco_are_1000_pictures_and_5000_captions_and_none_is_dropped(monkeypatch):
     seen = []
 
-    def spy(image_embeds, text_embeds, image_of_caption, ks):
+    def spy(image_embeds, text_embeds, image_of_caption):
         seen.append((len(image_embeds), len(text_embeds), sorted(set(image_of_caption.tolist()))))
-        return {"rsum": 0.0}
+        return Ranks(torch.zeros(len(image_embeds)), torch.zeros(len(text_embeds)))
 
-    monkeypatch.setattr("hf_noisy_itm.functional.retrieval._recall.recall", spy)
+    monkeypatch.setattr("hf_noisy_itm.functional.retrieval._recall.retrieval_ranks", spy)
     recall_of_folds(torch.ones(5000, 2), torch.ones(25000, 2), torch.arange(25000) % 5000)
     assert seen == [(1000, 5000, list(range(1000)))] * 5
 
@@ -42,8 +42,23 @@ def test_r_at_10_of_the_two_directions_is_not_mixed():
 def test_pictures_that_cannot_be_divided_evenly_are_refused():
     with pytest.raises(ValueError, match="17 pictures cannot be divided into 5 folds"):
         recall_of_folds(*uneven(17, 40), folds=5)
-    with pytest.raises(ValueError, match="0 folds"):
+    with pytest.raises(ValueError, match="folds must be at least 1, got 0"):
         recall_of_folds(*uneven(17, 40), folds=0)
+
+
+@pytest.mark.parametrize("folds", [2.0, True, "2", None])
+def test_folds_are_a_whole_number(folds):
+    with pytest.raises(ValueError, match=f"folds must be a whole number, got {folds!r}"):
+        recall_of_folds(*uneven(18, 40), folds=folds)
+    assert recall_of_folds(*uneven(18, 40), folds=np.int64(2), ks=(1,)) == recall_of_folds(
+        *uneven(18, 40), folds=2, ks=(1,)
+    )
+
+
+def test_a_fold_with_too_small_a_gallery_is_named():
+    images, texts, owner = uneven(20, 60)
+    with pytest.raises(ValueError, match=r"the smaller gallery of fold 1 of 2 \(10\), got \[11\]"):
+        recall_of_folds(images, texts, owner, folds=2, ks=(11,))
 
 
 def test_an_interval_covers_what_other_queries_of_the_kind_give():
@@ -86,8 +101,39 @@ def test_pictures_with_more_captions_count_more():
     assert high == pytest.approx(100 * 62 / (62 + 9 * 38), abs=1.2)
 
 
-@pytest.mark.parametrize("change", [{"level": 1.0}, {"level": 0.0}, {"samples": 0}, {"ks": (21,)}])
-def test_what_cannot_be_drawn_is_refused(change):
+def test_an_interval_holds_its_figure_where_the_samples_leave_it_out():
+    """One picture has nine of ten captions, all found: a sample without it has a far lower share."""
+    owner = torch.tensor([0] * 9 + [1])
+    ranks = Ranks(torch.tensor([0, 1]), torch.tensor([0] * 9 + [1]))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        low, high = bootstrap_recall(ranks, owner, rng, ks=(1,), level=0.1, samples=20)["t2i_r@1"]
+        assert low <= 90 <= high
+
+
+@pytest.mark.parametrize(("level", "least"), [(0.5, 10), (0.9, 50), (0.95, 100), (0.99, 500)])
+def test_an_interval_takes_samples_beyond_its_ends(level, least):
+    ranks, owner = Ranks(torch.arange(20), torch.arange(60) % 20), torch.arange(60) % 20
+    bootstrap_recall(ranks, owner, np.random.default_rng(0), level=level, samples=least)
+    with pytest.raises(ValueError, match=f"level {level} takes at least {least} bootstrap samples, got {least - 1}"):
+        bootstrap_recall(ranks, owner, np.random.default_rng(0), level=level, samples=least - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": 1.0}, "level must be a number between 0 and 1, like 0.95, got 1.0"),
+        ({"level": 0.0}, "level must"),
+        ({"level": float("nan")}, "level must .* got nan"),
+        ({"level": "x"}, "level must .* got 'x'"),
+        ({"level": True}, "level must .* got True"),
+        ({"samples": 0}, "at least 1, got 0"),
+        ({"samples": 1.5}, "samples must be a whole number, got 1.5"),
+        ({"ks": (21,)}, r"got \[21\]"),
+        ({"rng": 0}, "rng must be a numpy.random.Generator, .* got 0"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(change, message):
     ranks = Ranks(torch.zeros(20, dtype=torch.long), torch.zeros(60, dtype=torch.long))
-    with pytest.raises(ValueError, match="got"):
-        bootstrap_recall(ranks, torch.arange(60) % 20, np.random.default_rng(0), **change)
+    with pytest.raises(ValueError, match=message):
+        bootstrap_recall(ranks, torch.arange(60) % 20, **{"rng": np.random.default_rng(0), **change})

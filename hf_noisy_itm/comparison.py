@@ -1,0 +1,89 @@
+"""Runs side by side: mean and deviation over seeds of what their `metrics.json` files say."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from .errors import InputError
+
+_FIGURES = ("i2t_r@1", "t2i_r@1", "rsum")
+_SEED = re.compile(r"[-_]seed\d+$")
+
+
+def compare(files: Sequence[str | Path]) -> str:
+    """Makes a table in Markdown with a line for each kind of run, grouped by data and noise.
+
+    A kind is the file's name without `_seedN`, or its folder's name if the file is `metrics.json`. Figures are means
+    and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the control
+    (the kind called `control` or `baseline`) of the same seed on the same data.
+
+    Args:
+        files: `metrics.json` files of runs, wherever they lie and whatever they are called.
+
+    Raises:
+        InputError: a file holds no figures of a run, or two files are of one kind and seed.
+    """
+    groups: dict[tuple, dict[str, dict[int, dict]]] = {}
+    for path in map(Path, files):
+        run = _read(path)
+        name = _SEED.sub("", path.parent.name if path.stem == "metrics" else path.stem)
+        group = groups.setdefault(_what_on(run), {}).setdefault(name, {})
+        seed = run["training"]["seed"]
+        if seed in group:
+            raise InputError(f"{path} is a second run of {name} with seed {seed} on {', '.join(_what_on(run))}.")
+        group[seed] = run
+    lines = [
+        "| data | noise | run | seeds | i2t R@1 | t2i R@1 | rSum | wins | AUC of weights |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for what, kinds in sorted(groups.items()):
+        control = kinds.get("control", kinds.get("baseline"))
+        for name, runs in sorted(kinds.items(), key=lambda item: _middle(item[1], "rsum")):
+            lines.append(
+                "| " + " | ".join([*what, name, *_figures(runs, None if runs is control else control)]) + " |"
+            )
+    return "\n".join(lines)
+
+
+def _figures(runs: dict[int, dict], control: dict[int, dict] | None) -> list[str]:
+    cells = [_spread([run["metrics"][key] for run in runs.values()], ".1f") for key in _FIGURES]
+    both = [seed for seed in runs if control and seed in control]
+    wins = sum(runs[seed]["metrics"]["rsum"] > control[seed]["metrics"]["rsum"] for seed in both)
+    weights = [run["weights"]["auc"] for run in runs.values() if run["weights"] and "auc" in run["weights"]]
+    return [
+        ", ".join(map(str, sorted(runs))),
+        *cells,
+        f"{wins} of {len(both)}" if both else "",
+        _spread(weights, ".3f") if weights else "",
+    ]
+
+
+def _read(path: Path) -> dict:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        (
+            run["metrics"]["rsum"],
+            run["training"]["seed"],
+            run["data"]["dataset"],
+            run["noise"]["nominal"],
+            run["weights"],
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is not the metrics.json of a training ({type(error).__name__}: {error}).") from error
+    return run
+
+
+def _what_on(run: dict) -> tuple[str, str]:
+    data, noise = run["data"], run["noise"]
+    kind = noise.get("kind", "shuffle")
+    return Path(data["dataset"]).stem, f"{100 * noise['nominal']:.0f} %" + ("" if kind == "shuffle" else f" {kind}")
+
+
+def _middle(runs: dict[int, dict], key: str) -> float:
+    return mean(run["metrics"][key] for run in runs.values())
+
+
+def _spread(values: list[float], form: str) -> str:
+    return f"{mean(values):{form}}" + (f" ± {stdev(values):{form}}" if len(values) > 1 else "")

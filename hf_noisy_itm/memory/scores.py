@@ -1,0 +1,100 @@
+"""Scores of all training pairs by one fixed model: how well each picture and caption belong together.
+
+One sequential pass over embeddings, in one fixed random order, in groups of one size, and none left out: a loss
+depends on the pairs it meets, so order and size are part of what a score is.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..functional.contrastive import SameImage, pair_losses
+from ..functional.similarity import same_image_mask
+from .bank import EncodedPairs
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How pairs are scored.
+
+    Args:
+        score: the contrastive loss of each pair among its group (lower is better), or the cosine of its picture and
+            caption (higher is better).
+        group_size: pairs that are scored together, as negatives of each other; of no effect on cosines.
+        seed: of the order in which pairs meet.
+        same_image: what captions of one picture are to each other in a group, see `contrastive.info_nce`.
+    """
+
+    score: Literal["loss", "cosine"] = "loss"
+    group_size: int = 256
+    seed: int = 0
+    same_image: SameImage = "mask"
+
+
+@torch.no_grad()
+def score_pairs(
+    encoded: EncodedPairs, logit_scale: Tensor | float, scoring: Scoring, caption: Tensor | None = None
+) -> Tensor:
+    """Score of every pair.
+
+    Args:
+        encoded: N pairs; the work is done where they are.
+        logit_scale: inverse temperature, > 0; of no effect on cosines.
+        scoring: see there.
+        caption: take each pair's caption from another pair, whose row this is, int64 (N,).
+
+    Returns:
+        float32 (N,). The last group is filled up with pairs of the group before, so that none has fewer negatives.
+    """
+    total = len(encoded.image_of_pair)
+    size = min(scoring.group_size, total)
+    order = _order(encoded, scoring)
+    scores = torch.empty(total, device=encoded.text_embeds.device)
+    for start in range(0, total, size):
+        first = min(start, total - size)
+        rows = order[first : start + size]
+        image = encoded.image_of_pair[rows]
+        images = encoded.image_embeds[image].float()
+        texts = encoded.text_embeds[rows if caption is None else caption[rows]].float()
+        if scoring.score == "cosine":
+            group = (images * texts).sum(dim=1)
+        else:
+            same = same_image_mask(image, image, torch.arange(len(rows), device=rows.device))
+            group = pair_losses(images, texts, logit_scale, same, scoring.same_image)
+        scores[rows[start - first :]] = group[start - first :]
+    return scores
+
+
+@torch.no_grad()
+def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scoring: Scoring) -> Tensor:
+    """The same for pairs that are wrong on purpose: what a caption that was moved at random would score.
+
+    Each picture gets the caption of a pair of the group before, so that no right caption is among its negatives, as
+    is the case where captions are shuffled.
+
+    Returns:
+        float32 (M,), M <= N: pairs that got another caption of their own picture are left out.
+    """
+    order = _order(encoded, scoring)
+    caption = torch.empty_like(order)
+    caption[order] = order.roll(min(scoring.group_size, len(order) // 2))
+    is_wrong = encoded.image_of_pair[caption] != encoded.image_of_pair
+    return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of all tensors of a model by name, type, shape and content: what identifies a scorer, hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _order(encoded: EncodedPairs, scoring: Scoring) -> Tensor:
+    order = np.random.default_rng(scoring.seed).permutation(len(encoded.image_of_pair))
+    return torch.from_numpy(order).to(encoded.image_of_pair.device)

@@ -1,0 +1,145 @@
+"""What a virtual step does to the entries of a memory bank, and which rows need a graph: NPC's forward passes."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..errors import InputError
+from ..functional.pair_steps import losses_after_pair_steps, pair_steps
+from ..memory.moments import Moments
+from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
+from ._batch import PairBatch
+from ._lookahead import look_ahead
+from ._replay import replayed
+
+EntryLosses = Callable[[PairBatch, Tensor, Tensor, Tensor], dict[str, Tensor]]
+
+
+class BatchStep(NamedTuple):
+    """A virtual step on a batch.
+
+    Args:
+        optimizer: "sgd", or "adamw" with the state of the real optimizer, or with `moments`.
+        moments: see `look_ahead`.
+        blocks: how many of the last blocks of either tower move, with what follows them; None for all parameters.
+    """
+
+    optimizer: str
+    moments: Moments | None
+    blocks: int | None
+
+
+def fixed_layers(model: NoisyITMModel, blocks: int | None) -> list[list[nn.Module]]:
+    """Of either tower, the blocks that do not move."""
+    towers = model.clip.vision_model.encoder.layers, model.clip.text_model.encoder.layers
+    return [[] if blocks is None else list(layers)[: len(layers) - blocks] for layers in towers]
+
+
+def losses_around_batch_step(
+    model: NoisyITMModel, batch: PairBatch, loss: Tensor, step: BatchStep, entry_losses: EntryLosses
+) -> tuple[dict[str, Tensor] | None, dict[str, Tensor]]:
+    """Losses of the entries before a virtual step on the batch, and after it; the model is not changed.
+
+    Args:
+        model: with an optimizer attached.
+        batch: embedded before under `recorded(fixed_layers(…))`, whose outputs are in `batch.kept["outputs"]`.
+        loss: that the step is to lower.
+        step: how.
+        entry_losses: of a batch, its embedded rows and an inverse temperature.
+
+    Returns:
+        Losses before, or None where those that were computed with `loss` serve: under autocast they do not, since half
+        precision rounds by more than a step changes. And losses after.
+    """
+    if model.optimizer is None:
+        raise InputError(
+            "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
+            "model.attach(exchange, optimizer) first."
+        )
+    ahead = look_ahead(
+        model,
+        loss,
+        model.optimizer,
+        model.exchange,
+        step.optimizer,
+        _fixed_parameters(model, step.blocks),
+        step.moments,
+    )
+    rounded = torch.is_autocast_enabled(model.device.type)
+    with torch.autocast(model.device.type, enabled=False):
+        before = _losses_at(model, batch, {}, step, entry_losses) if rounded else None
+        return before, _losses_at(model, batch, ahead, step, entry_losses)
+
+
+@torch.no_grad()
+def losses_after_single_steps(
+    model: NoisyITMModel, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, size: float
+) -> dict[str, Tensor]:
+    """Losses of the entries, each after the step of its own pair alone; see `functional.pair_steps`."""
+    own, scale = (image_embeds[: len(batch)], text_embeds[: len(batch)]), model.logit_scale
+    steps = pair_steps(*own, scale, size, **model.contrast(*own, batch.image_id))
+    after = {}
+    for name, entry in batch.entries.items():
+        embeds = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
+        after[name] = losses_after_pair_steps(steps, *embeds, scale, **model.contrast(*embeds, entry["image_id"]))
+    return after
+
+
+def embed_in_parts(model: NoisyITMModel, batch: PairBatch, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """As `model.embed`, without a graph for rows that only entries need of pairs that are not `drawn`, bool (B,)."""
+    embeds = []
+    for name, embed, inputs in (
+        ("image_row", model.embed_images, [batch.all_pixel_values]),
+        ("text_row", model.embed_texts, [batch.all_input_ids, batch.all_attention_mask]),
+    ):
+        learnt = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
+        for entry in batch.entries.values():
+            learnt[entry[name][drawn]] = True
+        rows = torch.nonzero(learnt).squeeze(1), torch.nonzero(~learnt).squeeze(1)
+        parts = []
+        for part, graph in zip(rows, (True, False)):
+            if len(part):
+                with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
+                    parts.append(embed(*(None if each is None else each[part] for each in inputs)))
+        embeds.append(torch.cat(parts)[torch.cat(rows).argsort()])
+    return embeds[0], embeds[1]
+
+
+@torch.no_grad()
+def _losses_at(
+    model: NoisyITMModel, batch: PairBatch, parameters: dict[str, Tensor], step: BatchStep, entry_losses: EntryLosses
+) -> dict[str, Tensor]:
+    """Losses of the entries with other parameters.
+
+    The same rows pass through the same code as in `forward`, so that parameters that did not move give the same losses
+    to the last bit: the weight jumps at a ratio of 1, where rounding would decide.
+    """
+    if "clip.logit_scale" in parameters:
+        parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
+    moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
+    with replayed(fixed_layers(model, step.blocks), batch.kept["outputs"]):
+        return entry_losses(batch, *functional_call(_Embedding(model), moved, (batch,)))
+
+
+def _fixed_parameters(model: NoisyITMModel, blocks: int | None) -> list[Tensor]:
+    """Those of the fixed blocks, and of what stands before them."""
+    if blocks is None:
+        return []
+    vision, text = model.clip.vision_model, model.clip.text_model
+    parts = [vision.embeddings, vision.pre_layrnorm, text.embeddings, *sum(fixed_layers(model, blocks), [])]
+    return [parameter for part in parts for parameter in part.parameters()]
+
+
+class _Embedding(nn.Module):
+    """What `forward` does before any loss, as a module that `functional_call` can give other parameters."""
+
+    def __init__(self, model: NoisyITMModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit rows of pictures and of captions, and the inverse temperature."""
+        return *self.model.embed(batch), self.model.logit_scale

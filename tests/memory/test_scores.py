@@ -1,0 +1,106 @@
+import math
+
+import pytest
+import torch
+
+from hf_noisy_itm.functional.similarity import normalize
+from hf_noisy_itm.memory.bank import EncodedPairs
+from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256
+
+SCALE = 10.0
+
+
+def random_pairs(num_images=7, captions=3, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    images, texts = (normalize(torch.randn(rows, 5, generator=rng)) for rows in (num_images, num_images * captions))
+    return EncodedPairs(images, texts, torch.arange(num_images).repeat_interleave(captions), "data")
+
+
+def naive_loss(encoded, pair, group, same_image, caption):
+    """Both cross-entropies of one pair among a group, term by term."""
+    image_of, images, texts = encoded.image_of_pair, encoded.image_embeds.double(), encoded.text_embeds.double()
+    total = 0.0
+    for cosine in (
+        lambda other: images[image_of[pair]] @ texts[caption[other]],
+        lambda other: images[image_of[other]] @ texts[caption[pair]],
+    ):
+        against = [row for row in group if row == pair or same_image == "negative" or image_of[row] != image_of[pair]]
+        terms = sum(math.exp(SCALE * cosine(other)) for other in against)
+        total += math.log(terms) - SCALE * float(cosine(pair))
+    return total / 2
+
+
+@pytest.mark.parametrize("same_image", ["mask", "negative"])
+@pytest.mark.parametrize("group_size", [2, 8, 20, 21, 500])
+def test_losses_equal_a_loop_over_groups_and_none_is_left_out(group_size, same_image):
+    encoded = random_pairs()
+    scoring = Scoring(group_size=group_size, seed=4, same_image=same_image)
+    order = _order(encoded, scoring).tolist()
+    assert sorted(order) == list(range(21))
+    scores, every = score_pairs(encoded, SCALE, scoring), range(21)
+    for place, pair in enumerate(order):
+        start = place // group_size * group_size
+        group = order[start : start + group_size]
+        if len(group) < group_size:  # the tail: filled up from before
+            group = order[-group_size:]
+        assert float(scores[pair]) == pytest.approx(naive_loss(encoded, pair, group, same_image, every), abs=1e-4)
+
+
+def test_cosines_are_of_each_pair_alone():
+    encoded = random_pairs()
+    expected = [float(encoded.image_embeds[pair // 3] @ encoded.text_embeds[pair]) for pair in range(21)]
+    for size in (2, 8, 500):
+        assert score_pairs(encoded, SCALE, Scoring("cosine", size)).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_seed_alone_decides_who_meets_whom():
+    encoded = random_pairs()
+    one, again, other = (score_pairs(encoded, SCALE, Scoring(group_size=4, seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.allclose(one, other)
+
+
+def test_a_pair_can_be_scored_with_the_caption_of_another():
+    encoded, caption = random_pairs(), torch.arange(21).roll(5)
+    moved = EncodedPairs(encoded.image_embeds, encoded.text_embeds[caption], encoded.image_of_pair, "data")
+    for scoring in (Scoring(group_size=8), Scoring("cosine")):
+        assert torch.equal(score_pairs(encoded, SCALE, scoring, caption), score_pairs(moved, SCALE, scoring))
+
+
+def test_pairs_wrong_on_purpose_have_captions_of_other_pictures_out_of_another_group():
+    encoded = random_pairs(num_images=40)
+    captions = []
+    scoring = Scoring("cosine", group_size=16)
+    wrong = score_wrong_pairs(encoded, SCALE, scoring)
+    order = _order(encoded, scoring).tolist()
+    for place, pair in enumerate(order):
+        source = order[place - 16]
+        captions.append((pair, source))
+    expected = {
+        pair: float(encoded.image_embeds[pair // 3] @ encoded.text_embeds[source])
+        for pair, source in captions
+        if pair // 3 != source // 3
+    }
+    assert wrong.tolist() == pytest.approx([expected[pair] for pair in sorted(expected)], abs=1e-6)
+
+
+def test_of_one_picture_no_pair_can_be_made_wrong():
+    assert not len(score_wrong_pairs(random_pairs(num_images=1), SCALE, Scoring()))
+
+
+def test_the_hash_of_weights_sees_names_types_shapes_and_bits():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    first = weights_sha256(model)
+    assert len(first) == 64
+    model.to(torch.float32)
+    assert weights_sha256(model) == first
+    seen = {first}
+    with torch.no_grad():
+        model.weight[0, 0] = model.weight[0, 0].nextafter(torch.tensor(9.0))
+    seen.add(weights_sha256(model))
+    seen.add(weights_sha256(model.to(torch.bfloat16)))
+    seen.add(weights_sha256(torch.nn.Sequential(model)))
+    model.register_buffer("scale", torch.ones(()))
+    seen.add(weights_sha256(model))
+    assert len(seen) == 5

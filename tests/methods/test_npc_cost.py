@@ -1,0 +1,201 @@
+"""NPC's cheaper forms: what they leave out, and that what remains is what it says."""
+
+import numpy as np
+import pytest
+import torch
+
+from hf_noisy_itm import PairCollator
+from hf_noisy_itm.functional.contrastive import pair_losses
+from hf_noisy_itm.functional.pair_steps import losses_after_pair_steps, pair_steps
+from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps
+from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
+
+from ..test_trainer import make_trainer
+from .test_contract import make
+
+
+def same_picture(image_id):
+    return (image_id[:, None] == image_id) & ~torch.eye(len(image_id), dtype=torch.bool)
+
+
+@pytest.fixture
+def clip_config(clip_config):
+    """Two blocks in each tower, so that one can stay and one move."""
+    plain = clip_config.to_dict()
+    for tower in ("vision_config", "text_config"):
+        plain[tower]["num_hidden_layers"] = 2
+    return type(clip_config).from_dict(plain)
+
+
+@pytest.fixture
+def batch(processor, pairs):
+    """Eight pairs whose entries are another caption of the picture, and a pair from elsewhere."""
+    every, collator = np.arange(len(pairs)), PairCollator(processor, pairs)
+    collator.entries = {"image": (every // 5) * 5 + 1, "text": np.roll(every, 37)}
+    return collator([pairs[row] for row in range(0, 40, 5)])
+
+
+def test_pairs_that_step_alone_are_weighed_by_the_closed_form(clip_config, batch):
+    model, _ = make(NPCModel, NPCConfig, {"virtual_step": "pair", "pair_step_size": 0.7}, clip_config)
+    model.attach(model.exchange, None)  # no optimizer is asked for
+    weight = model(**batch).weight_per_pair
+    bank, scale = batch["bank"], model.logit_scale
+    images = model.embed_images(torch.cat([batch["pixel_values"], bank["pixel_values"]]))
+    texts = model.embed_texts(*(torch.cat([batch[name], bank[name]]) for name in ("input_ids", "attention_mask")))
+    steps = pair_steps(images[:8], texts[:8], scale, 0.7, same_picture(batch["image_id"]))
+    before, after = {}, {}
+    for name, entry in bank["entries"].items():
+        embeds, same = (images[entry["image_row"]], texts[entry["text_row"]]), same_picture(entry["image_id"])
+        before[name] = pair_losses(*embeds, scale, same)
+        after[name] = losses_after_pair_steps(steps, *embeds, scale, same)
+    expected = confidence_weight(impact_ratio(before, after)).detach()
+    assert 0 < (expected < 1).sum() < 8
+    torch.testing.assert_close(weight, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_blocks_that_stay_are_not_run_again(clip_config, batch, blocks, autocast):
+    """With a step that moves nothing all weights are 1 to the last bit; and the first blocks ran once."""
+    model, optimizer = make(NPCModel, NPCConfig, {"virtual_blocks": blocks}, clip_config)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    towers = model.clip.vision_model.encoder.layers, model.clip.text_model.encoder.layers
+    runs = []
+    for layers in towers:
+        for place, layer in enumerate(layers):
+            layer.layer_norm1.register_forward_hook(lambda *_, place=place: runs.append(place))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert (model(**batch).weight_per_pair == 1).all()
+    again = 2 if autocast else 1  # losses before the step are made in float32 too
+    once, more = 2, 2 + 2 * again  # two towers
+    assert [runs.count(0), runs.count(1)] == {0: [once, once], 1: [once, more], 2: [more, more]}[blocks]
+    assert all("forward" not in vars(layer) for layers in towers for layer in layers)
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_replaying_gives_the_losses_of_a_whole_pass(clip_config, batch, blocks, monkeypatch):
+    """The same step of the last blocks, its losses from a second model that really has the moved parameters."""
+    model, _ = make(NPCModel, NPCConfig, {"virtual_blocks": blocks}, clip_config)
+    ahead, at = [], _virtual_steps._losses_at
+
+    def noted(model, batch, moved, *others):
+        ahead.append((moved, at(model, batch, moved, *others)))
+        return ahead[0][1]
+
+    monkeypatch.setattr(_virtual_steps, "_losses_at", noted)
+    model(**batch)
+    [(moved, after)] = ahead
+    first = [name for name in moved if "embeddings" in name or "pre_layrnorm" in name or ".layers.0." in name]
+    assert moved
+    assert not first
+    assert any(".layers.1." in name for name in moved) == (blocks == 1)
+    twin = NPCModel(model.config).eval()
+    twin.load_state_dict(model.state_dict() | moved)
+    bank = batch["bank"]
+    images = twin.embed_images(torch.cat([batch["pixel_values"], bank["pixel_values"]]))
+    texts = twin.embed_texts(*(torch.cat([batch[name], bank[name]]) for name in ("input_ids", "attention_mask")))
+    for name, entry in bank["entries"].items():
+        expected = pair_losses(
+            images[entry["image_row"]], texts[entry["text_row"]], twin.logit_scale, same_picture(entry["image_id"])
+        )
+        torch.testing.assert_close(after[name], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_with_gradient_checkpointing_blocks_stay_too(clip_config, batch):
+    weights = []
+    for checkpointing in (False, True):
+        model, _ = make(NPCModel, NPCConfig, {"virtual_blocks": 1}, clip_config)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        output = model(**batch)
+        output.loss.backward()
+        weights.append(output.weight_per_pair)
+    torch.testing.assert_close(*weights)
+
+
+def test_a_share_of_the_entries_is_the_whole_on_average(clip_config, batch):
+    full, _ = make(NPCModel, NPCConfig, {"weights": "ones"}, clip_config)
+    wanted = full(**batch).loss.item()
+    some, _ = make(NPCModel, NPCConfig, {"weights": "ones", "bank_share": 0.5}, clip_config)
+    some.load_state_dict(full.state_dict(), strict=False)
+    losses = []
+    for _ in range(300):
+        with torch.no_grad():
+            losses.append(some(**batch).loss.item())
+            some.step()
+    losses = torch.tensor(losses)
+    assert losses.std() > 0.1
+    assert losses.mean() == pytest.approx(wanted, abs=4 * losses.std().item() / 300**0.5)
+
+
+def test_what_only_entries_need_that_are_not_drawn_has_no_gradient(clip_config, batch, monkeypatch):
+    model, _ = make(NPCModel, NPCConfig, {"weights": "ones", "bank_share": 0.5}, clip_config)
+    drawn = torch.tensor([True, False] * 4)
+    monkeypatch.setattr(model, "_drawn", lambda part: drawn)
+    pixels, bank = batch["pixel_values"].requires_grad_(), dict(batch["bank"])
+    bank["pixel_values"] = bank["pixel_values"].clone().requires_grad_()
+    output = model(**{**batch, "pixel_values": pixels, "bank": bank})
+    output.loss.backward()
+    rows = {int(row) - 8 for entry in bank["entries"].values() for row in entry["image_row"][drawn] if row >= 8}
+    assert rows
+    assert {row for row, grad in enumerate(bank["pixel_values"].grad) if grad.abs().max() > 0} == rows
+    assert len(rows) < len(bank["pixel_values"])
+    assert (pixels.grad.abs().amax(dim=(1, 2, 3)) > 0).all()
+
+
+def test_embeddings_are_those_of_one_pass(clip_config, batch):
+    whole, _ = make(NPCModel, NPCConfig, {"weights": "ones"}, clip_config)
+    parts, _ = make(NPCModel, NPCConfig, {"weights": "ones", "bank_share": 0.3}, clip_config)
+    parts.load_state_dict(whole.state_dict(), strict=False)
+    torch.testing.assert_close(parts(**batch).loss_per_pair, whole(**batch).loss_per_pair)
+
+
+def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processor, pairs, tmp_path):
+    """Eight rows of an epoch pass in one batch each: with every second step, those of odd steps keep what they had."""
+    fields = {"clean_threshold": 0.5, "impact_every": 3}
+    trainer = make_trainer(
+        NPCModel,
+        NPCConfig,
+        fields,
+        clip_config,
+        processor,
+        pairs.keep_captions(range(16)),
+        tmp_path,
+        max_steps=4,
+        learning_rate=0.05,
+    )
+    seen = []
+    add = trainer.pair_weights.add
+    trainer.pair_weights.add = lambda index, weight: (
+        seen.append(dict(zip(index.tolist(), weight.tolist()))),
+        add(index, weight),
+    )
+    trainer.train()
+    assert len(seen) == 4
+    assert seen[0] == seen[1] == seen[2] != seen[3]
+    assert any(weight < 1 for weight in seen[0].values())
+
+
+def test_without_a_ledger_every_step_is_weighed(clip_config, batch):
+    model, _ = make(NPCModel, NPCConfig, {"impact_every": 2}, clip_config)
+    first = model(**batch).weight_per_pair
+    model.step()
+    assert torch.equal(model(**batch).weight_per_pair, first)
+    known = {"last_weight": torch.full((8,), 0.25)}
+    assert torch.equal(model(**batch, scores=known).weight_per_pair, known["last_weight"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"bank_share": 0.0}, "bank_share must be above 0"),
+        ({"impact_every": 0}, "impact_every at least 1"),
+        ({"pair_step_size": 0.0}, "pair_step_size above 0"),
+        ({"virtual_blocks": 3}, "virtual_blocks must be between 0 and 2, got 3"),
+        ({"virtual_blocks": 1, "bank_share": 0.5}, "does not go with virtual_blocks"),
+    ],
+)
+def test_fields_that_make_no_sense_are_refused(clip_config, fields, sentence):
+    with pytest.raises(Exception, match=sentence):
+        make(NPCModel, NPCConfig, fields, clip_config)

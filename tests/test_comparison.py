@@ -1,0 +1,59 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.comparison import compare
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two kinds, seeds 0 and 1, on one data set; and one run on another."""
+
+    def write(name, seed, rsum, auc=None, dataset="scenes", rate=0.4):
+        metrics = {"i2t_r@1": rsum / 10, "t2i_r@1": rsum / 20, "rsum": rsum}
+        run = {"metrics": metrics, "training": {"seed": seed}, "data": {"dataset": dataset}}
+        run |= {"noise": {"nominal": rate, "kind": "shuffle"}, "weights": None if auc is None else {"auc": auc}}
+        path = tmp_path / f"{name}_seed{seed}.json"
+        path.write_text(json.dumps(run))
+        return path
+
+    return [
+        write("baseline", 0, 500.0),
+        write("baseline", 1, 504.0),
+        write("npc", 0, 510.0, 0.5),
+        write("npc", 1, 503.0, 0.7),
+        write("other", 0, 100.0, dataset="folder/emoji.parquet", rate=0.6),
+    ]
+
+
+def test_the_table_by_hand(runs):
+    assert compare(runs).splitlines()[2:] == [
+        "| emoji | 60 % | other | 0 | 10.0 | 5.0 | 100.0 |  |  |",
+        "| scenes | 40 % | baseline | 0, 1 | 50.2 ± 0.3 | 25.1 ± 0.1 | 502.0 ± 2.8 |  |  |",
+        "| scenes | 40 % | npc | 0, 1 | 50.6 ± 0.5 | 25.3 ± 0.2 | 506.5 ± 4.9 | 1 of 2 | 0.600 ± 0.141 |",
+    ]
+
+
+def test_a_run_folder_gives_its_name(runs, tmp_path):
+    folder = tmp_path / "mine_seed1"
+    folder.mkdir()
+    (folder / "metrics.json").write_text(runs[3].read_text())
+    assert "| mine | 1 |" in compare([folder / "metrics.json"])
+
+
+def test_what_is_no_run_is_refused(runs, tmp_path):
+    (tmp_path / "other.json").write_text('{"metrics": {}}')
+    with pytest.raises(InputError, match=r"other.json is not the metrics.json of a training \(KeyError: 'rsum'\)"):
+        compare([tmp_path / "other.json"])
+    with pytest.raises(InputError, match="second run of npc with seed 0 on scenes, 40 %"):
+        compare([runs[2], runs[2]])
+
+
+def test_the_recipe(runs):
+    done = subprocess.run([sys.executable, "recipes/compare.py", *runs], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "1 of 2" in done.stdout
+    assert subprocess.run([sys.executable, "recipes/compare.py"], capture_output=True).returncode == 2
