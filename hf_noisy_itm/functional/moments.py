@@ -58,6 +58,12 @@ def merge(past: Moments, new: Moments, exact: bool = True) -> Moments:
     return Moments(count, mean, square)
 
 
+def pooled_deviation(one: Moments, other: Moments, unknown: float) -> Tensor:
+    """Root of the mean of both variances, float32; `unknown` where it would be 0."""
+    spread = ((one.variance + other.variance) / 2).sqrt()
+    return torch.where(spread > 0, spread, unknown).float()
+
+
 def fade(past: Moments, kept: float) -> Moments:
     """The same values, each counted `kept` times as much, in (0, 1]; then newer ones weigh more."""
     return Moments(past.count * kept, past.mean, past.square * kept)

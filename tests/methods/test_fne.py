@@ -364,3 +364,44 @@ def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
 def test_wrong_numbers_are_refused(fields, sentence):
     with pytest.raises(Exception, match=sentence):
         FNEConfig(**fields)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_from_the_embeddings_on_nothing_waits_for_the_device(trained, monkeypatch, loss):
+    model, batch = trained(loss=loss)
+    images, texts = (torch.nn.functional.normalize(torch.randn(12, 32), dim=1) for _ in range(2))
+    monkeypatch.setattr(model, "embed", lambda _: (images, texts))
+    monkeypatch.setattr(model.twin, "embed", lambda _: (images, texts))
+
+    def refuse(*_):
+        raise AssertionError("read from the device")
+
+    assert model.epoch.number == 0
+    for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    output = model(**batch)
+    model.remember(**output.to_remember)
+    model.begin_epoch(1)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_half_precision_is_for_the_towers_alone(trained, loss):
+    model, batch = trained(loss=loss)
+    exact = model(**batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(**batch)
+    assert output.loss_per_pair.dtype == torch.float32
+    assert all(rows.dtype in (torch.float32, torch.long) for rows in output.to_remember.values())
+    torch.testing.assert_close(output.loss, exact.loss, atol=0.05, rtol=0.05)
+
+
+def test_a_released_step_is_one_of_its_numbers(trained):
+    """What `variant` decides beyond the fields: with them alone a row without candidates has no loss."""
+    fields = {"variant": "released", "warmup_epochs": 0, "margin": 0.001, "min_right_pairs": 2}
+    released, batch = trained(**fields)
+    plain, _ = trained(**fields)
+    plain.config.variant = "clip"
+    one, other = released(**batch), plain(**batch)
+    empty = other.negatives["i2t_chosen"]["row"] == NO_ROW
+    assert empty.any()
+    assert (one.loss_per_pair >= other.loss_per_pair - 1e-6).all()
