@@ -1,6 +1,6 @@
 """What FNE adds to a training step: a twin's forward pass, and loss, draw and queue over many candidates.
 
-    python recipes/benchmarks/fne_step.py [--batch 32] [--queue 65536] [--output FILE.json]
+    python recipes/benchmarks/fne_step.py [--batch 8] [--queue 65536] [--output FILE.json]
 
 A CLIP of ViT-B/32's shape with random weights, control and FNE in turns in one process, one optimizer step each. Apart
 from that, in the same rounds: what loss, statistics, draw and queue take with the embeddings given (forward, backward,
@@ -25,7 +25,7 @@ RESULT = Path(__file__).parent.parent / "results" / "benchmark_fne_step.json"
 def main(arguments: list[str]) -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--queue", type=int, default=65_536)
     parser.add_argument("--layers", type=int, default=12, help="of both towers; 12 is ViT-B/32")
     parser.add_argument("--repeats", type=int, default=3, help="rounds, after one that does not count")

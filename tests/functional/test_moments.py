@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_noisy_itm.functional.moments import Moments, fade, merge, moments_of
+from hf_noisy_itm.functional.moments import Moments, fade, merge, moments_of, pooled_deviation
 
 numbers = st.lists(st.floats(-1, 1, width=32), min_size=0, max_size=12)
 
@@ -62,3 +62,9 @@ def test_fading_leaves_mean_and_spread_and_gives_new_values_more_weight():
 def test_below_two_values_there_is_no_variance():
     assert of([]).variance == 0
     assert of([3.0]).variance == 0
+
+
+def test_a_pooled_deviation_needs_two_values_on_both_sides():
+    assert pooled_deviation(of([0.0, 2.0]), of([1.0, 7.0]), 0.05) == pytest.approx(10**0.5)  # variances 2 and 18
+    for one, other in (([3.0], [1.0, 7.0]), ([1.0, 7.0], []), ([1.0, 1.0], [7.0, 7.0])):
+        assert pooled_deviation(of(one), of(other), 0.05) == pytest.approx(0.05)
