@@ -115,12 +115,10 @@ class Pairs:
                 f"mend it, or leave such rows out with --on_bad_row skip."
             ) from error
 
-    def content_key(self, row: int) -> bytes | str | int:
-        """What is equal for pictures that are equal: a hash of the file's content, or its path if it lies on disk."""
-        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
-        if cell["bytes"]:
-            return hashlib.sha256(cell["bytes"]).digest()
-        return row if cell["path"] is None else cell["path"]
+    def content_key(self, row: int) -> bytes | int:
+        """What is equal for pictures that are equal: a hash of the file's content; the row where none can be read."""
+        content = self.encoded(row)
+        return hashlib.sha256(content).digest() if content else row
 
     def encoded(self, row: int) -> bytes | None:
         """The content of a picture's file; None if there is none, which `picture` says better."""
