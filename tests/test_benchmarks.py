@@ -2,9 +2,12 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +52,29 @@ def test_the_retrieval_benchmark_writes_its_figures(tmp_path):
     assert all(name in done.stdout for name in figures["seconds"])
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--images", "0"], "--images must be at least 1, got 0."),
+        (["--repeats", "-1"], "--repeats must be at least 1, got -1."),
+        (["--captions", "4000"], "every picture needs a caption: --captions is 4000, but --images 5000."),
+        (["--large_captions", "2399"], "--large_captions must be at least twice --slice_images, 2400, got 2399."),
+        (["--large_images", "9"], "--large_images must be at least twice --slice_images, 2400, got 9."),
+        (["--output", "recipes"], "--output recipes is no file in a folder that is there."),
+        (["--output", "nowhere/x.json"], "--output nowhere/x.json is no file in a folder that is there."),
+        (["--width", "wide"], "argument --width: invalid int value: 'wide'"),
+    ],
+)
+def test_the_retrieval_benchmark_names_what_it_cannot_measure(words, sentence, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "benchmarks"))
+    main = runpy.run_path(str(ROOT / "recipes" / "benchmarks" / "retrieval.py"))["main"]
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {sentence}\n")
+
+
 def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
     figures = json.loads((ROOT / "recipes" / "results" / "benchmark_retrieval.json").read_text())
     assert figures["gallery"] == {"images": 5000, "captions": 25_000, "width": 512}
@@ -56,3 +82,8 @@ def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
     assert times["ours"] <= 2
     assert times["argsort twice in each direction, float32, once"] >= 16 * times["ours"]
     assert figures["extra_memory_mb"] < 300
+    large = figures["large"]
+    assert (large["images"], large["captions"]) == (100_000, 500_000)
+    unit_rows = (large["images"] + large["captions"]) * figures["gallery"]["width"] * 4 / 1e6
+    assert large["extra memory for all in MB, extrapolated"] < 1.25 * unit_rows
+    assert large["hours for all, extrapolated"] < 1
