@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -10,6 +11,7 @@ from hf_noisy_itm.data._scenes_world import ANY
 from hf_noisy_itm.data._splits import find_splits
 from hf_noisy_itm.data.positives import known_positives, read_positives
 from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.functional.noise import Noise
 from hf_noisy_itm.functional.retrieval import NOT_IN_GALLERY
 
 
@@ -153,8 +155,15 @@ def test_without_ids_pictures_and_captions_are_numbered_as_loaded(kind, where, t
 
 
 def test_names_of_captions_move_with_noise_and_selection(pairs):
-    kept = pairs.keep_captions(np.array([1, 3]))
-    assert kept.caption_name.tolist() == [12, 21]
+    names = np.array(["a", "b", "c", "d"])
+    source = np.array([2, 1, 0, 3])
+    moved = replace(pairs, caption_name=names).with_noise(
+        Noise(source, source != np.arange(4), pairs.name[[1, 0, 0, 1]], None)
+    )
+    assert moved.caption_name.tolist() == ["c", "b", "a", "d"]
+    assert moved.keep_captions(np.array([0, 3])).caption_name.tolist() == ["c", "d"]
+    assert moved.keep_pictures(np.array([1])).caption_name.tolist() == ["a", "d"]
+    assert pairs.caption_name.tolist() == pairs.caption_id.tolist()
 
 
 @pytest.mark.parametrize("options", [{}, {"eval_split": "validation"}, {"where": "image_id=7"}])
