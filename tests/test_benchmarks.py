@@ -87,3 +87,31 @@ def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
     unit_rows = (large["images"] + large["captions"]) * figures["gallery"]["width"] * 4 / 1e6
     assert large["extra memory for all in MB, extrapolated"] < 1.25 * unit_rows
     assert large["hours for all, extrapolated"] < 1
+
+
+def test_the_bank_benchmark_writes_its_figures(tmp_path):
+    words = ["--pictures", "80", "--captions", "3", "--width", "16", "--output", str(tmp_path / "bank.json")]
+    command = [sys.executable, "recipes/benchmarks/bank.py", *words]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "bank.json").read_text())
+    assert figures["data"] == {"pairs": 240, "pictures": 80, "captions": 3, "width": 16, "noise": 0.4}
+    assert all(0 < bank["clean pairs"] < 240 for bank in figures["banks"].values())
+    assert all(name in done.stdout for name in figures["banks"])
+
+
+def test_the_benchmark_of_npcs_step_writes_its_figures(tmp_path):
+    words = ["--small", "--batch_size", "4", "--repeats", "1", "--output", str(tmp_path / "npc.json")]
+    command = [sys.executable, "recipes/benchmarks/npc_step.py", *words]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "npc.json").read_text())
+    assert figures["strangers"]["further pictures"] == 8
+    assert 0 < figures["bank"]["further pictures"] < 8
+    for kind in ("bank", "strangers"):
+        assert figures[kind]["times the control"]["control"] == 1
+        assert all(name in done.stdout for name in figures[kind]["seconds"])

@@ -158,7 +158,7 @@ def test_names_of_captions_move_with_noise_and_selection(pairs):
     names = np.array(["a", "b", "c", "d"])
     source = np.array([2, 1, 0, 3])
     moved = replace(pairs, caption_name=names).with_noise(
-        Noise(source, source != np.arange(4), pairs.name[[1, 0, 0, 1]])
+        Noise(source, source != np.arange(4), pairs.name[[1, 0, 0, 1]], None)
     )
     assert moved.caption_name.tolist() == ["c", "b", "a", "d"]
     assert moved.keep_captions(np.array([0, 3])).caption_name.tolist() == ["c", "d"]
