@@ -26,8 +26,8 @@ def encode(
 ) -> EncodedPairs:
     """Embeds the pictures and captions of `collator.pairs` in order, whatever the number of processes.
 
-    Equal pictures, and captions of equal tokens, are embedded once, so that their embeddings are equal to the last
-    bit: computed in different batches they would differ by rounding, and chance would decide what are ties.
+    Pictures of equal files, and captions of equal tokens, are embedded once, so that their embeddings are equal to the
+    last bit: computed in different batches they would differ by rounding, and chance would decide what are ties.
 
     Args:
         model: any method; its mode (train or eval) is left as it was found.

@@ -1,6 +1,9 @@
 """What a CLIP retrieves: figures, intervals and ranks of any checkpoint on any pairs."""
 
+import hashlib
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ import transformers
 
 from .arguments import Parser
 from .data import DataArguments, PairCollator, Pairs, load_pairs
-from .data.positives import known_positives, read_positives
+from .data.positives import RightAnswers, known_positives, read_positives
 from .encode import encode
 from .errors import InputError
 from .files import atomic_path, write_json
@@ -29,6 +32,8 @@ from .functional.retrieval import (
 from .loading import load_model
 from .memory.bank import EncodedPairs
 
+LEAST_SAMPLES = 100  # of which 2.5 lie beyond each end of a 95 % interval
+
 
 @dataclass
 class EvaluationArguments:
@@ -40,21 +45,25 @@ class EvaluationArguments:
         default=1, metadata={"help": "Mean over so many disjoint parts of the gallery; 5 for MSCOCO 1K."}
     )
     bootstrap: int = field(
-        default=0, metadata={"help": "Bootstrap samples for 95 % intervals, 1000 for example; 0 for none."}
+        default=0,
+        metadata={"help": "Bootstrap samples for 95 % intervals, at least 100, 1000 is usual; 0 for none."},
     )
     seed: int = field(default=0, metadata={"help": "Of the bootstrap."})
     positives: str | None = field(
         default=None,
         metadata={
             "help": "Right answers beyond the given ones, by id, as CxC and ECCV Caption name them: a JSON file, "
-            "{'i2t': {IMAGE_ID: [CAPTION_ID, …], …}, 't2i': {CAPTION_ID: [IMAGE_ID, …], …}}; of 'scenes' they are "
-            "known without."
+            "{'i2t': {IMAGE_ID: [CAPTION_ID, …], …}, 't2i': {CAPTION_ID: [IMAGE_ID, …], …}}, or one of the two; of "
+            "'scenes' they are known without."
         },
     )
     per_query: str | None = field(default=None, metadata={"help": "Parquet file to write, the rank of every query."})
     output: str | None = field(
         default=None,
-        metadata={"help": "JSON file to write; evaluation-DATASET.json in a local model's folder if unset."},
+        metadata={
+            "help": "JSON file to write; if unset, evaluation-DATASET-HASH.json in a local model's folder, where HASH "
+            "stands for the data and the figures that were asked for."
+        },
     )
     batch_size: int = field(default=256, metadata={"help": "Pictures, and captions, per forward pass."})
     num_workers: int = field(default=0, metadata={"help": "Processes that decode pictures."})
@@ -63,6 +72,11 @@ class EvaluationArguments:
         for name, least in (("folds", 1), ("bootstrap", 0), ("seed", 0), ("batch_size", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name in ("positives", "per_query", "output"):
+            if getattr(self, name) == "":
+                raise InputError(f"{name} is empty: name a file, or leave it out.")
+        if 0 < self.bootstrap < LEAST_SAMPLES:
+            raise InputError(f"bootstrap must be 0 or at least {LEAST_SAMPLES}, got {self.bootstrap}.")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError("An evaluation runs in one process: start it with python, not with accelerate launch.")
         if self.folds > 1 and (self.bootstrap or self.positives or self.per_query):
@@ -150,16 +164,18 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
 
 
 def write_ranks(path: str | Path, ranks: Ranks, pairs: Pairs) -> None:
-    """Writes a Parquet file with one row per query: `direction`, `image_id`, `caption` (of text queries), `rank`.
+    """Writes a Parquet file with one row per query: `direction`, `image_id`, `caption_id`, `caption`, `rank`.
 
-    Rank 1 is best; of a picture it is that of its best caption.
+    Ids are those of the data, or what stands for them, see `data.positives.read_positives`. Queries that are pictures
+    have no caption. Rank 1 is best; of a picture it is that of its best caption.
     """
-    captions = [None] * len(pairs.image_id) + pairs.captions
+    nothing = [None] * len(pairs.image_id)
     table = datasets.Dataset.from_dict(
         {
             "direction": ["i2t"] * len(ranks.i2t) + ["t2i"] * len(ranks.t2i),
-            "image_id": np.concatenate([pairs.image_id, pairs.image_id[pairs.image_row]]),
-            "caption": captions,
+            "image_id": [*pairs.name.tolist(), *pairs.name[pairs.image_row].tolist()],
+            "caption_id": nothing + pairs.caption_name.tolist(),
+            "caption": nothing + pairs.captions,
             "rank": 1 + torch.cat(list(ranks)).cpu().numpy(),
         }
     )
@@ -168,15 +184,29 @@ def write_ranks(path: str | Path, ranks: Ranks, pairs: Pairs) -> None:
 
 
 def _places_to_write(args: EvaluationArguments, data: DataArguments) -> Path | None:
-    """Where the JSON goes; refused before the work if a file cannot be there."""
+    """Where the JSON goes; refused before the work if a file cannot be there, or is one that is read."""
     output = Path(args.output) if args.output else None
     if output is None and Path(args.model).is_dir():
-        words = [Path(data.dataset).stem, data.dataset_config, f"folds{args.folds}" if args.folds > 1 else None]
-        output = Path(args.model) / f"evaluation-{'-'.join(word for word in words if word)}.json"
-    for path in (output, args.per_query and Path(args.per_query)):
-        if path and (path.is_dir() or not _can_be_written(path)):
+        output = Path(args.model) / _default_name(args, data)
+    named = {"positives": args.positives, "dataset": data.dataset, "output": output, "per_query": args.per_query}
+    taken: dict[Path, str] = {}
+    for name, path in ((name, Path(path)) for name, path in named.items() if path is not None):
+        other = taken.setdefault(path.resolve(), name)
+        if other != name:
+            raise InputError(f"{path} is both {other} and {name}: give each a file of its own.")
+        if name in ("output", "per_query") and (path.is_dir() or not _can_be_written(path)):
             raise InputError(f"{path} cannot be written: name a file in a folder where you may write.")
     return output
+
+
+def _default_name(args: EvaluationArguments, data: DataArguments) -> str:
+    """A name of its own for each question: the same again overwrites its answer, another one does not."""
+    figures = {name: getattr(args, name) for name in ("ks", "folds", "bootstrap", "seed", "positives")}
+    asked = {**figures, **{name: value for name, value in vars(data).items() if value is not None}}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    words = [Path(data.dataset).stem, data.dataset_config, f"folds{args.folds}" if args.folds > 1 else None]
+    clean = [re.sub(r"[^\w.-]+", "_", word).strip("_.-")[:60] for word in words if word]
+    return f"evaluation-{'-'.join([*filter(None, clean), digest])}.json"
 
 
 @contextmanager
@@ -202,9 +232,6 @@ def _check_fit(args: EvaluationArguments, pairs: Pairs) -> None:
         )
 
 
-def _extended(encoded: EncodedPairs, positives: dict[str, list[list[int]]], ks: Sequence[int]) -> dict[str, dict]:
-    images, texts = encoded.image_embeds, encoded.text_embeds
-    return {
-        "i2t": extended_recall(images, texts, positives["i2t"], ks),
-        "t2i": extended_recall(texts, images, positives["t2i"], ks),
-    }
+def _extended(encoded: EncodedPairs, positives: dict[str, RightAnswers], ks: Sequence[int]) -> dict[str, dict]:
+    embeds = {"i2t": (encoded.image_embeds, encoded.text_embeds), "t2i": (encoded.text_embeds, encoded.image_embeds)}
+    return {way: extended_recall(*embeds[way], known.rows, ks) | known.counts for way, known in positives.items()}

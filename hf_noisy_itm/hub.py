@@ -25,6 +25,7 @@ _SHOWN = (
     "seed",
 )
 
+_TAGS = {"captions": ["image-text-retrieval", "noisy-correspondence"], "labels": ["noisy-labels"]}
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
 
 _MEANING = {
@@ -35,6 +36,10 @@ _MEANING = {
     "partial": "Captions were picked and one detail of each (a colour, a number, a relation …) replaced by another.",
     "truncated": "Captions were picked and cut short; what is left may still be true of the picture.",
     "duplicated": "Captions were picked and cluttered as captions of the web are; they still tell of their picture.",
+    "label_symmetric": "Rows were picked, exactly as many as the rate says, and each given a class drawn uniformly.",
+    "label_asymmetric": "Rows were picked, exactly as many as the rate says, and each given the class after its own.",
+    "label_symmetric_by_row": "Each row was picked by chance, apart from all others, and given a class drawn "
+    "uniformly.",
 }
 
 
@@ -105,7 +110,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
     card_data = DatasetCardData(
         **licence,
         pretty_name=title,
-        tags=["image-text-retrieval", "noisy-correspondence", "hf_noisy_itm"],
+        tags=[*_TAGS[content["on"]], "hf_noisy_itm"],
         configs=[
             {
                 "config_name": name,

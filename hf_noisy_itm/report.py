@@ -148,9 +148,20 @@ def recall_table(result: Mapping) -> str:
     lines = ["   ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows]
     lines.append(f"rSum {show('rsum')}")
     for way, figures in result.get("extended", {}).items():
-        words = ", ".join(f"{name} {value:.1f}" for name, value in figures.items() if name != "queries")
-        lines.append(f"{way}, all right answers counted ({figures['queries']} queries): {words}")
+        names = [*(f"r@{k}" for k in ks), "r_precision", "map@r"]
+        words = ", ".join(f"{name} {figures[name]:.1f}" for name in names)
+        lines.append(f"{way}, all right answers counted ({_counted(figures)}): {words}")
     return "\n".join(lines)
+
+
+def _counted(figures: Mapping[str, float]) -> str:
+    """Of what figures with all right answers are."""
+    words = [f"{figures['queries']} queries", f"{figures['answers']} answers"]
+    if figures["outside"]:
+        words.append(f"{figures['outside']} of them not in the gallery")
+    if "file_queries" in figures:
+        words.append(f"{figures['file_used']} of the file's {figures['file_queries']} queries used")
+    return ", ".join(words)
 
 
 def _in_three_lines(caption: str) -> str:

@@ -1,6 +1,7 @@
 """One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
 
 import contextlib
+import os
 import platform
 import sys
 import time
@@ -191,12 +192,19 @@ def negatives_in_truth(ledger: PairNegatives, recipe: Recipe, pairs: Pairs) -> d
 
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
-    """Turns an `InputError` into its sentence on the error stream and exit status 2."""
+    """Turns an `InputError` into its sentence on the error stream and exit status 2.
+
+    A launcher of several processes reports at its end what it finds in the file that it named: the sentence, too.
+    """
     try:
         yield
     except InputError as error:
-        sentence = last_line(error)  # data loader workers put their traceback before it
-        print(f"error: {sentence.split('InputError: ')[-1]}", file=sys.stderr)
+        sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it
+        print(f"error: {sentence}", file=sys.stderr)
+        if place := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+            told = {"message": f"error: {sentence}", "extraInfo": {"timestamp": str(int(time.time()))}}
+            with contextlib.suppress(OSError):
+                write_json(place, {"message": told})
         raise SystemExit(2) from None
 
 

@@ -3,7 +3,9 @@
     python recipes/evaluate.py runs/demo/npc --dataset scenes --bootstrap 1000 --per_query ranks.parquet
     python recipes/evaluate.py openai/clip-vit-base-patch32 --dataset mscoco --data_dir coco --folds 5
 
-Prints a table, and writes `evaluation-DATASET.json` into a local model's folder, or a file where `--output` says.
+Prints a table, and writes JSON into a local model's folder, or where `--output` says. The file is called
+`evaluation-DATASET-HASH.json`, where the hash stands for the data and figures that were asked for: the same question
+again overwrites its answer, another one does not.
 Right answers beyond the given ones come from `--positives FILE.json` (of `scenes` they are known).
 """
 

@@ -54,7 +54,7 @@ def built_clip(built_pairs):
 
 @pytest.fixture
 def pairs(built_pairs):
-    names = ("image_row", "image_id", "caption_image_id", "caption_id", "damaged")
+    names = ("image_row", "image_id", "caption_image_id", "caption_id", "caption_name", "damaged")
     arrays = {name: getattr(built_pairs, name).copy() for name in names}
     return replace(built_pairs, captions=list(built_pairs.captions), **arrays)
 

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import datasets
@@ -58,6 +59,33 @@ def test_figures_do_not_depend_on_the_batch_where_pictures_and_captions_repeat(m
     assert torch.equal(encoded.text_embeds[:count], encoded.text_embeds[count:])
     figures = recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair)
     assert figures["t2i_r@1"] == 0  # the twin is as near
+
+
+@pytest.mark.parametrize("batch_size", [5, 16])
+def test_equal_files_on_disk_have_equal_embeddings(model, processor, pairs, batch_size, tmp_path, monkeypatch):
+    """Two copies of each; in the end one is gone."""
+    number = len(pairs.image_id)
+    paths = [str(tmp_path / f"{row}_{copy}.png") for copy in range(2) for row in range(number)]
+    for row, path in enumerate(paths):
+        with open(path, "wb") as file:
+            file.write(pairs.pictures[row % number]["image"]["bytes"])
+    twice = Pairs(
+        datasets.Dataset.from_dict({"image": [{"bytes": None, "path": path} for path in paths]}),
+        ["a"] * (2 * number),
+        np.arange(2 * number),
+        np.arange(2 * number),
+        np.arange(2 * number),
+    )
+    collator, read = PairCollator(processor, twice), []
+    encoded_file = Pairs.encoded
+    monkeypatch.setattr(Pairs, "encoded", lambda self, row: read.append(row) or encoded_file(self, row))
+    for _ in range(2):
+        encoded = encode(model, collator, batch_size)
+    assert torch.equal(encoded.image_embeds[:number], encoded.image_embeds[number:])
+    assert sorted(read) == list(range(2 * number))  # once, not for each bank
+    os.remove(paths[3])
+    with pytest.raises(InputError, match="The picture in row 3 does not decode"):
+        encode(model, PairCollator(processor, twice), batch_size)
 
 
 @pytest.mark.parametrize("training", [True, False])

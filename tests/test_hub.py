@@ -84,6 +84,7 @@ def noise_json(**more):
     pedigree = {"kind": "shuffle", "nominal": 0.4, "realised": 0.4, "seed": 0, "family": None, "sha256": "ab12"}
     content = {
         "pedigree": pedigree,
+        "on": "captions",
         "fingerprint": "f00",
         "rates": [rate],
         "evaluation": {"test": {"of": "val", "pictures": 5, "captions": 10, "fingerprint": "b00"}},

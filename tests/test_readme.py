@@ -61,6 +61,11 @@ def test_the_speed_of_ranks_is_that_of_the_benchmark():
     assert f"and {times['ours, all cosines within 1e-5']:.1f} times where" in text
     assert f"takes {times['argsort twice in each direction, float32, once']:.0f} times as long" in text
     assert f"They need {figures['extra_memory_mb']:.0f} MB beyond the embeddings" in text
+    large = figures["large"]
+    assert f"For {large['images']:,} pictures and {large['captions']:,} captions they would take" in text
+    gigabytes = large["extra memory for all in MB, extrapolated"] / 1000
+    assert f"take {60 * large['hours for all, extrapolated']:.0f} minutes and {gigabytes:.1f} GB, mostly unit" in text
+    assert f"extrapolated from {large['slice images']:,} pictures with all captions" in text
 
 
 def test_links_lead_somewhere():

@@ -139,7 +139,7 @@ def test_a_stream_is_trained_on_in_two_processes(tmp_path):
     [
         ("npc", [], "leave --streaming out"),
         ("baseline", ["--max_steps", "-1"], "A stream has no end"),
-        ("baseline", ["--noise_rate", "0.4"], "leave noise_rate out"),
+        ("baseline", ["--noise_rate", "0.4"], "leave noise_rate and the like out"),
     ],
 )
 def test_what_a_stream_cannot_serve_ends_with_one_sentence(recipe, words, sentence, monkeypatch, capsys, tmp_path):

@@ -423,6 +423,7 @@ def test_accumulated_loss_is_the_mean_and_not_the_sum(clip_config, processor, pa
             image_row=pairs.image_row[rows],
             caption_image_id=pairs.caption_image_id[rows],
             caption_id=None,
+            caption_name=None,
             damaged=None,
         )
         trainer = make_trainer(

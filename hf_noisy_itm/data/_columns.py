@@ -5,6 +5,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 
 from ..errors import InputError
 from ._arguments import DataArguments
@@ -92,6 +93,15 @@ def read_captions(rows: datasets.Dataset, column: str, number: np.ndarray) -> tu
     return captions, np.repeat(np.arange(len(counts)), counts)
 
 
+def number_captions(rows: datasets.Dataset, column: str) -> np.ndarray:
+    """The number of each row's first caption, int64 (R,): that of the row, or counted through lists of captions."""
+    if not isinstance(rows.features[column], (datasets.List, datasets.LargeList)):
+        return np.arange(len(rows))
+    cells = rows.select_columns([column]).with_format("arrow")[:][column]
+    counts = pc.fill_null(pc.list_value_length(cells), 0).to_numpy()
+    return np.cumsum(counts, dtype=np.int64) - counts
+
+
 def read_image_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> np.ndarray | None:
     """The id of each row's picture as text, (R,); None without such a column.
 
@@ -103,8 +113,12 @@ def read_image_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> n
     return np.asarray([str(cell) for cell in read_ids(rows, column, number)])
 
 
-def read_caption_ids(rows: datasets.Dataset, row_of: np.ndarray, number: np.ndarray) -> np.ndarray | None:
-    """The column `caption_id`, int64 (C,); None if it is not there. Ids that are no numbers are numbered as they come.
+def read_caption_ids(
+    rows: datasets.Dataset, row_of: np.ndarray, number: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The column `caption_id`, int64 (C,), and as it stands there; None if it is not there.
+
+    Ids that are no integers are numbered as they come.
 
     Raises:
         InputError: a cell is empty; its row is named.
@@ -114,6 +128,7 @@ def read_caption_ids(rows: datasets.Dataset, row_of: np.ndarray, number: np.ndar
         return None
     if None in cells:
         raise InputError(f"The column 'caption_id' is empty in row {number[row_of[cells.index(None)]]}; fill it.")
+    names = np.asarray(cells)
     if not all(isinstance(cell, int) for cell in cells):
         order = {cell: place for place, cell in enumerate(dict.fromkeys(cells))}
         cells = [order[cell] for cell in cells]
@@ -122,7 +137,7 @@ def read_caption_ids(rows: datasets.Dataset, row_of: np.ndarray, number: np.ndar
             f"The column 'caption_id' holds {cells[large[0]]} in row {number[row_of[large[0]]]}, which does not fit "
             f"into 64 bits with a sign; number captions from 0."
         )
-    return np.asarray(cells, dtype=np.int64)
+    return np.asarray(cells, dtype=np.int64), names
 
 
 def read_noise(

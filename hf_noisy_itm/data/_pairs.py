@@ -36,6 +36,8 @@ class Pairs:
         name: the source's own id of each picture, integers or strings, (P,); `image_id` if left out.
         elsewhere: names of pictures that are not here but that captions here were written for, by their id.
         pedigree: what is known of noise that was put in on purpose, see `data/pedigree.py`; None where there was none.
+        caption_name: the source's own id of each caption, integers or strings, or its number as loaded; moves with the
+            text, (N,); `caption_id` if left out.
     """
 
     pictures: datasets.Dataset
@@ -50,6 +52,7 @@ class Pairs:
     name: np.ndarray | None = None
     elsewhere: dict[int, int | str] = field(default_factory=dict)
     pedigree: dict | None = None
+    caption_name: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -60,7 +63,10 @@ class Pairs:
             object.__setattr__(self, "damaged", np.zeros(len(self.captions), dtype=bool))
         if self.name is None:
             object.__setattr__(self, "name", self.image_id)
-        lengths = {len(getattr(self, name)) for name in ("image_row", "caption_image_id", "caption_id", "damaged")}
+        if self.caption_name is None:
+            object.__setattr__(self, "caption_name", self.caption_id)
+        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name")
+        lengths = {len(getattr(self, name)) for name in of_captions}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
 
@@ -115,12 +121,10 @@ class Pairs:
                 f"mend it, or leave such rows out with --on_bad_row skip."
             ) from error
 
-    def content_key(self, row: int) -> bytes | str | int:
-        """What is equal for pictures that are equal: a hash of the file's content, or its path if it lies on disk."""
-        cell = self.pictures[int(row)]["image"] or {"bytes": None, "path": None}
-        if cell["bytes"]:
-            return hashlib.sha256(cell["bytes"]).digest()
-        return row if cell["path"] is None else cell["path"]
+    def content_key(self, row: int) -> bytes | int:
+        """What is equal for pictures that are equal: a hash of the file's content; the row where none can be read."""
+        content = self.encoded(row)
+        return hashlib.sha256(content).digest() if content else row
 
     def encoded(self, row: int) -> bytes | None:
         """The content of a picture's file; None if there is none, which `picture` says better."""
@@ -147,6 +151,7 @@ class Pairs:
             captions=noise.apply(self.captions),
             caption_image_id=self.caption_image_id[noise.source],
             caption_id=self.caption_id[noise.source],
+            caption_name=self.caption_name[noise.source],
             damaged=damaged if noise.captions is None else damaged | noise.is_noisy,
             pedigree=pedigree,
         )
@@ -173,6 +178,7 @@ class Pairs:
             caption_image_id=self.caption_image_id[kept],
             row=self.row[rows],
             caption_id=self.caption_id[kept],
+            caption_name=self.caption_name[kept],
             damaged=self.damaged[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,

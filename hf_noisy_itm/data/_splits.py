@@ -7,8 +7,8 @@ import numpy as np
 
 from ..errors import InputError
 from ._arguments import DataArguments
-from ._columns import read_cells, read_ids
-from ._sources import load_splits
+from ._columns import number_captions, read_cells, read_ids
+from ._sources import CAPTION_COLUMNS, load_splits
 
 
 class _NoSuchRow(InputError):
@@ -16,12 +16,13 @@ class _NoSuchRow(InputError):
 
 
 ROW = "__row_as_loaded__"  # where a row stood before any selection
+CAPTION = "__caption_as_loaded__"  # and the number of its first caption
 
 
 def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset, tuple[str, str]]:
     """Rows to train on, rows to evaluate on, and in words where both come from.
 
-    Each row keeps its number, as loaded, in the column `ROW`.
+    Each row keeps its number, as loaded, in the column `ROW`, and that of its first caption in `CAPTION`.
 
     Raises:
         InputError: a file, split, column or value is not there; those that are there are named.
@@ -43,11 +44,19 @@ def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, dataset
     """
     splits = load_splits(args)
     check_splits(args, splits)
-    splits = {name: rows.add_column(ROW, np.arange(len(rows))) for name, rows in splits.items()}
+    splits = {name: _numbered(rows, args) for name, rows in splits.items()}
     train = _filter(splits.pop(args.train_split), args.where)
     if not len(train):
         raise InputError(f"The split {args.train_split!r} of {args.dataset} holds no rows.")
     return train, splits
+
+
+def _numbered(rows: datasets.Dataset, args: DataArguments) -> datasets.Dataset:
+    wanted = [args.caption_column] if args.caption_column else CAPTION_COLUMNS
+    column = next((name for name in wanted if name in rows.column_names), None)
+    if column is not None:
+        rows = rows.add_column(CAPTION, number_captions(rows, column))
+    return rows.add_column(ROW, np.arange(len(rows)))
 
 
 def check_splits(args: DataArguments, splits: Iterable[str]) -> None:
@@ -109,5 +118,5 @@ def find_column(rows: datasets.Dataset, *names: str) -> str:
             return name
     raise InputError(
         f"There is no column {' or '.join(map(repr, names))}; "
-        f"there are {', '.join(name for name in rows.column_names if name != ROW)}."
+        f"there are {', '.join(name for name in rows.column_names if name not in (ROW, CAPTION))}."
     )

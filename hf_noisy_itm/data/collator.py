@@ -55,6 +55,7 @@ class PairCollator:
         self._tokens: dict[str, np.ndarray] = {}
         self.max_length = min(max_length or CONTEXT_LENGTH, processor.tokenizer.model_max_length)
         self.entries: dict[str, np.ndarray] = {}
+        self._equal_pictures: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates B rows of `pairs`.
@@ -128,9 +129,11 @@ class PairCollator:
     def distinct_pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """Pictures of `pairs` whose files differ: their rows, and for each picture (P,) the place of its equal there.
 
-        Files of equal content are one where the content is in memory; of pictures on disk only the paths are compared.
+        Files of equal content are one, wherever they lie; each is read once in the collator's life.
         """
-        return _distinct([self.pairs.content_key(row) for row in range(len(self.pairs.image_id))])
+        if self._equal_pictures is None:
+            self._equal_pictures = _distinct([self.pairs.content_key(row) for row in range(len(self.pairs.image_id))])
+        return self._equal_pictures
 
     def distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
         """Captions of `pairs` whose tokens differ: their rows, and for each caption (N,) the place of its equal."""

@@ -9,12 +9,20 @@ from tqdm.auto import tqdm
 from ..errors import InputError
 from ._arguments import DataArguments
 from ._check import check_rows
-from ._columns import read_caption_ids, read_captions, read_cells, read_image_ids, read_noise, read_pictures
+from ._columns import (
+    number_captions,
+    read_caption_ids,
+    read_captions,
+    read_cells,
+    read_image_ids,
+    read_noise,
+    read_pictures,
+)
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
-from ._splits import ROW, find_column, find_splits
+from ._splits import CAPTION, ROW, find_column, find_splits
 from .pedigree import pedigree_of_source
 
 
@@ -70,7 +78,9 @@ def read_pairs(
     number = np.asarray(read_cells(rows, ROW)) if ROW in rows.column_names else np.arange(len(rows))
     captions, row_of = read_captions(rows, caption_column, number)
     image_ids = read_image_ids(rows, args.image_id_column, number)
-    caption_ids = read_caption_ids(rows, row_of, number)
+    of_row = read_cells(rows, CAPTION) if CAPTION in rows.column_names else number_captions(rows, caption_column)
+    caption_names = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
+    caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, caption_names)
     written_for, damaged = read_noise(rows, row_of, number, image_ids)
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
@@ -103,6 +113,7 @@ def read_pairs(
         report,
         name,
         dict(enumerate(beyond.tolist(), len(first))),
+        caption_name=caption_names[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)

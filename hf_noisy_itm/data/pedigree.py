@@ -2,9 +2,10 @@
 
 A pedigree is a dictionary ready for JSON: `kind`, `nominal`, `realised` (share of captions that the draw made wrong),
 `seed` (None for published draws), `family` (name of a published draw, or None), `captions` (how many were drawn over)
-and `sha256` (`Noise.sha256`; of a published .npy file, that of its entries, of a text file, its own). Further entries
-belong to a kind: `keep_none`, `k`, `near_by`, `file`, `ambiguous` (captions whose text several rows have, which a text
-file does not tell apart). `before` is the pedigree of the captions that the draw found.
+and `sha256` (`Noise.sha256`; of a published .npy file, that of its entries, of a text file, its own). Noise on labels
+has `labels` (how many) and `classes` in place of `captions`. Further entries belong to a kind: `keep_none`, `k`,
+`near_by`, `file`, `ambiguous` (captions whose text several rows have, which a text file does not tell apart). `before`
+is the pedigree of what the draw found.
 
 Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """
@@ -73,7 +74,7 @@ def load_noisy_folder(folder: Path, streaming: bool = False) -> dict:
     splits = {}
     if (folder / PICTURES).is_dir():
         splits |= datasets.load_dataset(str(folder), PICTURES, streaming=streaming)
-    return splits | datasets.load_dataset(str(folder), PAIRS, streaming=streaming)
+    return splits | datasets.load_dataset(str(folder), streaming=streaming)  # the default config, pairs or labels
 
 
 def write_checkpoint_pedigree(folder: Path, pairs) -> None:

@@ -106,9 +106,9 @@ def write_shards(
     Args:
         folder: where to, made if need be.
         split: name of the files.
-        features: of the rows; `image` is a cell of bytes.
+        features: of the rows, of any columns; cells of pictures hold bytes.
         rows: to write; rows of one picture that follow each other share its bytes object.
-        shard_bytes: begin another file when one has so many bytes of pictures and text.
+        shard_bytes: begin another file when one has so many bytes.
 
     Raises:
         InputError: a row does not fit the features.
@@ -142,32 +142,59 @@ def write_shards(
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    names = [name for name in schema.names if name != "image"]
-    packed = {name: "ZSTD" for name in [*names, "image.path"] if name != "captions"}
+    leaves = [leaf for field in schema for leaf in _leaves(field)]
     return pq.ParquetWriter(
         path,
         schema,
-        use_dictionary=True,
+        use_dictionary=[name for name, kind in leaves if not pa.types.is_floating(kind)],
         dictionary_pagesize_limit=_NO_LIMIT,
-        compression={**packed, "captions.list.element": "ZSTD", "image.bytes": "NONE"},  # pictures are packed already
-        write_statistics=[name for name in names if name != "captions"],
+        compression={name: "NONE" if _is_bytes(kind) else "ZSTD" for name, kind in leaves},  # pictures are packed
+        write_statistics=[name for name, kind in leaves if "." not in name and not _is_bytes(kind)],
     )
+
+
+def _leaves(field: pa.Field, before: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Name, as Parquet has it, and type of each column that a field is stored as."""
+    name, kind = f"{before}{field.name}", field.type
+    if pa.types.is_struct(kind):
+        for inner in kind:
+            yield from _leaves(inner, f"{name}.")
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _leaves(pa.field("element", kind.value_type), f"{name}.list.")
+    else:
+        yield name, kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _groups(rows: Iterable[dict]) -> Iterator[tuple[list[dict], int]]:
     """Rows in groups that fit in memory, cut between pictures if these have not too many captions; bytes of each."""
     group: list[dict] = []
     spread = size = 0
-    content = None
+    last: dict[str, bytes] = {}
     for row in rows:
-        is_new = row["image"]["bytes"] is not content
+        contents = {name: cell["bytes"] for name, cell in row.items() if isinstance(cell, dict) and cell.get("bytes")}
+        is_new = not contents or any(content is not last.get(name) for name, content in contents.items())
         if group and spread >= _GROUP_BYTES and (is_new or spread >= 2 * _GROUP_BYTES):
             yield group, size
-            group, spread, size, is_new = [], 0, 0, True
-        content = row["image"]["bytes"]
-        text = sum(map(len, row["captions"] if "captions" in row else [row["caption"]]))
-        size += text + len(content) * is_new
-        spread += text + len(content)
+            group, spread, size, last = [], 0, 0, {}
+        whole = _size(row)
+        spread += whole
+        size += whole - sum(len(content) for name, content in contents.items() if content is last.get(name))
+        last = contents
         group.append(row)
     if group:
         yield group, size
+
+
+def _size(cell: object) -> int:
+    """About how many bytes a cell takes."""
+    if isinstance(cell, str | bytes):
+        return len(cell)
+    if isinstance(cell, dict):
+        return sum(map(_size, cell.values()))
+    if isinstance(cell, list | tuple):
+        return sum(map(_size, cell))
+    return 8

@@ -59,7 +59,7 @@ def merge(past: Moments, new: Moments, exact: bool = True) -> Moments:
 
 
 def pooled_deviation(one: Moments, other: Moments, unknown: float) -> Tensor:
-    """Root of the mean of both variances, float32; `unknown` where it would be 0, or either has fewer than two values."""
+    """Root of the mean of both variances, float32; `unknown` where it is 0, or either has fewer than two values."""
     spread = ((one.variance + other.variance) / 2).sqrt()
     known = (one.count > 1) & (other.count > 1) & (spread > 0)
     return torch.where(known, spread, unknown).float()

@@ -68,6 +68,7 @@ def content_of(
     args, data = source.args, source.data
     return {
         "pedigree": pedigree,
+        "on": "labels" if "labels" in pedigree else "captions",
         "fingerprint": fingerprints[1],
         "rates": rates,
         "evaluation": evaluation,

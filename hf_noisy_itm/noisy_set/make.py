@@ -8,6 +8,9 @@ The folder opens with `datasets.load_dataset(folder)`, and trains with `recipes/
     noise.json                  pedigree, realised rates, fingerprints, source, versions
     README.md                   a card that is filled from noise.json
 
+Where labels are noisy there is one config instead, "labels": data/{split}-*.parquet with the source's columns and
+`true_label` and `is_noisy`.
+
 The same arguments on the same data give the same bytes, with the same versions of the libraries. A folder that is
 there already is left if it has the bytes that would be written: its shards are compared with the hashes in its list,
 and these with the shards that are made in a temporary folder.
@@ -25,12 +28,15 @@ from ..data.pedigree import CARD, NOISE_FILE, read_noise_file
 from ..data.shards import write_shards
 from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
-from ..functional.noise import KINDS
+from ..functional.noise import KINDS, LABEL_KINDS
 from ..hub import upload_dataset, write_dataset_card
+from .labels import LabelSource
 from .sources import PairsSource
 from .streamed import StreamSource
+from .streamed_labels import LabelStream
 
 _LATER = ("configs", "files", "versions")  # known when all is written
+_KEEP_NONE = ("shuffle", "shuffle_images", "label_symmetric", "label_symmetric_by_row")
 _LIBRARIES = ("datasets", "numpy", "pyarrow", "scikit-learn", "torch")
 
 
@@ -39,12 +45,14 @@ class NoisySetArguments:
     """Which noise, and where to write."""
 
     output: str = field(metadata={"help": "Folder to make."})
-    kind: str | None = field(default=None, metadata={"help": f"One of {', '.join(KINDS)}."})
+    kind: str | None = field(default=None, metadata={"help": f"One of {', '.join((*KINDS, *LABEL_KINDS))}."})
     rate: float | None = field(
-        default=None, metadata={"help": "Share of the training captions to make wrong, 0 to 1."}
+        default=None, metadata={"help": "Share of the training captions, or labels, to make wrong, 0 to 1."}
     )
     seed: int | None = field(default=None, metadata={"help": "Of the noise; 0 if unset."})
-    keep_none: bool = field(default=False, metadata={"help": "For shuffles: no caption that is picked stays."})
+    keep_none: bool = field(
+        default=False, metadata={"help": "For shuffles and symmetric labels: nothing that is picked stays as it is."}
+    )
     k: int | None = field(
         default=None, metadata={"help": "For semantic: draw from so many nearest captions; 10 if unset."}
     )
@@ -62,15 +70,15 @@ class NoisySetArguments:
         for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if self.kind is not None and self.kind not in KINDS:
-            raise InputError(f"There is no kind {self.kind!r}; there are {', '.join(KINDS)}.")
+        if self.kind is not None and self.kind not in (*KINDS, *LABEL_KINDS):
+            raise InputError(f"There is no kind {self.kind!r}; there are {', '.join((*KINDS, *LABEL_KINDS))}.")
         if self.rate is not None and not 0.0 <= self.rate <= 1.0:
             raise InputError(f"rate is a share between 0 and 1, got {self.rate}.")
         for name in ("text_model", "k"):
             if getattr(self, name) is not None and self.kind != "semantic":
                 raise InputError(f"{name} is for --kind semantic; leave it out.")
-        if self.keep_none and self.kind not in ("shuffle", "shuffle_images"):
-            raise InputError("keep_none is for --kind shuffle and shuffle_images; leave it out.")
+        if self.keep_none and self.kind not in _KEEP_NONE:
+            raise InputError(f"keep_none is for --kind {', '.join(_KEEP_NONE)}; leave it out.")
 
 
 def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArguments]:
@@ -123,11 +131,19 @@ def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, 
     return content, made
 
 
+_SOURCES = {  # by whether labels are noisy, and whether it is a stream
+    (False, False): PairsSource,
+    (False, True): StreamSource,
+    (True, False): LabelSource,
+    (True, True): LabelStream,
+}
+
+
 def _make(output: Path, args: NoisySetArguments, data: DataArguments) -> tuple[dict, bool]:
     old = None if args.overwrite and _is_ours(output) else _what_is_there(output)
     try:
         with atomic_folder(output, replace=args.overwrite) as folder:
-            source = StreamSource(args, data) if data.streaming else PairsSource(args, data)
+            source = _SOURCES[args.kind in LABEL_KINDS, data.streaming](args, data)
             if old is not None and not data.streaming:
                 _refuse_other(source.content(), old, output)  # before it is written
             shard_bytes = args.shard_mb * 2**20

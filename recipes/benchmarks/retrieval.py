@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--large_captions", type=int, default=500_000)
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
     args = parser.parse_args(arguments)
+    if problem := what_is_wrong(args):
+        parser.error(problem)
     figures = {"machine": machine("torch"), "command": sys.argv}
     sizes = (args.images, args.captions, args.width)
     figures["gallery"] = dict(zip(("images", "captions", "width"), sizes))
@@ -54,6 +56,22 @@ def main(arguments: list[str]) -> None:
         print(f"{name:48s} {seconds:8.2f} s  {figures['times the bare product'][name]:7.2f} times the bare product")
     print(f"extra memory of our ranks: {figures['extra_memory_mb']:.0f} MB")
     print("large gallery: " + ", ".join(f"{name} {value:,.4g}" for name, value in figures["large"].items()))
+
+
+def what_is_wrong(args: argparse.Namespace) -> str | None:
+    """The first thing that cannot be measured, in words."""
+    for name in ("images", "captions", "width", "repeats", "slice_images", "large_images", "large_captions"):
+        if getattr(args, name) < 1:
+            return f"--{name} must be at least 1, got {getattr(args, name)}."
+    if args.captions < args.images:
+        return f"every picture needs a caption: --captions is {args.captions}, but --images {args.images}."
+    for name in ("large_images", "large_captions"):
+        if getattr(args, name) < 2 * args.slice_images:
+            least = 2 * args.slice_images
+            return f"--{name} must be at least twice --slice_images, {least}, got {getattr(args, name)}."
+    if args.output.is_dir() or not args.output.absolute().parent.is_dir():
+        return f"--output {args.output} is no file in a folder that is there."
+    return None
 
 
 def in_turns(sizes: tuple[int, int, int], repeats: int) -> tuple[dict, dict]:

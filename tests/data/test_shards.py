@@ -65,6 +65,35 @@ def test_a_picture_of_very_many_captions_does_not_fill_the_memory(tmp_path, monk
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [10] * 10
 
 
+def test_rows_of_any_columns_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_GROUP_BYTES", 2000)
+    features = datasets.Features(
+        {
+            "features": datasets.List(datasets.Value("float32"), length=16),
+            "label": datasets.ClassLabel(names=["a", "b"]),
+            "tags": datasets.List({"name": datasets.Value("string"), "weight": datasets.Value("float64")}),
+            "left": datasets.Image(),
+            "right": datasets.Image(),
+        }
+    )
+    given = [
+        {
+            "features": [k / 2] * 16,
+            "label": k % 2,
+            "tags": [{"name": f"t{k}", "weight": 0.5}] * (k % 3),
+            "left": {"bytes": os.urandom(50), "path": None},
+            "right": None if k % 5 else {"bytes": b"x" * 50, "path": None},
+        }
+        for k in range(60)
+    ]
+    paths = write_shards(tmp_path, "train", features, given, 6000)
+    assert len(paths) > 1
+    assert read(paths) == given
+    files = [str(path) for path in paths]
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.features == features
+
+
 @pytest.mark.parametrize("cell", [lambda k: 7 * k, lambda k: f"{k:03}"])
 def test_rows_have_the_ids_and_the_bytes_of_the_source(tmp_path, cell):
     pairs = to_pairs(table := rows(3, image_id=cell), DataArguments(), "training")

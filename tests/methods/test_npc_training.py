@@ -231,4 +231,5 @@ def test_two_processes_are_one_with_the_whole_batch(clip_config, processor, pair
         for name, tensor in model.state_dict().items():
             one, other = (half["state"][name] for half in halves)
             assert torch.equal(one, other), name
-            torch.testing.assert_close(one, tensor, rtol=1e-3, atol=1e-5, msg=f"{form}: {name}")
+            if not name.endswith("k_proj.bias"):  # no gradient in exact arithmetic: AdamW makes steps of rounding
+                torch.testing.assert_close(one, tensor, rtol=1e-3, atol=1e-5, msg=f"{form}: {name}")

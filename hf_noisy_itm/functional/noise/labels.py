@@ -104,10 +104,10 @@ def flip_labels_by_row(
 
     Row i is picked if `hash_uniform(seed, "label_symmetric_by_row", i)` is below the rate: on average, not exactly,
     `rate * N` rows. Its class comes from `hash_bits` of the same arguments. So whether row i is picked depends on
-    (seed, rate, i) only, and its class on (seed, i), with `exclude_true` on its own label too: it works on a stream, on
-    a part of the data, and in any order. Picks are nested over rates, and a row that is picked at two rates gets the
-    same class. Without `exclude_true` the true class may be drawn, as in `flip_labels_symmetric`, which is exact but
-    needs all rows.
+    (seed, rate, i) only, and its class on (seed, i), with `exclude_true` on its own label too: it works on a stream,
+    on a part of the data, and in any order. Picks are nested over rates, and a row that is picked at two rates gets
+    the same class. Without `exclude_true` the true class may be drawn, as in `flip_labels_symmetric`, which is exact
+    but needs all rows.
 
     Args:
         labels: clean labels in [0, K), int (N,). For independent noise on several modalities give each its own seed.
@@ -124,7 +124,7 @@ def flip_labels_by_row(
     _check_choice(num_classes, exclude_true)
     rows = np.arange(labels.shape[-1]) if rows is None else np.asarray(rows, dtype=np.int64)
     if labels.ndim != 1 or rows.shape != labels.shape:
-        raise ValueError(f"Labels and row numbers must be vectors of one length, got {labels.shape} and {rows.shape}.")
+        raise ValueError(f"Labels and row numbers are vectors of one length, got {labels.shape} and {rows.shape}.")
     picked = np.flatnonzero(hash_uniform(seed, _BY_ROW, rows) < rate)
     noisy = labels.copy()
     noisy[picked] = _another(labels[picked], hash_bits(seed, _BY_ROW, rows[picked], 1), num_classes, exclude_true)

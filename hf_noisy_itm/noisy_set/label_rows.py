@@ -1,0 +1,85 @@
+"""What label noise in memory and on a stream share: the rows that are written, and what is told of them."""
+
+import hashlib
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from ..data.labels import IS_NOISY, LABEL, TRUE_LABEL, Classes
+from ..errors import InputError
+from ..functional.noise import LabelNoise, draw_label_noise
+from .content import EXAMPLES, content_of, rate_of
+
+CONFIG = "labels"
+
+
+class Tally:
+    """What is told of the noisy rows, counted as they pass."""
+
+    def __init__(self, classes: Classes):
+        self.classes, self.rows, self.wrong, self.flipped = classes, 0, 0, 0
+        self.clean, self.noisy = hashlib.sha256(), hashlib.sha256()
+        self.examples: list[dict] = []
+
+    def add(self, before: np.ndarray, noise: LabelNoise, wrong: np.ndarray) -> None:
+        """Counts rows with their classes before and after the draw, and whether these are wrong in the end."""
+        self.clean.update(before.astype("<i8").tobytes())
+        self.noisy.update(noise.labels.astype("<i8").tobytes())
+        for place in np.flatnonzero(noise.is_noisy)[: EXAMPLES - len(self.examples)].tolist():
+            names = (self.classes.names[int(labels[place])] for labels in (before, noise.labels))
+            self.examples.append({"row": self.rows + place, **dict(zip(("before", "after"), names))})
+        self.rows += len(before)
+        self.flipped += int(noise.is_noisy.sum())
+        self.wrong += int(wrong.sum())
+
+
+def picture_columns(features: datasets.Features) -> list[str]:
+    """The names of the columns of pictures."""
+    return [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+
+
+def draw(args, clean: np.ndarray, classes: Classes, rows: range | None = None) -> LabelNoise:
+    """Draws what the arguments ask for; `rows` are numbers of rows of a stream."""
+    try:
+        return draw_label_noise(args.kind, args.rate, args.seed or 0, clean, len(classes), args.keep_none, rows)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def labelled_row(classes: Classes, row: dict, pictures: list[str], label: int, true: int, is_noisy: bool) -> dict:
+    """A row of `labelled_features`, with the bytes of its pictures."""
+    whole = {name: _whole(row[name]) for name in pictures}
+    return {**row, **whole, LABEL: classes.values[label], TRUE_LABEL: classes.values[true], IS_NOISY: is_noisy}
+
+
+def _whole(cell: dict) -> dict:
+    """The cell of a picture with its bytes."""
+    if cell["bytes"] is not None:
+        return {"bytes": cell["bytes"], "path": None}
+    try:
+        return {"bytes": Path(cell["path"]).read_bytes(), "path": None}
+    except OSError as error:
+        raise InputError(f"The picture {cell['path']} cannot be read: {error.strerror or error}.") from error
+
+
+def label_content(source, before: dict | None) -> dict:
+    """What `noise.json` says; `before` is the pedigree of the source, if it has one."""
+    args, tally = source.args, source.tally
+    pedigree = {
+        "kind": args.kind,
+        "nominal": args.rate,
+        "realised": tally.flipped / tally.rows,
+        "seed": args.seed or 0,
+        "family": None,
+        "labels": tally.rows,
+        "classes": len(source.classes),
+        "sha256": tally.noisy.hexdigest(),
+    }
+    if args.kind != "label_asymmetric":
+        pedigree["keep_none"] = args.keep_none
+    if before is not None:
+        pedigree["before"] = before
+    rates = [rate_of("training rows", tally.rows), rate_of("wrong labels", tally.wrong, tally.rows)]
+    fingerprints = tally.clean.hexdigest()[:16], tally.noisy.hexdigest()[:16]
+    return content_of(source, pedigree, fingerprints, rates, source.evaluation, tally.examples)

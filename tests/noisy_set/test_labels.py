@@ -1,0 +1,169 @@
+"""recipes/make_noise.py on labels: features without pictures, pictures without captions, in memory and as a stream."""
+
+import datasets
+import numpy as np
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.data import BadRows
+from hf_noisy_itm.functional.noise import LABEL_KINDS, draw_label_noise
+
+from ..data.test_load import shade
+from ..data.test_wikipedia import wikipedia
+from .test_make import hashes, make
+
+
+def split_of(folder, split="train"):
+    loaded = datasets.load_dataset(str(folder), split=split)
+    return loaded.cast_column("image", datasets.Image(decode=False)) if "image" in loaded.column_names else loaded
+
+
+def pictures(size, label=lambda k: k % 3, feature=None, **columns):
+    table = {"image": [shade(k % 250) for k in range(size)], "label": [label(k) for k in range(size)]}
+    rows = datasets.Dataset.from_dict(table | {name: [cell(k) for k in range(size)] for name, cell in columns.items()})
+    rows = rows.cast_column("image", datasets.Image())
+    return rows.cast_column("label", feature) if feature else rows
+
+
+def saved(tmp_path, name="source", **splits):
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / name))
+    return str(tmp_path / name)
+
+
+CLASSES = datasets.ClassLabel(names=["cat", "dog", "owl"])
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+def test_the_labels_of_wikipedia(tmp_path, kind):
+    words = ["--data_dir", str(wikipedia(tmp_path, train=60)), "--seed", "3"]
+    for name in ("one", "two"):
+        content, made = make("wikipedia", tmp_path / name, *words, kind=kind, rate="0.5")
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+    assert not make("wikipedia", tmp_path / "one", *words, kind=kind, rate="0.5")[1]
+    noise = draw_label_noise(kind, 0.5, 3, np.arange(60) % 2, 2)
+    rows = split_of(tmp_path / "one")
+    assert rows["label"][:] == noise.labels.tolist()
+    assert rows["true_label"][:] == [k % 2 for k in range(60)]
+    assert rows["is_noisy"][:] == noise.is_noisy.tolist()
+    assert rows.features["label"] == rows.features["true_label"] == datasets.ClassLabel(names=["art", "warfare"])
+    assert rows[7]["image_features"] == [7.5] * 128
+    assert rows[7]["text_id"] == "train-text-7"
+    test = split_of(tmp_path / "one", "test")
+    assert test["label"][:] == test["true_label"][:] == [k % 2 for k in range(6)]
+    assert not any(test["is_noisy"])
+    assert content["evaluation"] == {"test": {"of": "test", "rows": 6}}
+    pedigree = {"kind": kind, "nominal": 0.5, "realised": noise.realised, "seed": 3, "family": None, "labels": 60}
+    pedigree |= {"classes": 2, "sha256": noise.sha256} | ({} if kind == "label_asymmetric" else {"keep_none": False})
+    assert content["pedigree"] == pedigree
+    assert [rate["count"] for rate in content["rates"]] == [60, noise.is_noisy.sum()]
+    card = (tmp_path / "one" / "README.md").read_text()
+    assert f"SHA-256 `{noise.sha256}`" in card
+    assert "Rows with class labels of which a known part is wrong on purpose" in card
+    assert "noisy-labels" in card
+    first = int(np.flatnonzero(noise.is_noisy)[0])
+    names = ["art", "warfare"]
+    assert f"| {first} | {names[first % 2]} | {names[noise.labels[first]]} |" in card
+    assert "train.py" not in card
+
+
+@pytest.mark.parametrize("keep_none", ["false", "true"])
+def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, keep_none):
+    source = saved(tmp_path, train=pictures(150, feature=CLASSES), val=pictures(5, feature=CLASSES))
+    words = (
+        ["--keep_none", keep_none, "--where", "label=1"] if keep_none == "true" else ["--max_train_pictures", "140"]
+    )
+    contents = [
+        make(source, tmp_path / f"out_{streaming}", "--streaming", streaming, *words, kind="label_symmetric_by_row")[0]
+        for streaming in ("false", "true")
+    ]
+    assert contents[0] | {"arguments": []} == contents[1] | {"arguments": []}
+    assert list(contents[0]["evaluation"]) == ["validation"]
+    for split in ("train", "validation"):
+        memory, stream = (split_of(tmp_path / f"out_{streaming}", split) for streaming in ("false", "true"))
+        assert memory.to_list() == stream.to_list()
+        assert memory.features == stream.features
+    assert not make(source, tmp_path / "out_true", "--streaming", "true", *words, kind="label_symmetric_by_row")[1]
+
+
+@pytest.mark.parametrize("label", [lambda k: 10 * (k % 3), lambda k: "abc"[k % 3], lambda k: float(10 * (k % 3))])
+def test_labels_of_any_form_keep_it(tmp_path, label):
+    source = saved(tmp_path, train=pictures(40, label), test=pictures(9, label))
+    make(source, tmp_path / "noisy", "--keep_none", "true", kind="label_symmetric", rate="1")
+    rows = split_of(tmp_path / "noisy")
+    values = [label(k) for k in range(3)]
+    noise = draw_label_noise("label_symmetric", 1.0, 0, np.arange(40) % 3, 3, exclude_true=True)
+    assert rows["label"][:] == [values[k] for k in noise.labels]
+    assert rows["true_label"][:] == [values[k % 3] for k in range(40)]
+    assert all(rows["is_noisy"])
+    assert rows[5]["image"]["bytes"] == shade(5)["bytes"]
+
+
+def test_noise_on_noise_keeps_the_true_labels(tmp_path):
+    source = saved(tmp_path, train=pictures(60, feature=CLASSES))
+    first, _ = make(source, tmp_path / "once", kind="label_symmetric", rate="0.5")
+    second, _ = make(str(tmp_path / "once"), tmp_path / "twice", kind="label_asymmetric", rate="0.5")
+    rows = split_of(tmp_path / "twice")
+    assert second["pedigree"]["before"] == first["pedigree"]
+    assert rows["true_label"][:] == [k % 3 for k in range(60)]
+    assert rows["is_noisy"][:] == [a != b for a, b in zip(rows["label"], rows["true_label"])]
+    assert rows["label"][:] != split_of(tmp_path / "once")["label"][:]
+    assert second["rates"][1]["count"] == sum(rows["is_noisy"])
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_bad_pictures_stop_or_are_left_out(tmp_path, streaming, capsys):
+    table = pictures(9, feature=CLASSES).cast_column("image", datasets.Image(decode=False)).to_list()
+    table[4]["image"] = {"bytes": b"text", "path": None}
+    rows = datasets.Dataset.from_list(table).cast_column("label", CLASSES).cast_column("image", datasets.Image())
+    source = saved(tmp_path, train=rows)
+    words = ["--streaming", streaming]
+    with pytest.raises(BadRows, match="file that is no image among the training rows, first in row 4"):
+        make(source, tmp_path / "noisy", *words, kind="label_symmetric_by_row")
+    content, _ = make(source, tmp_path / "noisy", *words, "--on_bad_row", "skip", kind="label_symmetric_by_row")
+    assert "a file that is no image" in capsys.readouterr().out
+    assert content["pedigree"]["labels"] == 8
+    noise = draw_label_noise("label_symmetric_by_row", 0.4, 0, np.delete(np.arange(9) % 3, 4), 3)
+    assert split_of(tmp_path / "noisy")["label"][:] == noise.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "sentence"),
+    [
+        (
+            pictures(5, lambda k: None if k == 3 else k),
+            (),
+            "'label' holds None in row 3, which is none of the classes",
+        ),
+        (pictures(5, lambda k: [k]), (), "'label' holds no classes: integers, strings or a ClassLabel"),
+        (pictures(5, lambda k: k / 2 + 0.1), (), "'label' holds no classes"),
+        (pictures(5, lambda k: -1 if k == 2 else 0, CLASSES), (), "'label' holds -1 in row 2, which is none"),
+        (pictures(5).rename_column("label", "kind"), (), "There is no column 'label'; there are image, kind"),
+        (pictures(5), ("--streaming", "true"), "depends on all rows, which a stream does not know"),
+        (pictures(5, lambda k: 0), ("--keep_none", "true"), "at least 2 classes to draw from, got 1"),
+        (pictures(5), ("--kind", "label_symmetric_by_row", "--streaming", "true"), "'label' is no ClassLabel: leave"),
+        (pictures(5), ("--kind", "label_asymmetric", "--keep_none", "true"), "keep_none is for --kind shuffle, "),
+    ],
+)
+def test_what_is_no_label_is_refused(tmp_path, rows, words, sentence):
+    source = saved(tmp_path, train=rows)
+    with pytest.raises(InputError, match=sentence) as error:
+        make(source, tmp_path / "noisy", *words, kind="label_symmetric")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+@pytest.mark.parametrize("columns", [{"true_label": lambda k: 0}, {"is_noisy": lambda k: k == 2}])
+def test_wrong_labels_are_not_copied_as_clean(tmp_path, columns, streaming):
+    source = saved(
+        tmp_path, train=pictures(5, feature=CLASSES, **columns), test=pictures(5, feature=CLASSES, **columns)
+    )
+    with pytest.raises(InputError, match="only clean ones are copied"):
+        make(source, tmp_path / "noisy", "--streaming", streaming, kind="label_symmetric_by_row")
+
+
+def test_what_is_known_to_be_wrong_stays_known(tmp_path):
+    source = saved(tmp_path, train=pictures(20, feature=CLASSES, is_noisy=lambda k: k == 2))
+    for streaming in ("false", "true"):
+        make(source, tmp_path / streaming, "--streaming", streaming, kind="label_symmetric_by_row", rate="0")
+        assert np.flatnonzero(split_of(tmp_path / streaming)["is_noisy"][:]).tolist() == [2]
