@@ -5,7 +5,16 @@ from .data import PairCollator, Pairs, Scenes, load_pairs
 from .encode import encode
 from .errors import InputError
 from .functional.retrieval import recall
-from .methods import BaselineConfig, BaselineModel, NoisyITMConfig, NoisyITMModel, NPCConfig, NPCModel
+from .methods import (
+    BaselineConfig,
+    BaselineModel,
+    FNEConfig,
+    FNEModel,
+    NoisyITMConfig,
+    NoisyITMModel,
+    NPCConfig,
+    NPCModel,
+)
 from .trainer import NoisyITMTrainer
 
 __version__ = "0.1.0.dev0"
@@ -13,6 +22,8 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "BaselineConfig",
     "BaselineModel",
+    "FNEConfig",
+    "FNEModel",
     "InputError",
     "NPCConfig",
     "NPCModel",

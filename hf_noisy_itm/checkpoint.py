@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside model and optimizer: the memory bank and the weights that pairs received."""
+"""What a checkpoint holds beside model and optimizer: the memory bank, and weights and negatives of the pairs."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,31 @@ from safetensors.torch import load_file, save_file
 from .errors import InputError
 from .files import atomic_path, write_json
 from .memory.bank import MemoryBank
+from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 
 BANK_FILE = "memory_bank.safetensors"
 WEIGHTS_FILE = "pair_weights.safetensors"
-LIST_FILE = "memory.json"  # names those of the other two that belong to the checkpoint
+NEGATIVES_FILE = "pair_negatives.safetensors"
+LIST_FILE = "memory.json"  # names those of the others that belong to the checkpoint
 
 
-def save_memory(folder: str | Path, bank: MemoryBank | None, weights: PairWeights | None) -> None:
+def save_memory(
+    folder: str | Path,
+    bank: MemoryBank | None,
+    weights: PairWeights | None,
+    negatives: PairNegatives | None = None,
+) -> None:
     """Writes what there is, and a list of it; files of an earlier run go.
 
     Args:
         folder: of the checkpoint; made if need be.
         bank: None where the method has none.
         weights: None, or one that has seen no pair, is not written.
+        negatives: likewise.
     """
     folder = Path(folder)
-    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE):
+    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE):
         (folder / name).unlink(missing_ok=True)
     files = []
     if bank is not None:
@@ -35,16 +43,26 @@ def save_memory(folder: str | Path, bank: MemoryBank | None, weights: PairWeight
         with atomic_path(folder / WEIGHTS_FILE) as temporary:
             save_file(weights.state_dict(), temporary)
         files.append(WEIGHTS_FILE)
+    if negatives is not None and negatives.choices:
+        with atomic_path(folder / NEGATIVES_FILE) as temporary:
+            save_file(negatives.state_dict(), temporary)
+        files.append(NEGATIVES_FILE)
     write_json(folder / LIST_FILE, {"files": files})
 
 
-def load_memory(folder: str | Path, weights: PairWeights | None, fingerprint: str | None) -> MemoryBank | None:
-    """Reads the weights into `weights`, and returns the bank, or None where the checkpoint has none.
+def load_memory(
+    folder: str | Path,
+    weights: PairWeights | None,
+    fingerprint: str | None,
+    negatives: PairNegatives | None = None,
+) -> MemoryBank | None:
+    """Reads weights and negatives into what is given for them, and returns the bank, or None where there is none.
 
     Args:
         folder: of the checkpoint.
         weights: of as many pairs as there are; None if none are kept.
         fingerprint: of the pairs; None for a stream, which has no bank.
+        negatives: as `weights`.
 
     Raises:
         InputError: a file that belongs to the checkpoint is missing or broken, or is of other data.
@@ -62,6 +80,13 @@ def load_memory(folder: str | Path, weights: PairWeights | None, fingerprint: st
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(
                 f"{folder / WEIGHTS_FILE} does not hold weights of {len(weights.count)} pairs."
+            ) from error
+    if NEGATIVES_FILE in files and negatives is not None:
+        try:
+            negatives.load_state_dict(load_file(folder / NEGATIVES_FILE))
+        except (OSError, SafetensorError, ValueError) as error:
+            raise InputError(
+                f"{folder / NEGATIVES_FILE} does not hold negatives of {negatives.num_pairs} pairs."
             ) from error
     if BANK_FILE not in files:
         return None

@@ -21,6 +21,7 @@ from .errors import InputError
 from .exchange import Exchange, ProcessExchange
 from .files import shown
 from .memory.bank import MemoryBank
+from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
 
@@ -32,8 +33,8 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights and the
-    pedigree of the pairs, so that resuming is exact and on the same data.
+    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights, pair
+    negatives and the pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
@@ -85,6 +86,7 @@ class NoisyITMTrainer(Trainer):
         self.bank: MemoryBank | None = None
         keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
         self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
+        self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
@@ -129,6 +131,12 @@ class NoisyITMTrainer(Trainer):
             if index is not None:  # rows of a stream have none
                 self.pair_weights.add(self.exchange.gather(index), weight)
             self._note("weight_mean", weight.mean())
+        if outputs.negatives and index is not None:
+            gathered = {
+                name: {part: self.exchange.gather(values) for part, values in chosen.items()}
+                for name, chosen in outputs.negatives.items()
+            }
+            self.pair_negatives.add(self.exchange.gather(index), gathered)
         for name, value in (outputs.report or {}).items():
             self._note(name, value.detach())
         return loss
@@ -237,7 +245,7 @@ class NoisyITMTrainer(Trainer):
         if isinstance(resume_from_checkpoint, str | Path):
             check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint)
+            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
             if bank is not None:
                 self.use_bank(bank)
         return super().train(resume_from_checkpoint, *args, **kwargs)
@@ -246,7 +254,7 @@ class NoisyITMTrainer(Trainer):
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
-            save_memory(folder, self.bank, self.pair_weights)
+            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)

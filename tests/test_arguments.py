@@ -79,13 +79,16 @@ def test_every_accelerate_config_is_accepted(path):
     assert load_config_from_file(str(path)).num_processes >= 1
 
 
-def test_control_and_method_differ_in_the_method_only():
+@pytest.mark.parametrize("method", ["npc", "fne"])
+def test_control_and_method_differ_in_the_method_only(method):
     root = Path(__file__).parent.parent / "recipes"
     import yaml
 
-    for path in (root / "npc").glob("*.yaml"):
-        npc = yaml.safe_load(path.read_text())
+    paths = list((root / method).glob("*.yaml"))
+    assert len(paths) >= 3
+    for path in paths:
+        own = yaml.safe_load(path.read_text())
         control = yaml.safe_load((root / "baseline" / path.name).read_text())
-        assert npc.pop("method") == "npc"
+        assert own.pop("method") == method
         assert control.pop("method") == "baseline"
-        assert npc == control
+        assert own == control

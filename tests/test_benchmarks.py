@@ -10,16 +10,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "recipes" / "benchmarks"
+RESULTS = ROOT / "recipes" / "results"
 
 
-def test_the_noise_benchmark_writes_its_figures(tmp_path):
-    words = ["--captions", "2000", "--semantic_captions", "500", "--width", "8", "--queries", "50", "--k", "3"]
-    command = [sys.executable, "recipes/benchmarks/noise.py", *words, "--output", str(tmp_path / "noise.json")]
+def measured(name: str, words: str, tmp_path: Path) -> tuple[dict, str]:
+    """What the benchmark of this name writes and prints, in a process of its own: it measures that one's memory."""
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words.split(), "--output", str(tmp_path / "out.json")]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "noise.json").read_text())
+    return json.loads((tmp_path / "out.json").read_text()), done.stdout
+
+
+def committed(name: str) -> dict:
+    return json.loads((RESULTS / f"benchmark_{name}.json").read_text())
+
+
+def test_the_noise_benchmark_writes_its_figures(tmp_path):
+    figures, _ = measured("noise", "--captions 2000 --semantic_captions 500 --width 8 --queries 50 --k 3", tmp_path)
     assert figures["semantic"]["queries"] == 50
     assert 0.38 < figures["shuffle"]["realised"] <= 0.4
     assert all(figures[kind]["damaged_per_second"] > 0 for kind in ("partial", "truncated", "duplicated"))
@@ -29,7 +39,7 @@ def test_the_noise_benchmark_writes_its_figures(tmp_path):
 
 def test_the_committed_figures_keep_what_was_promised():
     """Seconds for half a million captions, and less than 2 GB for the search among 145,000."""
-    figures = json.loads((ROOT / "recipes" / "results" / "benchmark_noise.json").read_text())
+    figures = committed("noise")
     assert figures["shuffle"]["captions"] == 566_435
     assert sum(value for name, value in figures["shuffle"].items() if name.startswith("seconds")) < 10
     assert (figures["semantic"]["captions"], figures["semantic"]["width"]) == (145_000, 512)
@@ -37,19 +47,14 @@ def test_the_committed_figures_keep_what_was_promised():
 
 
 def test_the_retrieval_benchmark_writes_its_figures(tmp_path):
-    words = ["--images", "60", "--captions", "300", "--width", "8", "--repeats", "1", "--slice_images", "20"]
-    large = ["--large_images", "100", "--large_captions", "500", "--output", str(tmp_path / "retrieval.json")]
-    command = [sys.executable, "recipes/benchmarks/retrieval.py", *words, *large]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "retrieval.json").read_text())
-    committed = json.loads((ROOT / "recipes" / "results" / "benchmark_retrieval.json").read_text())
+    words = "--images 60 --captions 300 --width 8 --repeats 1"
+    large = "--slice_images 20 --large_images 100 --large_captions 500"
+    figures, told = measured("retrieval", f"{words} {large}", tmp_path)
+    whole = committed("retrieval")
     assert {name: figures[name].keys() for name in ("seconds", "large")} == {
-        name: committed[name].keys() for name in ("seconds", "large")
+        name: whole[name].keys() for name in ("seconds", "large")
     }
-    assert all(name in done.stdout for name in figures["seconds"])
+    assert all(name in told for name in figures["seconds"])
 
 
 @pytest.mark.parametrize(
@@ -66,8 +71,8 @@ def test_the_retrieval_benchmark_writes_its_figures(tmp_path):
     ],
 )
 def test_the_retrieval_benchmark_names_what_it_cannot_measure(words, sentence, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "benchmarks"))
-    main = runpy.run_path(str(ROOT / "recipes" / "benchmarks" / "retrieval.py"))["main"]
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    main = runpy.run_path(str(BENCHMARKS / "retrieval.py"))["main"]
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as stop:
         main(words)
@@ -76,7 +81,7 @@ def test_the_retrieval_benchmark_names_what_it_cannot_measure(words, sentence, m
 
 
 def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
-    figures = json.loads((ROOT / "recipes" / "results" / "benchmark_retrieval.json").read_text())
+    figures = committed("retrieval")
     assert figures["gallery"] == {"images": 5000, "captions": 25_000, "width": 512}
     times = figures["times the bare product"]
     assert times["ours"] <= 2
@@ -90,28 +95,30 @@ def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
 
 
 def test_the_bank_benchmark_writes_its_figures(tmp_path):
-    words = ["--pictures", "80", "--captions", "3", "--width", "16", "--output", str(tmp_path / "bank.json")]
-    command = [sys.executable, "recipes/benchmarks/bank.py", *words]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "bank.json").read_text())
+    figures, told = measured("bank", "--pictures 80 --captions 3 --width 16", tmp_path)
     assert figures["data"] == {"pairs": 240, "pictures": 80, "captions": 3, "width": 16, "noise": 0.4}
     assert all(0 < bank["clean pairs"] < 240 for bank in figures["banks"].values())
-    assert all(name in done.stdout for name in figures["banks"])
+    assert all(name in told for name in figures["banks"])
 
 
 def test_the_benchmark_of_npcs_step_writes_its_figures(tmp_path):
-    words = ["--small", "--batch_size", "4", "--repeats", "1", "--output", str(tmp_path / "npc.json")]
-    command = [sys.executable, "recipes/benchmarks/npc_step.py", *words]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "npc.json").read_text())
+    figures, told = measured("npc_step", "--small --batch_size 4 --repeats 1", tmp_path)
     assert figures["strangers"]["further pictures"] == 8
     assert 0 < figures["bank"]["further pictures"] < 8
     for kind in ("bank", "strangers"):
         assert figures[kind]["times the control"]["control"] == 1
-        assert all(name in done.stdout for name in figures[kind]["seconds"])
+        assert all(name in told for name in figures[kind]["seconds"])
+
+
+def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
+    figures, told = measured("fne_step", "--layers 1 --batch 4 --queue 200 --repeats 1", tmp_path)
+    assert set(figures["share of loss, draw and queue"]) == {"triplet", "infonce"}
+    assert all(value > 0 for value in figures["seconds"].values())
+    assert "times the control's step" in told
+
+
+def test_a_committed_step_of_fne_costs_what_was_promised():
+    figures = committed("fne_step")
+    assert (figures["queue"], figures["parameters"] > 150e6) == (65_536, True)
+    assert max(figures["share of loss, draw and queue"].values()) < 0.1
+    assert figures["times the control's step"] <= 1.5

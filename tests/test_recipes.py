@@ -52,7 +52,7 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
         (["--dataset", "no/such.parquet"], "There is no file"),
         (["--model", "./no-such-model"], "There is no model folder"),
         (["--lerning_rate", "1"], "did you mean 'learning_rate'"),
-        (["--dataset_config", "beach"], "'beach' not found. Available: ['studio', 'street']"),
+        (["--dataset_config", "beach"], "'beach' not found. Available: ['studio', 'street', 'crowded']"),
         (["--per_device_train_batch_size", "4000"], "a batch takes 4000"),
         (["--noise_rate", "1.5"], "between 0 and 1"),
         (["--noise_rate", "nan"], "between 0 and 1"),

@@ -10,6 +10,7 @@ from .collator import PairCollator
 from .emoji import Emoji
 from .flickr30k import Flickr30k
 from .load import load_pairs
+from .matches import known_matches
 from .mscoco import MSCOCO
 from .scenes import Scenes
 from .stream import StreamCollator, StreamedPairs
@@ -30,6 +31,7 @@ __all__ = [
     "StreamedPairs",
     "Wikipedia",
     "check_rows",
+    "known_matches",
     "load_pairs",
     "load_stream",
     "table",

@@ -46,6 +46,13 @@ class DataArguments:
     holdout_by: str | None = field(
         default=None, metadata={"help": "Hold out every n-th of the sorted values of this column instead."}
     )
+    match_by: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column of the training rows whose equal values mean that a caption of one picture fits the other "
+            "too; for figures about negatives alone. Of scenes it is known."
+        },
+    )
     max_train_pictures: int | None = field(
         default=None, metadata={"help": "Train on the first so many rows of pictures."}
     )

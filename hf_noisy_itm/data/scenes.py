@@ -6,9 +6,10 @@
     builder.download_and_prepare()
     pairs = builder.as_dataset(split="train")
 
-Two domains: `studio` to pre-train on and `street`, with other hues, textures, tilts and words, to fine-tune on. Each
-picture has five different true captions. What it shows and what each caption claims are columns too, so the captions
-of other pictures that are true of it (natural false negatives) are known: `true_pairs`.
+Two domains: `studio` to pre-train on and `street`, with other hues, textures, tilts and words, to fine-tune on;
+`crowded` is a street of many near-duplicates, where a third of the captions fit another picture too. Each picture has
+five different true captions. What it shows and what each caption claims are columns too, so the captions of other
+pictures that are true of it (natural false negatives) are known: `true_pairs`.
 """
 
 import io
@@ -54,7 +55,10 @@ class Scenes(datasets.GeneratorBasedBuilder):
 
     VERSION = _VERSION
     BUILDER_CONFIG_CLASS = ScenesConfig
-    BUILDER_CONFIGS = [ScenesConfig(name=name, version=_VERSION) for name in world.DOMAINS]
+    BUILDER_CONFIGS = [
+        *(ScenesConfig(name=name, version=_VERSION) for name in world.DOMAINS),
+        ScenesConfig(name="crowded", version=_VERSION, domain="street", near_duplicates=0.9),
+    ]
     DEFAULT_CONFIG_NAME = "street"
 
     def _info(self) -> datasets.DatasetInfo:

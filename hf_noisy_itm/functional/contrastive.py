@@ -1,5 +1,6 @@
 """InfoNCE, one value per pair. Batch losses of every method are made of these; `reduction.py` makes one number."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from .similarity import inner_products
 
 SameImage = Literal["mask", "negative", "positive"]
+LogWeight = Callable[[Tensor], Tensor]  # of cosines
 
 
 def info_nce(
@@ -17,6 +19,7 @@ def info_nce(
     logit_scale: Tensor | float,
     same: Tensor | None = None,
     same_image: SameImage = "mask",
+    log_weight: LogWeight | None = None,
 ) -> Tensor:
     """Cross-entropy of finding each anchor's own candidate (van den Oord et al. 2018; CLIP, Radford et al. 2021).
 
@@ -28,11 +31,42 @@ def info_nce(
         same: True where a candidate other than the own one shows the anchor's picture, (B, G).
         same_image: what such candidates are: left out ("mask"), wrong answers ("negative", as the released codes of
             NPC and FNE have it), or further right answers ("positive": the mean of -log p over all right ones).
+        log_weight: from cosines, (B, G), to logarithms of how much each wrong candidate counts in the denominator, a
+            constant (no gradient flows into it); all 0 if left out, -inf leaves a candidate out.
 
     Returns:
         Loss per anchor, float32 (B,), >= 0.
     """
-    return info_nce_of_logits(inner_products(anchors, candidates) * logit_scale, own_column, same, same_image)
+    cosines = inner_products(anchors, candidates)  # (B, G)
+    logits = logits_of(cosines, own_column, logit_scale, same, same_image, log_weight)
+    return info_nce_of_logits(logits, own_column, same, same_image)
+
+
+def logits_of(
+    cosines: Tensor,
+    own_column: Tensor,
+    logit_scale: Tensor | float,
+    same: Tensor | None = None,
+    same_image: SameImage = "mask",
+    log_weight: LogWeight | None = None,
+) -> Tensor:
+    """Logits of each anchor with each candidate, wrong ones less by how little they count, (B, G).
+
+    Args:
+        cosines: (B, G).
+        own_column: see `info_nce`.
+        logit_scale: see `info_nce`.
+        same: see `info_nce`.
+        same_image: see `info_nce`.
+        log_weight: see `info_nce`.
+    """
+    logits = cosines * logit_scale
+    if log_weight is None:
+        return logits
+    right = torch.zeros_like(cosines, dtype=torch.bool).scatter_(1, own_column[:, None], True)
+    if same is not None and same_image == "positive":
+        right |= same
+    return logits + log_weight(cosines.detach()).masked_fill(right, 0.0)
 
 
 def info_nce_of_logits(
@@ -83,6 +117,7 @@ def pair_losses(
     all_image_embeds: Tensor | None = None,
     all_text_embeds: Tensor | None = None,
     own_column: Tensor | None = None,
+    log_weight: LogWeight | None = None,
 ) -> Tensor:
     """CLIP's loss of each pair: the mean of both directions, `l_i = (ce_i2t + ce_t2i) / 2`.
 
@@ -95,6 +130,7 @@ def pair_losses(
         all_image_embeds: rows of all processes, (G, D); the local ones if left out.
         all_text_embeds: likewise.
         own_column: where the local pairs stand among the G, (B,); 0..B-1 if left out.
+        log_weight: see `info_nce`.
 
     Returns:
         Loss per local pair, float32 (B,), >= 0.
@@ -103,6 +139,6 @@ def pair_losses(
         own_column = torch.arange(len(image_embeds), device=image_embeds.device)
     all_image_embeds = image_embeds if all_image_embeds is None else all_image_embeds
     all_text_embeds = text_embeds if all_text_embeds is None else all_text_embeds
-    image_to_text = info_nce(image_embeds, all_text_embeds, own_column, logit_scale, same, same_image)
-    text_to_image = info_nce(text_embeds, all_image_embeds, own_column, logit_scale, same, same_image)
+    image_to_text = info_nce(image_embeds, all_text_embeds, own_column, logit_scale, same, same_image, log_weight)
+    text_to_image = info_nce(text_embeds, all_image_embeds, own_column, logit_scale, same, same_image, log_weight)
     return (image_to_text + text_to_image) / 2

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .contrastive import SameImage, info_nce_of_logits, info_nce_residual
+from .contrastive import LogWeight, SameImage, info_nce_of_logits, info_nce_residual, logits_of
 from .similarity import inner_products, normalize
 
 
@@ -45,6 +45,7 @@ def pair_steps(
     all_image_embeds: Tensor | None = None,
     all_text_embeds: Tensor | None = None,
     own_column: Tensor | None = None,
+    log_weight: LogWeight | None = None,
 ) -> PairSteps:
     """Gradient step of each pair's loss (`contrastive.pair_losses`) with a linear head on either tower.
 
@@ -59,13 +60,14 @@ def pair_steps(
         all_image_embeds: see `pair_losses`.
         all_text_embeds: see `pair_losses`.
         own_column: see `pair_losses`.
+        log_weight: see `pair_losses`.
     """
     own = torch.arange(len(image_embeds), device=image_embeds.device) if own_column is None else own_column
     images = image_embeds if all_image_embeds is None else all_image_embeds
     texts = text_embeds if all_text_embeds is None else all_text_embeds
 
     def push(anchors: Tensor, candidates: Tensor) -> Tensor:
-        logits = inner_products(anchors, candidates) * logit_scale
+        logits = logits_of(inner_products(anchors, candidates), own, logit_scale, same, same_image, log_weight)
         return inner_products(info_nce_residual(logits, own, same, same_image), candidates.T)
 
     return PairSteps(image_embeds, text_embeds, push(image_embeds, texts), push(text_embeds, images), size)
@@ -82,6 +84,7 @@ def losses_after_pair_steps(
     all_image_embeds: Tensor | None = None,
     all_text_embeds: Tensor | None = None,
     own_column: Tensor | None = None,
+    log_weight: LogWeight | None = None,
 ) -> Tensor:
     """Loss of entry i among all entries after the step of pair i, which moves the embeddings of all of them.
 
@@ -95,6 +98,7 @@ def losses_after_pair_steps(
         all_image_embeds: see `pair_losses`, of the entries.
         all_text_embeds: see `pair_losses`.
         own_column: see `pair_losses`.
+        log_weight: see `pair_losses`.
 
     Returns:
         float32 (B,), to be compared with `pair_losses` of the same entries.
@@ -108,7 +112,8 @@ def losses_after_pair_steps(
     image_to_text = _moved_cosines(_moved(image_embeds, image_move, steps.size), texts, text_move, steps.size)
     text_to_image = _moved_cosines(_moved(text_embeds, text_move, steps.size), images, image_move, steps.size)
     losses = (
-        info_nce_of_logits(cosines * logit_scale, own, same, same_image) for cosines in (image_to_text, text_to_image)
+        info_nce_of_logits(logits_of(cosines, own, logit_scale, same, same_image, log_weight), own, same, same_image)
+        for cosines in (image_to_text, text_to_image)
     )
     return sum(losses) / 2
 

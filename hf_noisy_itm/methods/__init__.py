@@ -4,11 +4,14 @@ from ._base import NoisyITMModel
 from ._batch import NoisyITMOutput
 from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
+from .fne import FNEConfig, FNEModel
 from .npc import NPCConfig, NPCModel
 
 __all__ = [
     "BaselineConfig",
     "BaselineModel",
+    "FNEConfig",
+    "FNEModel",
     "NPCConfig",
     "NPCModel",
     "NoisyITMConfig",

@@ -30,6 +30,7 @@ from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
+from ._negatives import InBatch, in_batch_proposals, match_moments, told
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
 
@@ -64,6 +65,7 @@ class NoisyITMModel(PreTrainedModel):
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
         self.clip = CLIPModel(config)
+        self.match_moments = None if config.negatives == "all" else match_moments(config)
         self._build(config)
         self.attach(Exchange(), None)
         self.post_init()
@@ -72,6 +74,8 @@ class NoisyITMModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
         """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says."""
+        if kwargs.get("variant") in cls.config_class.variants():
+            kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
         return (model, report) if output_loading_info else model
@@ -173,6 +177,7 @@ class NoisyITMModel(PreTrainedModel):
             text_embeds=text_embeds[: len(batch)],
             to_remember=losses.to_remember,
             report=losses.report,
+            negatives=losses.negatives,
         )
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
@@ -184,7 +189,13 @@ class NoisyITMModel(PreTrainedModel):
             text_embeds: likewise of captions, (B + V, D).
         """
         size = len(batch)
-        return PairLosses(self.pair_losses(image_embeds[:size], text_embeds[:size], batch.image_id))
+        image_embeds, text_embeds = image_embeds[:size], text_embeds[:size]
+        per_pair = self.pair_losses(image_embeds, text_embeds, batch.image_id)
+        if self.config.negatives == "all":
+            return PairLosses(per_pair)
+        seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
+        negatives = in_batch_proposals(seen, self.match_moments, self.logit_scale)
+        return PairLosses(per_pair, to_remember=seen.to_remember, report=told(negatives), negatives=negatives)
 
     def pair_losses(
         self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None, logit_scale: Tensor | None = None
@@ -215,6 +226,7 @@ class NoisyITMModel(PreTrainedModel):
             "all_image_embeds": self.exchange.gather(image_embeds),
             "all_text_embeds": self.exchange.gather(text_embeds),
             "own_column": own,
+            "log_weight": None if self.config.negatives == "all" else self.match_moments.log_weight,
         }
 
     def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
@@ -244,7 +256,12 @@ class NoisyITMModel(PreTrainedModel):
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:
-        """Takes in what `forward` returned as `to_remember`, gathered from all processes, (G, …) each."""
+        """Takes in what `forward` returned as `to_remember`, gathered from all processes, (G, …) each.
+
+        Here: similarities of right pairs and of their wrong answers, where the config asks for them.
+        """
+        if self.match_moments is not None and to_remember:
+            self.match_moments.add(to_remember["own_similarity"], to_remember["hardest_similarity"].T)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -254,6 +271,8 @@ class NoisyITMModel(PreTrainedModel):
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:
         """Starts an epoch (counted from 0); called once per epoch, not again where a run resumes within it."""
+        if self.match_moments is not None and self.config.moments == "per_epoch":
+            self.match_moments.reset()
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

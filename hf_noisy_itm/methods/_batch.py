@@ -60,12 +60,15 @@ class PairLosses:
         further: losses that count in full whatever the weights, (B,) each, with graph, by name.
         to_remember: tensors (B, …) that the trainer gathers from all processes and hands to `remember`.
         report: scalars worth logging, by name.
+        negatives: which wrong answers were compared with each pair, for analysis: by name of the choice, `row` in the
+            training set, int64 (B,), -1 where unknown, and `score`, (B,). The trainer keeps each pair's last ones.
     """
 
     per_pair: Tensor
     further: dict[str, Tensor] = field(default_factory=dict)
     to_remember: dict[str, Tensor] | None = None
     report: dict[str, Tensor] | None = None
+    negatives: dict[str, dict[str, Tensor]] | None = None
 
 
 @dataclass
@@ -80,6 +83,7 @@ class NoisyITMOutput(ModelOutput):
         text_embeds: unit rows, (B, D).
         to_remember: see `PairLosses`.
         report: see `PairLosses`.
+        negatives: see `PairLosses`.
     """
 
     loss: Tensor | None = None
@@ -89,3 +93,4 @@ class NoisyITMOutput(ModelOutput):
     text_embeds: Tensor | None = None
     to_remember: dict[str, Tensor] | None = None
     report: dict[str, Tensor] | None = None
+    negatives: dict[str, dict[str, Tensor]] | None = None

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig
@@ -28,6 +28,15 @@ class NoisyITMConfig(CLIPConfig):
     Args:
         same_image: captions of one picture that meet in a batch are left out of each other's negatives ("mask"), are
             negatives ("negative", as in the released codes of NPC and FNE), or are right answers too ("positive").
+        negatives: "all" wrong answers of a batch count alike, or each by the chance that it is wrong indeed, as FNE
+            estimates it ("fne": a component for every method with a contrastive loss, ours). What follows is of that.
+        match_prior: chance, before its similarity is seen, that a candidate is a right answer, in (0, 1). (Ours; FNE's
+            code has 1 / 10,000, and compares with the hardest wrong answers, among which matches are far less rare.)
+        min_right_pairs: so many right answers of the model must be known before any candidate is suspected. (200:
+            FNE's code.)
+        monotone: a more similar candidate is never less suspicious. (Ours; false in FNE's code.)
+        moments: statistics start anew "per_epoch" (FNE's code), or the past fades at each batch ("ema", ours).
+        moments_kept: by "ema", what remains of the past at each batch, in (0, 1]. (Ours.)
 
     Raises:
         InputError: an unknown field; the nearest is named. Unknown fields of a stored config are kept, as
@@ -35,9 +44,16 @@ class NoisyITMConfig(CLIPConfig):
     """
 
     model_type = "noisy_itm"
-    keys_to_ignore_at_inference = ["loss"]  # of `predict`: one number per batch among rows per pair
+    # Of `predict`: what is one number per batch among rows per pair, and what is for training alone.
+    keys_to_ignore_at_inference = ["loss", "to_remember", "report", "negatives"]
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
+    negatives: Literal["all", "fne"] = "all"
+    match_prior: float = 0.01
+    min_right_pairs: int = 200
+    monotone: bool = True
+    moments: Literal["per_epoch", "ema"] = "ema"
+    moments_kept: float = 0.99
 
     def __post_init__(self, **kwargs):
         if not kwargs.pop("_is_stored", False):
@@ -48,9 +64,25 @@ class NoisyITMConfig(CLIPConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
+    def variants(cls) -> tuple[str, ...]:
+        """What the field `variant` may be, where a method has one."""
+        return get_args(getattr(cls.__dataclass_fields__.get("variant"), "type", None))
+
+    def validate_negatives(self):
+        """Called by `@strict`."""
+        if not 0 < self.match_prior < 1:
+            raise ValueError(f"match_prior is a probability, got {self.match_prior}.")
+        if not 0 < self.moments_kept <= 1:
+            raise ValueError(f"moments_kept must be above 0 and at most 1, got {self.moments_kept}.")
+
+    @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config."""
-        stored = {key: value for key, value in config_dict.items() if key != "model_type"}
+        if "_variant" in kwargs:
+            kwargs["variant"] = kwargs.pop("_variant")
+        own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
+        given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
+        stored = {key: value for key, value in {**config_dict, **given}.items() if key != "model_type"}
         config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
         (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
         return config

@@ -31,7 +31,6 @@ from huggingface_hub.dataclasses import strict
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from ..errors import InputError
 from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
@@ -168,16 +167,6 @@ class NPCModel(NoisyITMModel):
   year      = {2024}
 }""",
     )
-
-    @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """See `NoisyITMModel.from_pretrained`."""
-        if kwargs.get("variant") in ("paper", "released"):
-            raise InputError(
-                "`from_pretrained` takes `variant` for the name of a weight file, not for NPCConfig's field: give "
-                f"config=NPCConfig.from_pretrained(..., variant={kwargs['variant']!r}, ...)."
-            )
-        return super().from_pretrained(*args, **kwargs)
 
     def _build(self, config: NPCConfig) -> None:
         own = config.virtual_optimizer == "adamw_own_state"

@@ -137,3 +137,29 @@ def test_autocast_changes_no_loss_and_no_gradient(same_image, dtype):
         results.append((losses, images.grad))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("mode", ["mask", "negative", "positive"])
+def test_wrong_candidates_count_by_their_weights_and_right_ones_in_full(mode):
+    rng = torch.Generator().manual_seed(0)
+    anchors, candidates = torch.randn(3, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    same = torch.zeros(3, 5, dtype=torch.bool)
+    same[0, 4] = True
+    got = info_nce(anchors, candidates, torch.arange(3), 2.0, same, mode, lambda cosines: -cosines.abs())
+    for i in range(3):
+        cosines = candidates @ anchors[i]
+        right = [i, *([4] if mode == "positive" and i == 0 else [])]
+        odds = {
+            j: math.exp(2 * s - (0 if j in right else abs(s)))
+            for j, s in enumerate(cosines.tolist())
+            if not (mode == "mask" and same[i, j])
+        }
+        wanted = sum(math.log(sum(odds.values())) - 2 * cosines[j].item() for j in right) / len(right)
+        assert got[i].item() == pytest.approx(wanted, rel=1e-5)
+    left_out = info_nce(anchors, candidates[:4], torch.arange(3), 2.0)
+    none = info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=lambda c: torch.zeros_like(c))
+    torch.testing.assert_close(none, info_nce(anchors, candidates, torch.arange(3), 2.0))
+    last = torch.tensor([0.0, 0, 0, 0, -torch.inf])
+    torch.testing.assert_close(
+        info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=lambda c: last.expand_as(c)), left_out
+    )

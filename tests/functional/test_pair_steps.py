@@ -15,26 +15,27 @@ def rows(count, seed, width=6):
     return normalize(torch.randn(count, width, generator=rng))
 
 
-def by_autograd(pair, images, texts, entries, size, same, entry_same, mode):
+def by_autograd(pair, images, texts, entries, size, same, entry_same, mode, **more):
     """Pair `pair`'s own step with two heads, and the loss of its entry after it."""
     heads = [torch.eye(images.shape[1], requires_grad=True) for _ in range(2)]
-    loss = pair_losses(images @ heads[0].T, texts @ heads[1].T, SCALE, same, mode)[pair]
+    loss = pair_losses(images @ heads[0].T, texts @ heads[1].T, SCALE, same, mode, **more)[pair]
     gradients = torch.autograd.grad(loss, heads)
     stepped = [head.detach() - size / (SCALE / 2) * gradient for head, gradient in zip(heads, gradients)]
     moved = [normalize(embeds @ head.T) for embeds, head in zip(entries, stepped)]
-    return pair_losses(*moved, SCALE, entry_same, mode)[pair]
+    return pair_losses(*moved, SCALE, entry_same, mode, **more)[pair]
 
 
+@pytest.mark.parametrize("more", [{}, {"log_weight": lambda cosines: -9 * cosines.sigmoid()}], ids=["all", "weighed"])
 @pytest.mark.parametrize("mode", ["mask", "negative", "positive"])
 @pytest.mark.parametrize("size", [0.01, 0.5, 3.0])
-def test_it_is_the_step_that_autograd_takes(mode, size):
+def test_it_is_the_step_that_autograd_takes(mode, size, more):
     images, texts = rows(7, 0), rows(7, 1)
     entries = rows(7, 2), rows(7, 3)
     image_id, entry_id = torch.tensor([0, 0, 1, 2, 3, 4, 4]), torch.tensor([5, 6, 6, 6, 7, 8, 9])
     same, entry_same = (((ids[:, None] == ids) & ~torch.eye(7, dtype=torch.bool)) for ids in (image_id, entry_id))
-    steps = pair_steps(images, texts, SCALE, size, same, mode)
-    after = losses_after_pair_steps(steps, *entries, SCALE, entry_same, mode)
-    expected = [by_autograd(pair, images, texts, entries, size, same, entry_same, mode) for pair in range(7)]
+    steps = pair_steps(images, texts, SCALE, size, same, mode, **more)
+    after = losses_after_pair_steps(steps, *entries, SCALE, entry_same, mode, **more)
+    expected = [by_autograd(pair, images, texts, entries, size, same, entry_same, mode, **more) for pair in range(7)]
     torch.testing.assert_close(after, torch.stack(expected), rtol=2e-4, atol=2e-5)
 
 

@@ -1,6 +1,6 @@
 """The one table of methods; a new method is a new row, and every test of the contract runs on it."""
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
@@ -19,4 +19,9 @@ METHODS = {
             "virtual_optimizer": "adamw_own_state",
         },
     ),
+    "baseline-fne": (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 4}),
+    "npc-fne": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "negatives": "fne", "min_right_pairs": 4}),
+    "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
+    "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
+    "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
 }

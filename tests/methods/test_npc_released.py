@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_noisy_itm.convert import from_openai, to_openai
-from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps, npc
 
@@ -225,10 +224,11 @@ def test_moments_are_saved_and_start_at_zero_where_there_were_none(clip_config, 
 
 
 def test_loading_as_released(clip_config, tmp_path):
-    """`variant` is what `transformers` calls the name of a weight file; and the fields are checked together."""
+    """`variant` is what `transformers` calls a weight file's suffix, too; and the fields are checked together."""
     make(NPCModel, NPCConfig, {}, clip_config)[0].save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"config=NPCConfig\.from_pretrained\(\.\.\., variant='released'"):
-        NPCModel.from_pretrained(tmp_path, **RELEASED)
+    assert NPCModel.from_pretrained(tmp_path, **RELEASED).config.variant == "released"
+    with pytest.raises(OSError, match=r"model\.fp16\.safetensors"):
+        NPCModel.from_pretrained(tmp_path, variant="fp16")
     with pytest.raises(StrictDataclassError, match="give same_image='negative', virtual_optimizer"):
         NPCConfig.from_pretrained(tmp_path, variant="released")
     with pytest.raises(StrictDataclassError, match="clean_threshold is a probability"):

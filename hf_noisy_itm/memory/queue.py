@@ -1,0 +1,64 @@
+"""The last pairs that a momentum encoder has embedded: candidates beyond the batch."""
+
+import torch
+from torch import Tensor, nn
+
+NO_PICTURE = torch.iinfo(torch.long).min  # the id of pictures that have none
+NO_ROW = -1
+
+
+class PairQueue(nn.Module):
+    """Embeddings of pictures and captions, with the ids of their pictures and their rows in the data.
+
+    Written in a circle; `filled` of its `size` rows hold a pair, and the others must not be taken for candidates.
+    """
+
+    def __init__(self, size: int, width: int):
+        super().__init__()
+        self.register_buffer("image_keys", torch.empty(size, width))
+        self.register_buffer("text_keys", torch.empty(size, width))
+        self.register_buffer("image_id", torch.empty(size, dtype=torch.long))
+        self.register_buffer("row", torch.empty(size, dtype=torch.long))
+        self.register_buffer("pointer", torch.empty((), dtype=torch.long))
+        self.register_buffer("filled", torch.empty((), dtype=torch.long))
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Starts empty."""
+        self.image_keys.zero_()
+        self.text_keys.zero_()
+        self.image_id.fill_(NO_PICTURE)
+        self.row.fill_(NO_ROW)
+        self.pointer.zero_()
+        self.filled.zero_()
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def is_empty(self) -> Tensor:
+        """Which rows hold no pair, bool (size,)."""
+        return torch.arange(len(self), device=self.filled.device) >= self.filled
+
+    @torch.no_grad()
+    def push(self, image_keys: Tensor, text_keys: Tensor, image_id: Tensor, row: Tensor) -> None:
+        """Writes pairs over the oldest ones; of more than there is room for, the last.
+
+        Args:
+            image_keys: (G, D).
+            text_keys: (G, D).
+            image_id: (G,).
+            row: (G,), `NO_ROW` where unknown.
+        """
+        size, count = len(self), len(row)
+        places = (self.pointer + torch.arange(count, device=self.pointer.device))[-size:] % size
+        for own, new in (
+            (self.image_keys, image_keys),
+            (self.text_keys, text_keys),
+            (self.image_id, image_id),
+            (self.row, row),
+        ):
+            own.index_copy_(0, places, new[-size:].to(own))
+        self.pointer.add_(count).remainder_(size)
+        self.filled.add_(count).clamp_(max=size)

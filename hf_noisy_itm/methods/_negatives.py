@@ -1,0 +1,164 @@
+"""False negatives among a batch's wrong answers: what all methods share of FNE, see `fne.py` for the method."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from ..exchange import Exchange
+from ..functional.false_negatives import hardest
+from ..functional.similarity import inner_products, same_image_mask
+from ..memory.matches import MatchMoments
+from ..memory.queue import NO_PICTURE, NO_ROW, PairQueue
+from ._batch import PairBatch
+from ._config import NoisyITMConfig
+
+
+def match_moments(config: NoisyITMConfig, **released: bool) -> MatchMoments:
+    """Moments as a config asks for them.
+
+    Args:
+        config: with `match_prior` and what follows it.
+        released: see `MatchMoments`.
+    """
+    kept = config.moments_kept if config.moments == "ema" else 1.0
+    return MatchMoments(config.match_prior, config.min_right_pairs, config.monotone, kept, **released)
+
+
+@dataclass(frozen=True)
+class InBatch:
+    """Similarities of B local pairs with the G of all processes, without gradient.
+
+    Args:
+        cosines: pictures with captions, and captions with pictures, (B, G) each.
+        excluded: what is no wrong answer, bool (B, G).
+        own: of each pair, (B,).
+        hardest: of its hardest wrong caption, and picture, (2, B), -inf where there is none.
+        row: in the training set, of the G pairs, `NO_ROW` where unknown.
+    """
+
+    cosines: tuple[Tensor, Tensor]
+    excluded: Tensor
+    own: Tensor
+    hardest: Tensor
+    row: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, image_embeds: Tensor, text_embeds: Tensor, batch: PairBatch, exchange: Exchange, same_image: str
+    ) -> "InBatch":
+        """Of the embeddings of a batch, (B, D) each; by "negative" captions of the own picture are wrong answers."""
+        own = exchange.own_rows(len(batch), image_embeds.device)
+        cosines = (
+            inner_products(image_embeds, exchange.gather(text_embeds.detach())),
+            inner_products(text_embeds, exchange.gather(image_embeds.detach())),
+        )
+        excluded = torch.zeros_like(cosines[0], dtype=torch.bool).scatter_(1, own[:, None], True)
+        if batch.image_id is not None and same_image != "negative":
+            excluded |= same_image_mask(batch.image_id, exchange.gather(batch.image_id), own)
+        return cls(
+            cosines,
+            excluded,
+            cosines[0].gather(1, own[:, None]).squeeze(1),
+            torch.stack([hardest(each, excluded)[0] for each in cosines]),
+            exchange.gather(rows_of(batch)),
+        )
+
+    @property
+    def to_remember(self) -> dict[str, Tensor]:
+        """What `MatchMoments` wants to know of each pair."""
+        return {"own_similarity": self.own, "hardest_similarity": self.hardest.T}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is known, apart from embeddings, of K candidates: the keys of G pairs, and a queue.
+
+    Args:
+        row: in the training set, (K,).
+        image_id: of the anchors' pictures, (B,).
+        same: shows the anchor's picture but is not its pair, bool (B, K).
+        excluded: that, the anchor's pair, and places of the queue that hold none: no negative, bool (B, K).
+        is_none: the latter alone, bool (K,).
+        own_column: where each anchor's pair stands, (B,).
+        name: of each anchor, for draws, (B,).
+    """
+
+    row: Tensor
+    image_id: Tensor
+    same: Tensor
+    excluded: Tensor
+    is_none: Tensor
+    own_column: Tensor
+    name: Tensor
+
+    @classmethod
+    def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue, exchange: Exchange) -> "Candidates":
+        """For the local pairs of a batch; all pictures differ where the batch does not name them."""
+        row = rows_of(batch)
+        own_column = exchange.own_rows(len(batch), row.device)
+        image_id = torch.full_like(row, NO_PICTURE) if batch.image_id is None else batch.image_id
+        same = image_id[:, None] == torch.cat([exchange.gather(image_id), queue.image_id])
+        same = (same & (image_id != NO_PICTURE)[:, None]).scatter_(1, own_column[:, None], False)
+        is_none = torch.cat([torch.zeros_like(seen.row, dtype=torch.bool), queue.is_empty])
+        return cls(
+            torch.cat([seen.row, queue.row]),
+            image_id,
+            same,
+            (same | is_none).scatter_(1, own_column[:, None], True),
+            is_none,
+            own_column,
+            torch.where(row == NO_ROW, own_column, row),
+        )
+
+
+def rows_of(batch: PairBatch) -> Tensor:
+    """Of each pair in the training set, (B,); `NO_ROW` where the batch does not say."""
+    if batch.index is not None:
+        return batch.index
+    return torch.full((len(batch),), NO_ROW, device=batch.pixel_values.device)
+
+
+@torch.no_grad()
+def proposals(
+    cosines: Tensor, excluded: Tensor, log_odds: Tensor, row: Tensor, column: Tensor, found: Tensor | None = None
+) -> dict[str, dict[str, Tensor]]:
+    """The wrong answer that was chosen for each anchor, the hardest one, and the posterior of both.
+
+    Args:
+        cosines: (B, K).
+        excluded: bool (B, K).
+        log_odds: (B, K).
+        row: in the training set, of the candidates, (K,).
+        column: the chosen candidate, (B,).
+        found: whether there was one to choose, bool (B,).
+    """
+    best, best_column = hardest(cosines, excluded)
+    there = best.isfinite()
+    choices = {"chosen": (column, there if found is None else found), "hardest": (best_column, there)}
+    return {
+        name: {
+            "row": row[place].masked_fill(~known, NO_ROW),
+            "score": log_odds.gather(1, place[:, None]).squeeze(1).sigmoid(),
+        }
+        for name, (place, known) in choices.items()
+    }
+
+
+@torch.no_grad()
+def in_batch_proposals(seen: InBatch, moments: MatchMoments, logit_scale: Tensor) -> dict[str, dict[str, Tensor]]:
+    """`proposals` where nothing is drawn: chosen is what counts most in the loss."""
+    found = {}
+    for way, cosines in zip(("i2t", "t2i"), seen.cosines):
+        odds = moments.log_odds(cosines)
+        column = hardest(cosines * logit_scale + logsigmoid(-odds), seen.excluded)[1]
+        of_way = proposals(cosines, seen.excluded, odds, seen.row, column)
+        found |= {f"{way}_{name}": value for name, value in of_way.items()}
+    return found
+
+
+def told(negatives: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean posterior by choice, for the log."""
+    return {f"posterior_{name}": value["score"].mean() for name, value in negatives.items()}

@@ -1,0 +1,56 @@
+"""A momentum encoder: CLIP's towers and projections as they were on average over the last steps."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPModel
+
+from ..errors import InputError
+from ..functional.similarity import normalize
+from ._batch import PairBatch
+
+PARTS = ("vision_model", "visual_projection", "text_model", "text_projection")
+
+
+class Twin(nn.Module):
+    """Both towers and projections of a CLIP, without its temperature; not trained.
+
+    A method that has one as `self.twin` sets `copies = twin_copies`, and calls `follow` in its `step`.
+    """
+
+    def __init__(self, clip: CLIPModel):
+        super().__init__()
+        for name in PARTS:
+            setattr(self, name, copy.deepcopy(getattr(clip, name)))
+
+    def train(self, mode: bool = True) -> "Twin":
+        """Stays in evaluation mode: keys have no dropout."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Embeds the batch's own pictures and captions: unit rows (B, D) each, without gradient."""
+        images = self.vision_model(pixel_values=batch.pixel_values).pooler_output
+        texts = self.text_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).pooler_output
+        return normalize(self.visual_projection(images)), normalize(self.text_projection(texts))
+
+    @torch.no_grad()
+    def follow(self, clip: CLIPModel, momentum: float) -> None:
+        """`theta_twin <- momentum * theta_twin + (1 - momentum) * theta`, after an optimizer step.
+
+        Raises:
+            InputError: the model has other parameters than when the twin was made.
+        """
+        online = {f"{part}.{name}": each for part in PARTS for name, each in getattr(clip, part).named_parameters()}
+        own = dict(self.named_parameters())
+        if own.keys() != online.keys():
+            strange = sorted(own.keys() ^ online.keys())[0]
+            raise InputError(
+                f"The momentum encoder cannot follow a model whose parameters were changed after it was made "
+                f"({strange} for one): put adapters into another method, or into neither tower."
+            )
+        torch._foreach_lerp_(list(own.values()), [online[name] for name in own], 1 - momentum)
+
+
+twin_copies = {f"twin.{name}": f"clip.{name}" for name in PARTS}

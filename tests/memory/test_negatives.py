@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from hf_noisy_itm.memory.negatives import PairNegatives
+
+
+def chosen(rows, scores):
+    return {"row": torch.tensor(rows), "score": torch.tensor(scores)}
+
+
+def test_each_pair_keeps_its_last():
+    ledger = PairNegatives(4)
+    ledger.add(torch.tensor([2, 0]), {"i2t_hardest": chosen([7, 8], [0.5, 0.25])})
+    ledger.add(
+        torch.tensor([2, 3]), {"i2t_hardest": chosen([9, -1], [0.75, 0.0]), "t2i_hardest": chosen([1, 2], [1.0, 1.0])}
+    )
+    assert ledger.choices["i2t_hardest"]["row"].tolist() == [8, -1, 9, -1]
+    assert ledger.choices["i2t_hardest"]["score"][[0, 2]].tolist() == [0.25, 0.75]
+    assert ledger.choices["i2t_hardest"]["score"][1].isnan()  # never seen
+    assert ledger.choices["t2i_hardest"]["row"].tolist() == [-1, -1, 1, 2]
+
+
+def test_it_resumes_from_its_state_and_refuses_another():
+    ledger, other = PairNegatives(3), PairNegatives(3)
+    ledger.add(torch.tensor([1]), {"i2t_chosen": chosen([5], [0.5])})
+    other.load_state_dict(ledger.state_dict())
+    assert other.choices["i2t_chosen"]["row"].tolist() == [-1, 5, -1]
+    with pytest.raises(ValueError, match=r"no negative of 4 pairs"):
+        PairNegatives(4).load_state_dict(ledger.state_dict())
+    with pytest.raises(ValueError, match=r"no negative"):
+        PairNegatives(3).load_state_dict({"total": torch.zeros(3)})

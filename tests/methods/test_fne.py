@@ -1,0 +1,407 @@
+"""FNE against its formulae (methods spec: acceptance list FNE 2, 4, 6, 7, 8)."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import CLIPModel
+
+from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.functional.draws import uniform
+from hf_noisy_itm.memory.queue import NO_ROW
+from hf_noisy_itm.methods import BaselineModel, FNEConfig, FNEModel
+
+from ..test_trainer import make_trainer
+from .test_contract import make, make_batch, state
+from .test_state import plain_clip
+
+SMALL = {"queue_size": 40, "min_right_pairs": 2, "match_prior": 0.05}
+
+
+def take_step(model, optimizer, batch):
+    output = model(**batch)
+    output.loss.backward()
+    model.remember(**{name: rows.detach() for name, rows in output.to_remember.items()})
+    optimizer.step()
+    optimizer.zero_grad()
+    model.step()
+    return output
+
+
+@pytest.fixture
+def trained(clip_config, processor, pairs):
+    """A model with some pairs in its queue, whose twin is not itself, and the batch that comes next."""
+
+    def build(**fields):
+        model, optimizer = make(FNEModel, FNEConfig, {**SMALL, **fields}, clip_config)
+        for start in (0, 1, 2):
+            take_step(model, optimizer, make_batch(processor, pairs, range(start, 60, 5), entries=False))
+        own = torch.linspace(0.1, 0.4, 20)  # a model that has learned nothing has hardly a right pair
+        model.match_moments.add(own, torch.stack([own - 0.05, own - 0.15]))
+        return model, make_batch(processor, pairs, range(3, 63, 5), entries=False)
+
+    return build
+
+
+def naive_direction(model, way, anchors, keys, queue, batch, right, wrong):
+    """Section 3.2 of the spec, anchor by anchor and candidate by candidate: hinge of each, and the drawn row."""
+    config, losses, rows = model.config, [], []
+    (mean, spread), (low, low_spread) = right, wrong
+    unit = 1.0 if config.units == "absolute" else math.sqrt((spread**2 + low_spread**2) / 2)
+    numbers = uniform(config.draw_seed, f"fne.{way}", model.steps.count, batch["index"])
+    candidates = [
+        *zip(keys, batch["image_id"].tolist(), batch["index"].tolist()),
+        *(
+            (queue[k], model.queue.image_id[k].item(), model.queue.row[k].item())
+            for k in range(int(model.queue.filled))
+        ),
+    ]
+    for i, anchor in enumerate(anchors):
+        own = (anchor * keys[i]).sum().item()
+        floor = (own if config.window == "anchor" else mean) - config.margin * unit
+        weights = []
+        for key, image_id, _ in candidates:
+            s = (anchor * key).sum().item()
+            if image_id == batch["image_id"][i] or s <= floor:
+                weights.append(0.0)
+                continue
+            odds = (
+                math.log(low_spread / spread)
+                - (s - mean) ** 2 / (2 * spread**2)
+                + (s - low) ** 2 / (2 * low_spread**2)
+            )
+            posterior = 1 / (1 + math.exp(-odds - math.log(config.match_prior / (1 - config.match_prior))))
+            suspected = posterior > config.threshold
+            cost = config.elimination * posterior if suspected else config.cut_down * ((s - own) / unit) ** 2
+            weights.append(math.exp(-cost))
+        if not any(weights):
+            losses.append(0.0)
+            rows.append(NO_ROW)
+            continue
+        reached, wanted = 0.0, numbers[i].item() * sum(weights)
+        drawn = 0
+        while reached + weights[drawn] <= wanted:
+            reached += weights[drawn]
+            drawn += 1
+        key, _, row = candidates[drawn]
+        losses.append(max(0.0, config.margin * unit + (anchor * key).sum().item() - own))
+        rows.append(row)
+    return losses, rows
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"monotone": False},
+        {
+            "monotone": False,
+            "units": "absolute",
+            "window": "global",
+            "margin": 0.2,
+            "elimination": 0.5,
+            "cut_down": 0.5,
+        },
+        {"monotone": False, "units": "absolute", "window": "anchor", "margin": 0.02, "cut_down": 50.0},
+        {"monotone": False, "margin": 0.01},
+    ],
+    ids=["ours", "published numbers", "narrow", "hardly any"],
+)
+def test_forward_equals_a_loop_over_anchors_and_candidates(trained, fields):
+    model, batch = trained(**fields)
+    images, texts = (
+        model.embed_images(batch["pixel_values"]),
+        model.embed_texts(batch["input_ids"], batch["attention_mask"]),
+    )
+    image_keys, text_keys = model.twin.embed(_as_batch(batch))
+    cosines = (images @ texts.T).detach()
+    others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)  # twelve pictures, each once
+    forth, back = others.amax(dim=1), others.amax(dim=0)
+    moments = model.match_moments.including(cosines.diag(), torch.stack([forth, back]))
+    known = [(each.mean.item(), each.variance.sqrt().item()) for each in moments]
+    assert moments[0].count > 2
+    i2t = naive_direction(model, "i2t", images, text_keys, model.queue.text_keys, batch, *known)
+    t2i = naive_direction(model, "t2i", texts, image_keys, model.queue.image_keys, batch, *known)
+    output = model(**batch)
+    assert output.negatives["i2t_chosen"]["row"].tolist() == i2t[1]
+    assert output.negatives["t2i_chosen"]["row"].tolist() == t2i[1]
+    wanted = torch.tensor(i2t[0]) + torch.tensor(t2i[0])
+    torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-5, rtol=1e-4)
+    if fields.get("margin") == 0.01:
+        assert NO_ROW in i2t[1] + t2i[1]
+
+
+def _as_batch(batch):
+    from hf_noisy_itm.methods._batch import PairBatch
+
+    return PairBatch(**batch, bank=None)
+
+
+def test_the_gradient_flows_into_the_anchors_alone(trained, monkeypatch):
+    """Each embedding's gradient is that of its own two hinges with constant keys."""
+    model, batch = trained()
+    images, texts = (
+        model.embed_images(batch["pixel_values"]).detach().requires_grad_(),
+        model.embed_texts(batch["input_ids"], batch["attention_mask"]).detach().requires_grad_(),
+    )
+    monkeypatch.setattr(model, "embed", lambda _: (images, texts))
+    keys = dict(zip(("t2i", "i2t"), model.twin.embed(_as_batch(batch))))
+    queues = {"i2t": model.queue.text_keys, "t2i": model.queue.image_keys}
+    output = model(**batch)
+    output.loss.backward()
+    assert all(parameter.grad is None for parameter in model.twin.parameters())
+    rows = batch["index"].tolist()
+    for way, embeds in (("i2t", images), ("t2i", texts)):
+        wanted = torch.zeros(12, 32)
+        for i, row in enumerate(output.negatives[f"{way}_chosen"]["row"].tolist()):
+            if row == NO_ROW:
+                continue
+            own = keys[way][i]
+            other = keys[way][rows.index(row)] if row in rows else queues[way][model.queue.row == row][0]
+            if _hinge(model, embeds[i], own, other, batch, images, texts) > 0:
+                wanted[i] = (other - own) / 12
+        assert wanted.any()
+        torch.testing.assert_close(embeds.grad, wanted, atol=1e-6, rtol=1e-4)
+
+
+def _hinge(model, anchor, own, other, batch, images, texts):
+    cosines = (images @ texts.T).detach()
+    others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)
+    right, wrong = model.match_moments.including(cosines.diag(), torch.stack([others.amax(dim=1), others.amax(dim=0)]))
+    unit = ((right.variance + wrong.variance) / 2).sqrt().item()
+    return model.config.margin * unit + (anchor * other).sum().item() - (anchor * own).sum().item()
+
+
+def test_captions_of_the_own_picture_are_never_drawn(clip_config, processor, pairs):
+    """Two pictures, ten captions: nearly all candidates show the anchor's picture."""
+    model, optimizer = make(FNEModel, FNEConfig, {**SMALL, "margin": 20.0, "same_image": "negative"}, clip_config)
+    for _ in range(6):
+        output = take_step(model, optimizer, make_batch(processor, pairs, range(10), entries=False))
+        for name, chosen in output.negatives.items():
+            other = chosen["row"]
+            assert (other >= 0).all(), name
+            assert (other // 5 != torch.arange(10) // 5).all(), name
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_a_row_without_candidates_has_no_loss(clip_config, processor, pairs, loss):
+    model, _ = make(FNEModel, FNEConfig, {**SMALL, "loss": loss}, clip_config)
+    output = model(**make_batch(processor, pairs, range(5), entries=False))  # five captions of one picture
+    assert output.loss == 0
+    assert all((chosen["row"] == NO_ROW).all() for chosen in output.negatives.values())
+    output.loss.backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_places_of_the_queue_that_hold_nothing_are_no_candidates(clip_config, processor, pairs):
+    model, _ = make(FNEModel, FNEConfig, {**SMALL, "loss": "infonce"}, clip_config)
+    batch = make_batch(processor, pairs, range(0, 40, 5), entries=False)
+    baseline = BaselineModel(model.config)
+    baseline.load_state_dict(model.state_dict(), strict=False)
+    torch.testing.assert_close(model(**batch).loss, baseline(**batch).loss)  # nothing suspected, nothing in the queue
+    model.queue.image_keys.fill_(9.0)  # what lies there must not matter
+    torch.testing.assert_close(model(**batch).loss, baseline(**batch).loss)
+
+
+def test_infonce_equals_a_loop(trained):
+    model, batch = trained(loss="infonce")
+    images, texts = (
+        model.embed_images(batch["pixel_values"]),
+        model.embed_texts(batch["input_ids"], batch["attention_mask"]),
+    )
+    output = model(**batch)
+    filled = int(model.queue.filled)
+    cosines = (images @ texts.T).detach()
+    others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)
+    moments = model.match_moments.including(cosines.diag(), torch.stack([others.amax(dim=1), others.amax(dim=0)]))
+    wanted = torch.zeros(12)
+    for anchors, keys, queue in ((images, texts, model.queue.text_keys), (texts, images, model.queue.image_keys)):
+        candidates = torch.cat([keys, queue[:filled]])
+        image_id = torch.cat([batch["image_id"], model.queue.image_id[:filled]])
+        for i in range(12):
+            s = anchors[i] @ candidates.T
+            counts = 1 - model.match_moments.log_odds(s[None], moments)[0].sigmoid()
+            counts[image_id == batch["image_id"][i]] = 0
+            counts[i] = 1
+            odds = (model.logit_scale * s).exp()
+            wanted[i] -= (odds[i] / (counts * odds).sum()).log().item() / 2
+    torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_the_warm_up_is_the_hardest_in_the_batch_by_hand(clip_config, processor, pairs, monkeypatch):
+    fields = {**SMALL, "warmup_epochs": 1, "units": "absolute", "margin": 0.2}
+    model, _ = make(FNEModel, FNEConfig, fields, clip_config)
+    rows = torch.zeros(3, 32)
+    rows[:, :3] = torch.tensor([[1.0, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8]])
+    texts = torch.eye(3, 32)
+    monkeypatch.setattr(model, "embed", lambda _: (rows, texts))
+    output = model(**make_batch(processor, pairs, (0, 5, 10), entries=False))
+    # Cosines 1 0 0 / .6 .8 0 / 0 .6 .8. Pictures: .2+0-1, .2+.6-.8, .2+.6-.8; captions: .2+.6-1, .2+.6-.8, .2+0-.8.
+    torch.testing.assert_close(output.loss_per_pair, torch.tensor([0.0, 0.0, 0.0]), atol=1e-6, rtol=0)
+    model.config.margin = 0.3
+    output = model(**make_batch(processor, pairs, (0, 5, 10), entries=False))
+    torch.testing.assert_close(output.loss_per_pair, torch.tensor([0.0, 0.2, 0.1]), atol=1e-6, rtol=0)
+    assert set(output.to_remember) == {"own_similarity", "hardest_similarity"}
+    model.begin_epoch(1)
+    assert "row" in model(**make_batch(processor, pairs, (0, 5, 10), entries=False)).to_remember
+
+
+def test_statistics_start_anew_every_epoch_only_if_told(trained):
+    for moments, rest in (("per_epoch", 0), ("ema", 1)):
+        model, _ = trained(moments=moments)
+        before = state(model)
+        model.begin_epoch(1)
+        assert bool(model.match_moments.count.any()) == bool(rest)
+        assert torch.equal(model.queue.image_keys, before["queue.image_keys"])  # the queue stays
+
+
+def test_the_twin_follows_and_is_never_trained(clip_config, processor, pairs):
+    model, optimizer = make(FNEModel, FNEConfig, {**SMALL, "twin_momentum": 0.75}, clip_config)
+    twin = {name: value.clone() for name, value in model.twin.state_dict().items()}
+    take_step(model, optimizer, make_batch(processor, pairs, entries=False))
+    for name, value in model.twin.named_parameters():
+        online = model.clip.get_parameter(name)
+        torch.testing.assert_close(value, 0.75 * twin[name] + 0.25 * online, atol=1e-6, rtol=1e-5)
+        assert value.grad is None
+    assert not any(module.training for module in model.train().twin.modules())
+    assert model.clip.vision_model.training
+    assert model.steps.count == 1
+
+
+def test_the_twin_says_when_it_cannot_follow(clip_config, processor, pairs):
+    model, _ = make(FNEModel, FNEConfig, SMALL, clip_config)
+    model.clip.text_model.adapter = torch.nn.Linear(2, 2)
+    with pytest.raises(InputError, match=r"momentum encoder cannot follow .*text_model\.adapter\.bias for one"):
+        model.step()
+
+
+def test_what_is_published_is_the_online_model(trained, tmp_path):
+    """The twin's tensors are called like CLIP's but for a prefix: no loader may take them for those."""
+    model, batch = trained(twin_momentum=0.999)
+    model.save_pretrained(tmp_path)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert {name.split(".")[0] for name in names} == {"clip", "twin", "queue", "match_moments", "steps", "epoch"}
+    plain = CLIPModel.from_pretrained(tmp_path)
+    assert plain.state_dict().keys() == model.clip.state_dict().keys()
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, model.clip.state_dict()[name]), name
+    moved = [name for name, each in model.twin.named_parameters() if not torch.equal(each, plain.get_parameter(name))]
+    assert len(moved) > 10
+    inputs = {name: batch[name] for name in ("pixel_values", "input_ids", "attention_mask")}
+    control = BaselineModel.from_pretrained(tmp_path)
+    assert torch.equal(control.eval()(**inputs).image_embeds, model.eval()(**inputs).image_embeds)
+
+
+def test_the_temperature_is_trained_where_the_loss_uses_it(clip_config):
+    assert not make(FNEModel, FNEConfig, SMALL, clip_config)[0].clip.logit_scale.requires_grad
+    assert make(FNEModel, FNEConfig, {**SMALL, "loss": "infonce"}, clip_config)[0].clip.logit_scale.requires_grad
+
+
+def test_a_batch_that_names_no_pictures_is_taken(trained):
+    model, batch = trained()
+    plain = {name: batch[name] for name in ("pixel_values", "input_ids")}
+    output = model(**plain)
+    assert torch.isfinite(output.loss)
+    assert all((value["row"] < 120).all() for value in output.negatives.values())
+    model.remember(**output.to_remember)
+    assert (model.queue.row == NO_ROW).sum() == 12
+
+
+def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=2)
+    trainer.train()
+    before = state(trainer.model)
+    trainer.evaluate()
+    outputs = trainer.predict(pairs).predictions
+    assert len(outputs) == 3  # loss per pair and embeddings: what is remembered is for training alone
+    trainer.model.train()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+
+
+def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=7)
+    trainer.train()
+    choices = trainer.pair_negatives.choices
+    assert set(choices) == {f"{way}_{choice}" for way in ("i2t", "t2i") for choice in ("chosen", "hardest")}
+    rows = choices["i2t_hardest"]["row"]
+    seen = rows >= 0
+    assert 100 < seen.sum() <= 112  # an epoch of seven batches of 16, and hardly a row without candidates
+    assert (rows[seen] // 5 != torch.arange(120)[seen] // 5).all()
+    trainer.save_model(str(tmp_path))
+    assert torch.equal(load_file(tmp_path / "pair_negatives.safetensors")["i2t_hardest.row"], rows)
+
+
+def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
+    assert (FNEConfig().loss, FNEConfig().units, FNEConfig().monotone) == ("triplet", "standardised", True)
+    released = FNEConfig(variant="released", margin=0.3)
+    assert (released.margin, released.queue_size, released.match_prior, released.moments) == (
+        0.3,
+        8224,
+        1e-4,
+        "per_epoch",
+    )
+    folder = plain_clip(clip_config, tmp_path / "plain")
+    model = FNEModel.from_pretrained(folder, variant="released", queue_size=40)
+    assert (model.config.elimination, model.config.queue_size, model.config.units) == (0.5, 40, "absolute")
+    assert model.match_moments.zero_own
+    model.save_pretrained(tmp_path / "saved")
+    again = FNEModel.from_pretrained(tmp_path / "saved")
+    here = {"_name_or_path": None}
+    assert again.config.to_dict() | here == model.config.to_dict() | here
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"queue_size": 0}, "queue_size must be at least 1"),
+        ({"warmup_epochs": -1}, "warmup_epochs not negative"),
+        ({"twin_momentum": 1.0}, "twin_momentum must be at least 0 and below 1"),
+        ({"margin": -0.1}, "margin must not be negative"),
+        ({"match_prior": 1.0}, "match_prior is a probability"),
+        ({"moments_kept": 0.0}, "moments_kept must be above 0"),
+    ],
+)
+def test_wrong_numbers_are_refused(fields, sentence):
+    with pytest.raises(Exception, match=sentence):
+        FNEConfig(**fields)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_from_the_embeddings_on_nothing_waits_for_the_device(trained, monkeypatch, loss):
+    model, batch = trained(loss=loss)
+    images, texts = (torch.nn.functional.normalize(torch.randn(12, 32), dim=1) for _ in range(2))
+    monkeypatch.setattr(model, "embed", lambda _: (images, texts))
+    monkeypatch.setattr(model.twin, "embed", lambda _: (images, texts))
+
+    def refuse(*_):
+        raise AssertionError("read from the device")
+
+    assert model.epoch.number == 0
+    for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    output = model(**batch)
+    model.remember(**output.to_remember)
+    model.begin_epoch(1)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_half_precision_is_for_the_towers_alone(trained, loss):
+    model, batch = trained(loss=loss)
+    exact = model(**batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(**batch)
+    assert output.loss_per_pair.dtype == torch.float32
+    assert all(rows.dtype in (torch.float32, torch.long) for rows in output.to_remember.values())
+    torch.testing.assert_close(output.loss, exact.loss, atol=0.05, rtol=0.05)
+
+
+def test_a_released_step_is_one_of_its_numbers(trained):
+    """What `variant` decides beyond the fields: with them alone a row without candidates has no loss."""
+    fields = {"variant": "released", "warmup_epochs": 0, "margin": 0.001, "min_right_pairs": 2}
+    released, batch = trained(**fields)
+    plain, _ = trained(**fields)
+    plain.config.variant = "clip"
+    one, other = released(**batch), plain(**batch)
+    empty = other.negatives["i2t_chosen"]["row"] == NO_ROW
+    assert empty.any()
+    assert (one.loss_per_pair >= other.loss_per_pair - 1e-6).all()

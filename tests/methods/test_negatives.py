@@ -1,0 +1,127 @@
+"""FNE's posterior as a component of other methods (`negatives = "fne"`)."""
+
+import pytest
+import torch
+
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.run import negatives_in_truth
+
+from ..test_trainer import make_trainer
+from .test_contract import make, make_batch, same_state, state
+
+FNE = {"negatives": "fne", "match_prior": 0.05, "min_right_pairs": 2}
+methods = pytest.mark.parametrize(("cls", "config_cls"), [(BaselineModel, BaselineConfig), (NPCModel, NPCConfig)])
+
+
+@methods
+def test_there_is_no_state_unless_asked_for(cls, config_cls, clip_config, processor, pairs):
+    plain, _ = make(cls, config_cls, {}, clip_config)
+    assert all(name.startswith("clip.") for name in plain.state_dict())
+    output = plain(**make_batch(processor, pairs, entries=False))
+    assert output.to_remember is output.negatives is output.report is None
+    asked, _ = make(cls, config_cls, FNE, clip_config)
+    more = {name.split(".")[0] for name in asked.state_dict().keys() - plain.state_dict().keys()}
+    assert more == {"match_moments"}
+
+
+@methods
+def test_before_anything_is_known_it_is_the_method_itself(cls, config_cls, clip_config, processor, pairs):
+    batch = make_batch(processor, pairs)
+    losses = [make(cls, config_cls, fields, clip_config)[0](**batch).loss for fields in ({}, FNE)]
+    assert torch.equal(*losses)
+
+
+def known(model):
+    own = torch.linspace(0.1, 0.4, 20)
+    model.match_moments.add(own, torch.stack([own - 0.05, own - 0.15]))
+    return model
+
+
+def test_wrong_answers_count_by_the_chance_that_they_are_wrong(clip_config, processor, pairs):
+    model = known(make(BaselineModel, BaselineConfig, FNE, clip_config)[0])
+    batch = make_batch(processor, pairs, range(0, 120, 5), entries=False)
+    images, texts = (
+        model.embed_images(batch["pixel_values"]),
+        model.embed_texts(batch["input_ids"], batch["attention_mask"]),
+    )
+    cosines = images @ texts.T
+    wrong = 1 - model.match_moments.log_odds(cosines).sigmoid()
+    assert 0.1 < wrong.min() < 0.9
+    wanted = torch.zeros(24)
+    for i in range(24):
+        for row, weight in ((cosines[i], wrong[i]), (cosines[:, i], wrong[:, i])):
+            odds = (model.logit_scale * row).exp()
+            others = sum(weight[j] * odds[j] for j in range(24) if j != i)
+            wanted[i] -= (odds[i] / (odds[i] + others)).log().item() / 2
+    output = model(**batch)
+    torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
+    model.config.negatives = "all"
+    assert (output.loss_per_pair < model(**batch).loss_per_pair).all()
+
+
+def test_no_gradient_flows_through_the_posterior(clip_config, processor, pairs, monkeypatch):
+    model = known(make(BaselineModel, BaselineConfig, FNE, clip_config)[0])
+    batch = make_batch(processor, pairs, entries=False)
+    weigh = model.match_moments.log_weight
+    gradients = []
+    for constant in (False, True):
+        if constant:
+            monkeypatch.setattr(model.match_moments, "log_weight", lambda cosines: weigh(cosines).detach())
+        gradients.append(torch.autograd.grad(model(**batch).loss, model.clip.visual_projection.weight)[0])
+    assert torch.equal(*gradients)
+
+
+def test_it_learns_from_the_batches_and_forgets_per_epoch_if_told(clip_config, processor, pairs):
+    model, _ = make(BaselineModel, BaselineConfig, {**FNE, "moments": "per_epoch"}, clip_config)
+    before = state(model)
+    output = model(**make_batch(processor, pairs, range(0, 120, 5), entries=False))
+    assert same_state(before, state(model))
+    model.remember(**output.to_remember)
+    right = (output.to_remember["own_similarity"][:, None] > output.to_remember["hardest_similarity"]).all(dim=1)
+    assert model.match_moments.count[0] == right.sum()
+    model.match_moments.count.fill_(3)
+    model.begin_epoch(1)
+    assert not model.match_moments.count.any()
+
+
+def test_what_counts_most_and_what_is_hardest_are_told(clip_config, processor, pairs):
+    model = known(make(BaselineModel, BaselineConfig, FNE, clip_config)[0])
+    batch = make_batch(processor, pairs, range(0, 120, 4), entries=False)  # two captions of some pictures
+    images, texts = (
+        model.embed_images(batch["pixel_values"]),
+        model.embed_texts(batch["input_ids"], batch["attention_mask"]),
+    )
+    cosines = (images @ texts.T).masked_fill(batch["image_id"][:, None] == batch["image_id"], -2)
+    counts = cosines * model.logit_scale + model.match_moments.log_weight(cosines)
+    told = model(**batch).negatives
+    for way, axis in (("i2t", 1), ("t2i", 0)):
+        hardest, chosen = cosines.max(dim=axis), counts.argmax(dim=axis)
+        assert torch.equal(told[f"{way}_hardest"]["row"], batch["index"][hardest.indices])
+        assert torch.equal(told[f"{way}_chosen"]["row"], batch["index"][chosen])
+        posterior = model.match_moments.log_odds(hardest.values[None])[0].sigmoid()
+        torch.testing.assert_close(told[f"{way}_hardest"]["score"], posterior)
+
+
+def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor, pairs, tmp_path, monkeypatch):
+    trainer = make_trainer(BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=7)
+    trainer.train()
+
+    def is_match(captions, pictures):
+        return (captions // 5 + pictures // 5) % 3 == 0
+
+    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: is_match)
+    recipe = type("Recipe", (), {"data": None})
+    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
+    assert set(figures) == {"i2t", "t2i"}
+    for way, of_way in figures.items():
+        row = trainer.pair_negatives.choices[f"{way}_hardest"]["row"]
+        seen = torch.nonzero(row >= 0).squeeze(1)
+        assert of_way["hardest"]["pairs"] == len(seen) == 112
+        wanted = is_match(row[seen], seen).double().mean().item()  # symmetric here, so one way for both
+        assert of_way["hardest"]["matches"] == pytest.approx(wanted)
+        assert 0 <= of_way["auc"] <= 1
+    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: None)
+    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
+    assert "matches" not in figures["i2t"]["hardest"]
+    assert "auc" not in figures["i2t"]
+    assert negatives_in_truth(type(trainer.pair_negatives)(120), recipe, pairs) is None
