@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.optim import adamw_step, sgd_step
-from ..memory.moments import Moments
+from ..memory.gradient_moments import GradientMoments
 
 _ADAMW_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -21,7 +21,7 @@ def look_ahead(
     exchange: Exchange,
     follow: Literal["adamw", "sgd"] = "adamw",
     fixed: Collection[Tensor] = (),
-    moments: Moments | None = None,
+    moments: GradientMoments | None = None,
 ) -> dict[str, Tensor]:
     """Parameters after one step on a loss; neither the model nor the optimizer is changed, and the graph stays.
 

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from ..errors import InputError
 from ..functional.pair_steps import losses_after_pair_steps, pair_steps
-from ..memory.moments import Moments
+from ..memory.gradient_moments import GradientMoments
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch
 from ._lookahead import look_ahead
@@ -28,7 +28,7 @@ class BatchStep(NamedTuple):
     """
 
     optimizer: str
-    moments: Moments | None
+    moments: GradientMoments | None
     blocks: int | None
 
 

@@ -35,7 +35,7 @@ from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.clean import build_bank
-from ..memory.moments import Moments
+from ..memory.gradient_moments import GradientMoments
 from ..memory.scores import Scoring, weights_sha256
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
@@ -170,7 +170,7 @@ class NPCModel(NoisyITMModel):
 
     def _build(self, config: NPCConfig) -> None:
         own = config.virtual_optimizer == "adamw_own_state"
-        self.virtual_moments = Moments(dict(self.named_parameters())) if own else None
+        self.virtual_moments = GradientMoments(dict(self.named_parameters())) if own else None
         self.steps = Steps() if config.bank_share < 1 or config.impact_every > 1 else None
 
     @property

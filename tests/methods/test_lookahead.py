@@ -8,7 +8,7 @@ from torch import nn
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
-from hf_noisy_itm.memory.moments import Moments
+from hf_noisy_itm.memory.gradient_moments import GradientMoments
 from hf_noisy_itm.methods._lookahead import look_ahead
 
 
@@ -61,7 +61,7 @@ def test_moments_of_its_own_are_read_instead_of_the_optimizer_s_state():
     """A second model takes every step that is looked at, from where the first one stands."""
     model, twin = network(), network()
     optimizer, other = (torch.optim.AdamW(groups(of), betas=(0.8, 0.95), eps=1e-6) for of in (model, twin))
-    moments = Moments(dict(model.named_parameters()))
+    moments = GradientMoments(dict(model.named_parameters()))
     for step in range(3):
         twin.load_state_dict(model.state_dict())
         take(twin, other, 10 + step)

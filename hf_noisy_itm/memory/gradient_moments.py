@@ -7,7 +7,7 @@ from ..functional.optim import adamw_moments
 from .steps import Steps
 
 
-class Moments(nn.Module):
+class GradientMoments(nn.Module):
     """First and second moments by name of parameter, and the number of steps they have seen; saved with the model.
 
     They are read while a batch is looked at, and written after the optimizer's step, from the mean of all gradients

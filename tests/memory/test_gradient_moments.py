@@ -1,6 +1,6 @@
 import torch
 
-from hf_noisy_itm.memory.moments import Moments
+from hf_noisy_itm.memory.gradient_moments import GradientMoments
 
 BETAS = (0.9, 0.98)
 
@@ -23,7 +23,7 @@ def see(moments, *batches):
 
 def test_two_steps_by_hand():
     # Gradients 1 and 3: 0.1 * 1 = 0.1, then 0.9 * 0.1 + 0.1 * 3 = 0.39; 0.02 * 1, then 0.98 * 0.02 + 0.02 * 9 = .1996.
-    moments = Moments({"b": torch.zeros(())})
+    moments = GradientMoments({"b": torch.zeros(())})
     for gradient in (1.0, 3.0):
         see(moments, {"b": torch.tensor(gradient)})
     torch.testing.assert_close(torch.stack(moments.of("b")), torch.tensor([0.39, 0.1996]))
@@ -33,7 +33,7 @@ def test_two_steps_by_hand():
 def test_they_are_the_state_of_an_adamw_that_takes_every_step():
     twins = {name: torch.nn.Parameter(like) for name, like in parameters().items()}
     optimizer = torch.optim.AdamW(twins.values(), lr=0.1, betas=BETAS)
-    moments = Moments(parameters())
+    moments = GradientMoments(parameters())
     for step in range(4):
         batch = gradients(step)
         for name, twin in twins.items():
@@ -46,7 +46,7 @@ def test_they_are_the_state_of_an_adamw_that_takes_every_step():
 
 
 def test_parts_of_a_batch_count_as_one_and_noting_alone_changes_nothing():
-    whole, parts = Moments(parameters()), Moments(parameters())
+    whole, parts = GradientMoments(parameters()), GradientMoments(parameters())
     one, two = gradients(1), gradients(2)
     see(whole, gradients(0))
     see(parts, gradients(0))
@@ -64,16 +64,16 @@ def test_parts_of_a_batch_count_as_one_and_noting_alone_changes_nothing():
 
 
 def test_a_parameter_that_comes_later_starts_from_zero():
-    moments = Moments({})
+    moments = GradientMoments({})
     assert moments.of("a.weight") == (None, None)
     see(moments, {"a.weight": torch.ones(2)})
     torch.testing.assert_close(moments.of("a.weight")[0], torch.full((2,), 0.1))
 
 
 def test_state_is_saved_by_name_and_reset_forgets_it():
-    moments = Moments(parameters())
+    moments = GradientMoments(parameters())
     see(moments, gradients(0))
-    other = Moments(parameters())
+    other = GradientMoments(parameters())
     other.load_state_dict(moments.state_dict())
     for name in parameters():
         assert all(torch.equal(*pair) for pair in zip(other.of(name), moments.of(name)))
@@ -83,10 +83,10 @@ def test_state_is_saved_by_name_and_reset_forgets_it():
 
 
 def test_what_was_given_is_kept_by_nobody():
-    moments, like, gradient = Moments({}), torch.ones(2), torch.ones(2)
+    moments, like, gradient = GradientMoments({}), torch.ones(2), torch.ones(2)
     moments.note("a", gradient, BETAS)
     gradient.zero_()
     moments.update()
     assert moments.of("a")[0].tolist() == [0.10000000149011612] * 2
-    assert Moments({"a": like}).of("a")[0].tolist() == [0, 0]
+    assert GradientMoments({"a": like}).of("a")[0].tolist() == [0, 0]
     assert like.tolist() == [1, 1]
