@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
+
+from hf_noisy_itm.memory.weights import PairWeights
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "recipes" / "benchmarks"
@@ -122,3 +126,19 @@ def test_a_committed_step_of_fne_costs_what_was_promised():
     assert (figures["queue"], figures["parameters"] > 150e6) == (65_536, True)
     assert max(figures["share of loss, draw and queue"].values()) < 0.1
     assert figures["times the control's step"] <= 1.5
+
+
+def test_weights_of_two_runs_are_compared_by_rank(tmp_path):
+    for name, weights in {"full": [0.1, 0.2, 0.3, 0.4, 0.0], "other": [0.5, 0.9, 0.6, 0.7, 0.0]}.items():
+        ledger = PairWeights(5)
+        ledger.add(torch.arange(4), torch.tensor(weights[:4]))  # the last pair was never seen
+        (tmp_path / name).mkdir()
+        save_file(ledger.state_dict(), tmp_path / name / "pair_weights.safetensors")
+        run = {"metrics": {"rsum": 500.0}, "weights": {"auc": 0.5}, "pairs": {"train": 5}, "noise": {"seed": 0}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(run))
+    figures, told = measured("npc_weights", f"{tmp_path / 'full'} {tmp_path / 'other'}", tmp_path)
+    assert figures["runs"]["other"]["pairs"] == 4
+    assert figures["runs"]["other"]["rank correlation"] == pytest.approx(
+        0.4
+    )  # ranks 1 2 3 4 and 1 4 2 3: 1 - 6 (4 + 1 + 1) / 60 = 0.4
+    assert "rank correlation 0.4" in told
