@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ def measured(name: str, words: str, tmp_path: Path) -> tuple[dict, str]:
     )
     assert done.returncode == 0, done.stderr
     return json.loads((tmp_path / "out.json").read_text()), done.stdout
+
+
+def here(name: str, monkeypatch) -> Callable[[list[str]], None]:
+    """The benchmark's `main`, in this process."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return runpy.run_path(str(BENCHMARKS / f"{name}.py"))["main"]
 
 
 def committed(name: str) -> dict:
@@ -75,8 +82,7 @@ def test_the_retrieval_benchmark_writes_its_figures(tmp_path):
     ],
 )
 def test_the_retrieval_benchmark_names_what_it_cannot_measure(words, sentence, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    main = runpy.run_path(str(BENCHMARKS / "retrieval.py"))["main"]
+    main = here("retrieval", monkeypatch)
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as stop:
         main(words)
@@ -128,7 +134,7 @@ def test_a_committed_step_of_fne_costs_what_was_promised():
     assert figures["times the control's step"] <= 1.5
 
 
-def test_weights_of_two_runs_are_compared_by_rank(tmp_path):
+def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):
     for name, weights in {"full": [0.1, 0.2, 0.3, 0.4, 0.0], "other": [0.5, 0.9, 0.6, 0.7, 0.0]}.items():
         ledger = PairWeights(5)
         ledger.add(torch.arange(4), torch.tensor(weights[:4]))  # the last pair was never seen
@@ -136,9 +142,9 @@ def test_weights_of_two_runs_are_compared_by_rank(tmp_path):
         save_file(ledger.state_dict(), tmp_path / name / "pair_weights.safetensors")
         run = {"metrics": {"rsum": 500.0}, "weights": {"auc": 0.5}, "pairs": {"train": 5}, "noise": {"seed": 0}}
         (tmp_path / name / "metrics.json").write_text(json.dumps(run))
-    figures, told = measured("npc_weights", f"{tmp_path / 'full'} {tmp_path / 'other'}", tmp_path)
-    assert figures["runs"]["other"]["pairs"] == 4
-    assert figures["runs"]["other"]["rank correlation"] == pytest.approx(
-        0.4
-    )  # ranks 1 2 3 4 and 1 4 2 3: 1 - 6 (4 + 1 + 1) / 60 = 0.4
-    assert "rank correlation 0.4" in told
+    output = tmp_path / "weights.json"
+    here("npc_weights", monkeypatch)([str(tmp_path / "full"), str(tmp_path / "other"), "--output", str(output)])
+    other = json.loads(output.read_text())["runs"]["other"]
+    assert other["pairs"] == 4
+    assert other["rank correlation"] == pytest.approx(0.4)  # ranks 1 2 3 4, 1 4 2 3: 1 - 6 (4 + 1 + 1) / 60
+    assert "rank correlation 0.4" in capsys.readouterr().out
