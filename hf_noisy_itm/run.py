@@ -211,7 +211,7 @@ def clean_exit() -> Iterator[None]:
 def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     if isinstance(pairs, StreamedPairs):
         raise InputError("A memory bank is of pairs that are all known, and a stream's are not: leave --bank out.")
-    return MemoryBank.load(recipe.run.bank, pairs.fingerprint)
+    return MemoryBank.load(recipe.run.bank, pairs.fingerprint, len(pairs))
 
 
 def _told(pairs: Pairs | StreamedPairs) -> str:
