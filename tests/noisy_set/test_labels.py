@@ -250,6 +250,5 @@ def test_one_class_cannot_be_wrong_and_a_warning_says_so(tmp_path):
         content, "one", made
     )
     source = saved(tmp_path, "three", train=pictures(40, feature=CLASSES))
-    assert "warning" not in told(
-        *make(source, tmp_path / "some", kind="label_symmetric", rate="0.5")[:1], "some", True
-    )
+    content, made = make(source, tmp_path / "some", kind="label_symmetric", rate="0.5")
+    assert "warning" not in told(content, "some", made)
