@@ -56,7 +56,7 @@ def shortfall(pedigree: dict) -> str | None:
     if realised >= least and (realised or not asked):
         return None
     what = "labels" if "labels" in pedigree else "captions"
-    why = _WHY.get(pedigree["kind"], "there is little that the draw can make wrong")
+    why = _WHY.get(pedigree["kind"], "what was picked stayed as it was, for the most part")
     return f"Noise of the kind {pedigree['kind']} at rate {asked} made {realised:.2%} of the {what} wrong: {why}."
 
 

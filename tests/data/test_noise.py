@@ -89,7 +89,7 @@ def test_the_captions_that_npc_published_are_those_trained_on(tmp_path, c, keyed
     table = rows(40, image_id=lambda k: f"p{k}", captions=lambda k: CAPTIONS["captions"](k)[:c])
     path = parquet(tmp_path, table)
     clean, _ = load_pairs(DataArguments(path))
-    noise = draw_noise("shuffle", 0.5, 1, np.arange(36 * c) // c)
+    noise = draw_noise("shuffle", 0.5, 1, np.arange(36 * c) // c, keep_none=True)  # of the rate in the file's name
     file = tmp_path / "0.5_noise_train_caps.txt"
     noisy_lines = noise.apply(clean.captions)
     save_caption_lines(file, noisy_lines, [f"k{n}" for n in range(36 * c)] if keyed else None)
@@ -116,6 +116,7 @@ def test_published_captions_must_be_those_of_the_pairs(path, tmp_path):
         load_pairs(DataArguments(path, noise_file=str(other)))
     with pytest.raises(InputError, match=r"has 100.00% of wrong captions, but a rate of 40.00% is claimed"):
         load_pairs(DataArguments(path, noise_file=str(file), noise_rate=0.4))
+    file = tmp_path / "caps.txt"
     save_caption_lines(file, clean.captions[1:] + clean.captions[:1])
     with pytest.raises(InputError, match="of caption level, not of image level"):
         load_pairs(DataArguments(path, noise_file=str(file), noise_kind="shuffle_images"))
