@@ -106,7 +106,7 @@ def train_model(
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
-            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate, "realised": None}),
+            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
             **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
         },
         "method_config": {**recipe.method},
