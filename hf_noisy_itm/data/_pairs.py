@@ -105,6 +105,14 @@ class Pairs:
             digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()[:16]
 
+    @property
+    def caption_fingerprint(self) -> str:
+        """Hash of the captions alone, whichever pictures they are with: shuffling them does not change it."""
+        digest = hashlib.sha256()
+        for caption in sorted(self.captions):
+            digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()[:16]
+
     def picture(self, row: int) -> Image.Image:
         """Decodes a picture to RGB; what becomes of odd files says the table in `_pictures.py`.
 
