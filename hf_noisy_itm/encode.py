@@ -89,11 +89,16 @@ def evaluate_pairs(
 ) -> dict[str, float]:
     """Recall of a model on the collator's pairs, see `functional.retrieval.recall`.
 
-    Below ten pictures the larger cut-offs are left out, and `rsum` is a sum of fewer figures; a warning says so.
+    Figures of the model's `views` stand beside them, their names before those of the figures. Below ten pictures the
+    larger cut-offs are left out, and `rsum` is a sum of fewer figures; a warning says so.
     """
     encoded = encode(model, collator, batch_size, num_workers, exchange, "Evaluating")
     smallest = min(len(encoded.image_embeds), len(encoded.text_embeds))
     ks = [k for k in (1, 5, 10) if k <= smallest]
     if len(ks) < 3:
         logger.warning(f"The gallery has {smallest} rows: recall is at K = {ks} alone, and rsum the sum of these.")
-    return recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)
+    figures = recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)
+    for name, view in model.views(encoded).items():
+        of_view = recall(view.image_embeds, view.text_embeds, view.image_of_pair, ks)
+        figures |= {f"{name}_{key}": value for key, value in of_view.items()}
+    return figures

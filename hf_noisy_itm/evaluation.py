@@ -110,7 +110,8 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
         data: pairs.
 
     Returns:
-        `metrics`; `intervals` and `extended` where asked for or known; and what they are figures of.
+        `metrics`; those of the model's `views` if it has any; `intervals` and `extended` where asked for or known; and
+        what they are figures of.
 
     Raises:
         InputError: the model or the data cannot be read, or K or folds do not fit the gallery.
@@ -140,6 +141,8 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
         else:
             ranks = retrieval_ranks(*embeds)
             result["metrics"] = recall_of_ranks(ranks, args.ks)
+            if views := model.views(encoded):
+                result["views"] = {name: _recall_of(view, args.ks) for name, view in views.items()}
             if args.bootstrap:
                 rng = np.random.default_rng(args.seed)
                 result["intervals"] = bootstrap_recall(
@@ -230,6 +233,10 @@ def _check_fit(args: EvaluationArguments, pairs: Pairs) -> None:
         raise InputError(
             f"Each of ks must be between 1 and the smaller gallery ({pictures // args.folds}), got {args.ks}."
         )
+
+
+def _recall_of(encoded: EncodedPairs, ks: Sequence[int]) -> dict[str, float]:
+    return recall_of_ranks(retrieval_ranks(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair), ks)
 
 
 def _extended(encoded: EncodedPairs, positives: dict[str, RightAnswers], ks: Sequence[int]) -> dict[str, dict]:

@@ -17,7 +17,7 @@ from transformers import CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
-from .data import BadRows, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, table
+from .data import BadRows, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, load_validation, table
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
@@ -94,6 +94,8 @@ def train_model(
     trainer.train(resume_from_checkpoint=_resume(recipe))
     seconds = time.perf_counter() - start
     folder = Path(recipe.training.output_dir)
+    validation = load_validation(recipe.data) if model.needs_validation else None
+    chosen = None if validation is None else trainer.choose(validation)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
     metrics = {
@@ -121,6 +123,7 @@ def train_model(
         if trainer.bank
         else None,
         "bank": trainer.bank.provenance if trainer.bank else None,
+        "chosen": chosen,
         "processes": trainer.args.world_size,
         "versions": {
             "python": platform.python_version(),

@@ -210,6 +210,12 @@ class NoisyITMTrainer(Trainer):
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
+    def choose(self, pairs: Pairs) -> dict[str, float]:
+        """Lets the method settle by validation pairs what it leaves to them, after training; what it settled on."""
+        collator = collator_of(pairs, self.model, self.args, self.processing_class)
+        sizes = self.args.per_device_eval_batch_size, self.args.dataloader_num_workers
+        return self.model.choose(encode(self.model, collator, *sizes, self.exchange, "Validating"))
+
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Recall in both directions over all pictures and captions of `eval_dataset`, logged as `eval_*`."""
         pairs = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -271,7 +277,7 @@ class NoisyITMTrainer(Trainer):
             if bank is not None:
                 self.use_bank(bank)
         else:
-            self.model.begin_run()
+            self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

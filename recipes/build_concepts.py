@@ -1,7 +1,7 @@
 """The concepts of training captions, in a file: `recipes/build_concepts.py MODEL --dataset … --output FILE`.
 
     python recipes/build_concepts.py scenes-clip --dataset scenes --output concepts.safetensors
-    python recipes/build_concepts.py scenes-clip --dataset scenes --edges conceptnet.csv.gz --output concepts.safetensors
+    python recipes/build_concepts.py scenes-clip --dataset scenes --edges conceptnet.csv.gz --output FILE
     python recipes/train.py recipes/coder/scenes_noise40.yaml --concepts concepts.safetensors
 
 Frequent words of the captions, how strongly they belong together (by the captions that have both, and by a commonsense

@@ -1,7 +1,7 @@
 """Edges of a commonsense graph: a file in ConceptNet's format, looked up for the concepts at hand.
 
-A line holds a relation, two nodes and a weight between tabs (or spaces), as ConceptNet's assertions do, with or without
-the assertion's own name in front:
+A line holds a relation, two nodes and a weight between tabs (or spaces), as ConceptNet's assertions do, with or
+without the assertion's own name in front:
 
     /r/RelatedTo	/c/en/cat	/c/en/animal	{"weight": 2.0}
 """

@@ -96,9 +96,7 @@ def told(concepts: Concepts, output: str | Path) -> str:
     return "\n".join([*lines, f"  strongest ties: {', '.join(shown_ties) or 'none'}"])
 
 
-def _provenance(
-    args: ConceptArguments, pairs: Pairs, vocabulary: Vocabulary, knowledge: Knowledge | None
-) -> dict:
+def _provenance(args: ConceptArguments, pairs: Pairs, vocabulary: Vocabulary, knowledge: Knowledge | None) -> dict:
     how = ("max_concepts", "min_captions", "max_share", "min_together", "min_strength", "prompt", "language")
     return {
         "captions": pairs.caption_fingerprint,
@@ -131,6 +129,4 @@ def _check_output(args: ConceptArguments) -> None:
     except InputError as error:
         raise InputError(f"{output} is there already and no file of concepts, so it is not replaced.") from error
     if not args.overwrite:
-        raise InputError(
-            f"{output} holds {count} concepts already: name another --output, or give --overwrite true."
-        )
+        raise InputError(f"{output} holds {count} concepts already: name another --output, or give --overwrite true.")

@@ -1,8 +1,8 @@
 """Which words of the captions are concepts: those in many captions that say something of a picture.
 
-Words are found, counted and cut off by scikit-learn's `CountVectorizer`. Taggers (NLTK, spaCy, Stanza) would tell nouns
-from verbs, but need models that are downloaded apart from the library, and know one language each; with the words that
-grammar needs left out, what is frequent in captions are nouns, attributes, numbers and places anyhow.
+Words are found, counted and cut off by scikit-learn's `CountVectorizer`. Taggers (NLTK, spaCy, Stanza) would tell
+nouns from verbs, but need models that are downloaded apart from the library, and know one language each; with the
+words that grammar needs left out, what is frequent in captions are nouns, attributes, numbers and places anyhow.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from ..errors import InputError
 
 _TELLING = frozenset(  # of scikit-learn's list: numbers, places, looks and things, which captions are about
-    "above across along among around back behind below beside between bottom down eight eleven empty fifteen fifty fire "
-    "five forty four front full hundred inside into mill move next nine off one onto out over several side six sixty ten "
-    "thick thin three through together top toward towards twelve twenty two under up".split()
+    "above across along among around back behind below beside between bottom down eight eleven empty fifteen fifty "
+    "fire five forty four front full hundred inside into mill move next nine off one onto out over several side six "
+    "sixty ten thick thin three through together top toward towards twelve twenty two under up".split()
 )
 STOP_WORDS = sorted(ENGLISH_STOP_WORDS - _TELLING)
 

@@ -9,7 +9,7 @@ from .cc120k import CC120K
 from .collator import PairCollator
 from .emoji import Emoji
 from .flickr30k import Flickr30k
-from .load import load_pairs
+from .load import load_pairs, load_validation
 from .matches import known_matches
 from .mscoco import MSCOCO
 from .scenes import Scenes
@@ -34,5 +34,6 @@ __all__ = [
     "known_matches",
     "load_pairs",
     "load_stream",
+    "load_validation",
     "table",
 ]

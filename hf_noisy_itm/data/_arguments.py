@@ -40,6 +40,13 @@ class DataArguments:
     eval_split: str | None = field(
         default=None, metadata={"help": "Split to evaluate on; test, validation, or held-out rows if unset."}
     )
+    validation_split: str | None = field(
+        default=None,
+        metadata={
+            "help": "Split by which a method chooses after training what it leaves to such pairs (CODER: how much "
+            "each of its two similarities counts). Neither trained nor evaluated on."
+        },
+    )
     holdout_every: int = field(
         default=10, metadata={"help": "Without a split to evaluate on, every n-th picture is held out."}
     )

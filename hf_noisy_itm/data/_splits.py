@@ -35,10 +35,19 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
     train, others = all_splits(args)
     candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
     for name in candidates:
-        if name in others:
+        if name in others and name != args.validation_split:
             return train, _filter(others[name], args.where), (args.train_split, name)
     held = f"every {args.holdout_every}th {args.holdout_by or 'picture'} of {args.train_split}"
     return *_hold_out(train, args), (f"{args.train_split}, less the other", f"{held} (no test, no validation)")
+
+
+def find_validation(args: DataArguments) -> datasets.Dataset:
+    """Rows of `args.validation_split`, numbered as above.
+
+    Raises:
+        InputError: see `find_splits`.
+    """
+    return _filter(all_splits(args)[1][args.validation_split], args.where)
 
 
 def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, datasets.Dataset]]:
@@ -76,6 +85,10 @@ def check_splits(args: DataArguments, splits: Iterable[str]) -> None:
         raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
     if args.eval_split == args.train_split:
         raise InputError(f"eval_split and train_split are both {args.train_split!r}: a model knows what it was shown.")
+    if args.validation_split is not None and args.validation_split in (args.train_split, args.eval_split):
+        raise InputError(f"validation_split {args.validation_split!r} serves for something else: name a third split.")
+    if args.validation_split is not None and args.validation_split not in splits:
+        raise InputError(f"{args.dataset} has no split {args.validation_split!r}; it has {', '.join(splits)}.")
     if args.eval_split and args.eval_split not in splits:
         raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
 

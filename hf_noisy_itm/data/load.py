@@ -22,7 +22,7 @@ from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
-from ._splits import CAPTION, ROW, find_column, find_splits
+from ._splits import CAPTION, ROW, find_column, find_splits, find_validation
 from .pedigree import pedigree_of_source
 
 
@@ -46,6 +46,22 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     refuse_bad_rows(args, train_pairs, eval_pairs)
     train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args))
     return add_noise(train_pairs, args), only_clean(eval_pairs)
+
+
+def load_validation(args: DataArguments) -> Pairs | None:
+    """Loads the pairs of `args.validation_split`, less what is known to be wrong of these; None if none is named.
+
+    Raises:
+        BadRows: see `load_pairs`.
+        InputError: likewise.
+    """
+    if args.validation_split is None:
+        return None
+    if args.streaming:
+        raise InputError("Validation pairs are read at once: leave --streaming or --validation_split out.")
+    pairs = read_pairs(find_validation(args), args, "validation", args.max_eval_pictures, args.validation_split)
+    refuse_bad_rows(args, pairs)
+    return only_clean(pairs)
 
 
 def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None) -> Pairs:

@@ -73,8 +73,10 @@ class Concepts:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: the file is something else.
+            InputError: the file is not there, or something else.
         """
+        if not Path(path).is_file():
+            raise InputError(f"There is no file of concepts {path}: make it with recipes/build_concepts.py.")
         try:
             with safe_open(path, framework="pt") as file:
                 told = {name: json.loads((file.metadata() or {})[name]) for name in ("words", "provenance")}
@@ -98,6 +100,7 @@ class ConceptGraph(nn.Module):
     def __init__(self, count: int, width: int, concepts: Concepts | None = None):
         super().__init__()
         self._concepts = concepts
+        self.provenance = {} if concepts is None else concepts.provenance  # a checkpoint does not keep it
         self.register_buffer("vectors", torch.empty(count, width))
         self.register_buffer("propagation", torch.empty(count, count))
         self.reset_parameters()

@@ -10,9 +10,9 @@ from ..functional.similarity import inner_products, normalize
 class Prototypes(nn.Module):
     """K unit rows, each the fading mean of the embeddings that were assigned to it.
 
-    They start as the first K pairs that are seen, each the mean of its picture and its caption; until then there is no
-    assignment to learn from. Pictures and captions have the same prototypes, but are balanced apart, so that no cluster
-    is of one kind alone.
+    They start as the first K pairs that are seen, each the mean of its picture and its caption; until then there is
+    no assignment to learn from. Pictures and captions have the same prototypes, but are balanced apart, so that no
+    cluster is of one kind alone.
 
     Args:
         count: K.

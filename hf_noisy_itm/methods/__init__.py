@@ -4,12 +4,15 @@ from ._base import NoisyITMModel
 from ._batch import NoisyITMOutput
 from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
+from .coder import CODERConfig, CODERModel
 from .fne import FNEConfig, FNEModel
 from .npc import NPCConfig, NPCModel
 
 __all__ = [
     "BaselineConfig",
     "BaselineModel",
+    "CODERConfig",
+    "CODERModel",
     "FNEConfig",
     "FNEModel",
     "NPCConfig",

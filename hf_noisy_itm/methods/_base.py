@@ -44,7 +44,8 @@ class NoisyITMModel(PreTrainedModel):
     A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
     and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
     `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, and
-    `last_weight`, the last weight that the pair was given (1 before the first).
+    `last_weight`, the last weight that the pair was given (1 before the first). Where `needs_validation` is true,
+    `choose` is called after training, if there are validation pairs.
     """
 
     config_class = NoisyITMConfig
@@ -61,6 +62,7 @@ class NoisyITMModel(PreTrainedModel):
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
     needs_scores: bool = False
+    needs_validation: bool = False
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -252,11 +254,31 @@ class NoisyITMModel(PreTrainedModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
+        return {}
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def choose(self, encoded: EncodedPairs) -> dict[str, float]:
+        """Settles after training, where it `needs_validation`, what validation pairs are to decide.
+
+        Args:
+            encoded: these pairs.
+
+        Returns:
+            What was chosen, and why, for the record.
+        """
+        return {}
+
     @torch.no_grad()
-    def begin_run(self) -> None:
-        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays."""
+    def begin_run(self, captions: str | None = None) -> None:
+        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays.
+
+        Args:
+            captions: hash of the captions to train on, so that what was made of others can be refused; None of a
+                stream, and where there are none.
+        """
         own = (part for name, part in self.named_children() if name != self.base_model_prefix)
         for module in (module for part in own for module in part.modules()):
             if hasattr(module, "reset"):

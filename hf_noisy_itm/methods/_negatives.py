@@ -74,7 +74,7 @@ class InBatch:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is known, apart from embeddings, of K candidates: the keys of G pairs, and a queue.
+    """What is known, apart from embeddings, of K candidates: the keys of G pairs, and a queue if there is one.
 
     Args:
         row: in the training set, (K,).
@@ -95,16 +95,19 @@ class Candidates:
     name: Tensor
 
     @classmethod
-    def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue, exchange: Exchange) -> "Candidates":
+    def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue | None, exchange: Exchange) -> "Candidates":
         """For the local pairs of a batch; all pictures differ where the batch does not name them."""
         row = rows_of(batch)
         own_column = exchange.own_rows(len(batch), row.device)
         image_id = torch.full_like(row, NO_PICTURE) if batch.image_id is None else batch.image_id
-        same = image_id[:, None] == torch.cat([exchange.gather(image_id), queue.image_id])
+        image_ids, rows, is_none = exchange.gather(image_id), seen.row, torch.zeros_like(seen.row, dtype=torch.bool)
+        if queue is not None:
+            image_ids, rows = torch.cat([image_ids, queue.image_id]), torch.cat([rows, queue.row])
+            is_none = torch.cat([is_none, queue.is_empty])
+        same = image_id[:, None] == image_ids
         same = (same & (image_id != NO_PICTURE)[:, None]).scatter_(1, own_column[:, None], False)
-        is_none = torch.cat([torch.zeros_like(seen.row, dtype=torch.bool), queue.is_empty])
         return cls(
-            torch.cat([seen.row, queue.row]),
+            rows,
             image_id,
             same,
             (same | is_none).scatter_(1, own_column[:, None], True),

@@ -1,0 +1,172 @@
+"""The concept branch beside the instance branch: its dictionaries, the clusters it predicts, and both at test time.
+
+Part of CODER, of which only the abstract is known to us; the formulae are this project's.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPModel
+from transformers.utils import logging
+
+from ..errors import InputError
+from ..exchange import Exchange
+from ..functional.assignment import prediction_losses
+from ..functional.reduction import weighted_mean
+from ..memory.bank import EncodedPairs
+from ..memory.concepts import ConceptGraph, Concepts
+from ..memory.prototypes import Prototypes
+from ..memory.queue import PairQueue
+from ..memory.scores import weights_sha256
+from ._concept_branch import ConceptBranch
+from ._config import NoisyITMConfig
+from ._diversity import Both, Contrast
+from ._fusion import Fusion
+from ._twin import follow
+
+logger = logging.get_logger(__name__)
+
+
+class Coupled(nn.Module):
+    """Everything that a model has for its concepts.
+
+    Args:
+        config: of CODER.
+        graph: the concepts.
+    """
+
+    def __init__(self, config: NoisyITMConfig, graph: ConceptGraph):
+        super().__init__()
+        self.config, width = config, config.projection_dim
+        self.graph, self.branch = graph, ConceptBranch(width, config.graph_layers)
+        self.twin = ConceptBranch(width, config.graph_layers) if config.dictionaries else None
+        self.queue = PairQueue(config.queue_size, width) if config.dictionaries else None
+        self.prototypes = self.classifier = None
+        if config.pseudo_labels:
+            self.prototypes = Prototypes(config.clusters, width, config.cluster_momentum, config.cluster_temperature)
+            self.classifier = nn.Linear(width, config.clusters)
+        self.fusion = Fusion(config.instance_share)
+
+    @classmethod
+    def of(cls, config: NoisyITMConfig) -> "Coupled | None":
+        """By the concepts that a file or a checkpoint names, whose words the config then has; None without.
+
+        Raises:
+            InputError: the file is of another width, or of other concepts than the checkpoint.
+        """
+        given = Concepts.read(config.concepts) if config.concepts else None
+        if given is not None:
+            if given.vectors.shape[1] != config.projection_dim:
+                raise InputError(
+                    f"{config.concepts} holds concepts of width {given.vectors.shape[1]}, and this CLIP embeds in "
+                    f"{config.projection_dim}: build it again with this model."
+                )
+            if config.concept_words not in (None, given.words):
+                raise InputError(
+                    f"{config.concepts} holds other concepts than the model was trained with: leave it out."
+                )
+            config.concept_words = given.words
+        if config.concept_words is None:
+            return None
+        return cls(config, ConceptGraph(len(config.concept_words), config.projection_dim, given))
+
+    def check(self, captions: str | None, clip: CLIPModel) -> None:
+        """Refuses concepts of a file that were not made for a training, and warns where another CLIP embedded them.
+
+        Args:
+            captions: hash of the captions to train on, if it is known.
+            clip: what training starts from.
+
+        Raises:
+            InputError: the file is of other captions.
+        """
+        own = self.graph.provenance.get("captions")
+        if own is not None and captions not in (None, own):
+            raise InputError(
+                f"{self.config.concepts} holds concepts of other captions (fingerprint {own}; these have {captions}): "
+                f"build it again for this data."
+            )
+        scorer = self.graph.provenance.get("scorer", {}).get("weights_sha256")
+        if scorer is not None and scorer != weights_sha256(clip):
+            logger.warning(f"{self.config.concepts} is of another CLIP than training starts from: build it again.")
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def describe(self, encoded: EncodedPairs) -> EncodedPairs:
+        """Descriptors in place of CLIP's embeddings."""
+        images, texts = self._descriptors(self.branch, (encoded.image_embeds, encoded.text_embeds))
+        return replace(encoded, image_embeds=images, text_embeds=texts)
+
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """Of CLIP's embeddings: the concept branch alone, and both joined, whose cosine is the weighted sum."""
+        concept = self.describe(encoded)
+        images = self.fusion.join(encoded.image_embeds, concept.image_embeds)
+        texts = self.fusion.join(encoded.text_embeds, concept.text_embeds)
+        return {"fused": replace(encoded, image_embeds=images, text_embeds=texts), "concept": concept}
+
+    def strongest(self, embeds: Tensor, modality: str, k: int) -> list[list[tuple[str, float]]]:
+        """Words and shares of the k strongest concepts of each row, (B, D)."""
+        words = self.config.concept_words
+        shares = self.branch.shares(embeds, modality, self.branch.basis(self.graph))
+        found = shares.topk(min(k, len(words)), dim=1)
+        rows = zip(found.indices.tolist(), found.values.tolist())
+        return [[(words[place], share) for place, share in zip(*row)] for row in rows]
+
+    def losses(
+        self, contrast: Contrast, embeds: Both, keys: Both, log_weights: Both | None
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """What this branch adds to the loss of each pair, (B,), what is to be remembered of it, and to be logged.
+
+        Args:
+            contrast: what the pairs are told apart from.
+            embeds: unit rows of the instance branch, (B, D) each.
+            keys: those of its twin, or the same without gradient.
+            log_weights: see `Contrast.pair_losses`.
+        """
+        descriptors = self._descriptors(self.branch, embeds)
+        with torch.no_grad():
+            own_keys = self._descriptors(self.branch if self.twin is None else self.twin, keys)
+        scale = self.branch.logit_scale
+        concept, _ = contrast.pair_losses(descriptors, own_keys, self.queue, scale, log_weights)
+        per_pair, report = self.config.concept_weight * concept, {"concept_loss": weighted_mean(concept)}
+        if self.prototypes is not None:
+            labels = self._label_losses(descriptors, keys, contrast.exchange)
+            per_pair = per_pair + self.config.label_weight * labels
+            report["label_loss"] = weighted_mean(labels)
+        return per_pair, {"image_descriptors": own_keys[0], "text_descriptors": own_keys[1]}, report
+
+    def _descriptors(self, branch: ConceptBranch, embeds: Both) -> Both:
+        basis = branch.basis(self.graph)
+        return branch(embeds[0], "image", basis), branch(embeds[1], "text", basis)
+
+    def _label_losses(self, descriptors: Both, keys: Both, exchange: Exchange) -> Tensor:
+        """The mean of both modalities' losses of predicting clusters, (B,); 0 until there are clusters."""
+        own = exchange.own_rows(len(keys[0]), keys[0].device)
+        labels = [self.prototypes.assign(exchange.gather(each))[own] for each in keys]
+        if self.config.label_of == "other":
+            labels.reverse()
+        losses = [prediction_losses(self.classifier(each), label) for each, label in zip(descriptors, labels)]
+        return (losses[0] + losses[1]) / 2 * self.prototypes.are_there
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def remember(self, keys: Both, descriptors: Both, image_id: Tensor, row: Tensor) -> None:
+        """Writes the dictionaries, and moves the clusters to the keys; rows of all processes."""
+        if self.queue is not None:
+            self.queue.push(*descriptors, image_id, row)
+        if self.prototypes is not None:
+            self.prototypes.update(*keys)
+
+    @torch.no_grad()
+    def step(self, momentum: float) -> None:
+        """Bounds the branch's temperatures; the twin follows."""
+        self.branch.clamp()
+        if self.twin is not None:
+            follow(self.twin, dict(self.branch.named_parameters()), momentum)
+
+    def choose(self, encoded: EncodedPairs) -> dict[str, float]:
+        """Sets the share of either branch at test time by validation pairs, as CLIP embeds them."""
+        tried = self.fusion.choose(encoded, self.describe(encoded))
+        return {"instance_share": float(self.fusion.share), **tried}

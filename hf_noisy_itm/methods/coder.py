@@ -1,0 +1,268 @@
+"""CODER: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval (ECCV 2022),
+https://arxiv.org/abs/2208.09843
+
+Two branches see every picture and caption: the instance branch, which is CLIP, and a concept branch, which asks a
+graph of concepts what there is to be seen. Both learn by contrast with dictionaries of a momentum encoder's
+embeddings, in which every wrong answer is weighed by how it stands among the others of its anchor. The instance branch
+sorts its embeddings into clusters of one size, and the concept branch is to predict which: so both mean the same.
+
+Only the abstract of the paper is known to us; the formulae are this project's. So are all numbers.
+
+Relations: without concepts and with `kappa = 0`, `in_batch = "own"`, this is momentum contrast (MoCo); without
+dictionaries too, and with `in_batch = "embeds"`, it is `baseline`. FNE has the same dictionaries, and leaves out what
+may be true; `weighting = "fne"` does so here. NPC and OSA weigh pairs, and this method wrong answers alone.
+Known of CODER's relatives and taken from there: the shape of the graph network, its slope and the first sharpness of
+the query (CVSE, by the same first author); both similarities in one product of joined rows (MKVSE).
+Ours, for CLIP: the batch is contrasted as in CLIP's loss, and the dictionaries stand beside it; CLIP itself embeds the
+concepts, so that the branch starts with what CLIP knows of them; clusters are balanced within a batch, and their
+centres are fading means. What is published is the instance branch, a plain CLIP.
+"""  # noqa: D205, D400, D415
+
+import math
+from typing import Literal
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from ..errors import InputError
+from ..functional.reduction import weighted_mean
+from ..memory.bank import EncodedPairs
+from ..memory.queue import PairQueue
+from ._base import NoisyITMModel
+from ._batch import PairBatch, PairLosses
+from ._config import NoisyITMConfig, Paper
+from ._coupled import Coupled
+from ._diversity import Contrast, Weighting, weighting_by_standing
+from ._negatives import Candidates, InBatch, match_moments, rows_of
+from ._twin import Twin, twin_copies
+
+logger = logging.get_logger(__name__)
+
+
+@strict
+class CODERConfig(NoisyITMConfig):
+    """Fields of CODER; all numbers are ours, for none is known.
+
+    Args:
+        dictionaries: keys of a momentum encoder, of earlier pairs too, as wrong answers.
+        queue_size: pairs in the dictionaries.
+        twin_momentum: of the momentum encoder, in [0, 1).
+        in_batch: what the batch's own pairs are compared with: each other's embeddings ("embeds": CLIP's loss, with
+            the dictionaries beside it), each other's keys ("keys"), or their own keys alone ("own": MoCo).
+        weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
+            or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
+        kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
+        concepts: file of recipes/build_concepts.py, of these training captions and by this CLIP. It is read when the
+            model is made, and checkpoints do not need it. Without one, and in no checkpoint either, there is no
+            concept branch.
+        concept_words: words of the concepts, as the file or a checkpoint has them; not to be given.
+        concept_branch: whether to have that branch.
+        graph_layers: of its graph network.
+        concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
+        pseudo_labels: whether the concept branch predicts the clusters of the instance branch.
+        label_weight: of that loss, >= 0.
+        label_of: whose cluster a picture or caption is to predict: its own ("same"), or that of the caption or picture
+            beside it ("other").
+        clusters: how many.
+        cluster_momentum: what remains of a cluster's centre at each step, in [0, 1).
+        cluster_temperature: of the assignment to clusters, in cosines.
+        instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
+            validation pairs (`--validation_split`).
+    """
+
+    model_type = "noisy_itm_coder"
+
+    dictionaries: bool = True
+    queue_size: int = 4096
+    twin_momentum: float = 0.95
+    in_batch: Literal["embeds", "keys", "own"] = "embeds"
+    weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
+    kappa: float = 1.0
+    concepts: str | None = None
+    concept_words: list[str] | None = None
+    concept_branch: bool = True
+    graph_layers: int = 2
+    concept_weight: float = 1.0
+    pseudo_labels: bool = True
+    label_weight: float = 1.0
+    label_of: Literal["same", "other"] = "same"
+    clusters: int = 64
+    cluster_momentum: float = 0.9
+    cluster_temperature: float = 0.05
+    instance_share: float = 0.9
+
+    def validate_coder(self):
+        """Called by `@strict`."""
+        for name, least in (("queue_size", 1), ("graph_layers", 0), ("clusters", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name in ("twin_momentum", "cluster_momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
+        for name in ("kappa", "concept_weight", "label_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
+        if not 0 < self.cluster_temperature < math.inf or not 0 <= self.instance_share <= 1:
+            raise ValueError(
+                f"cluster_temperature must be above 0 and instance_share between 0 and 1, "
+                f"got {self.cluster_temperature} and {self.instance_share}."
+            )
+        if self.in_batch != "embeds" and not self.dictionaries:
+            raise ValueError(f"in_batch={self.in_batch!r} compares with keys: leave it, or dictionaries=False, out.")
+        if self.negatives != "all":
+            raise ValueError(f"Here wrong answers are weighed by weighting={self.negatives!r}; leave negatives out.")
+
+    def to_dict(self) -> dict:
+        """Without the file, whose content is in the model."""
+        return {name: value for name, value in super().to_dict().items() if name != "concepts"}
+
+
+class CODERModel(NoisyITMModel):
+    """CLIP as the instance branch, its momentum twin and dictionaries, and a concept branch if there are concepts.
+
+    What is published, and what `embed_images` and `embed_texts` return, is the instance branch alone. `views` makes of
+    their rows what is compared at test time: both branches joined.
+    """
+
+    config_class = CODERConfig
+    config: CODERConfig
+    paper = Paper(
+        title="CODER: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval",
+        venue="ECCV 2022",
+        url="https://arxiv.org/abs/2208.09843",
+        bibtex="""@inproceedings{wang2022coder,
+  title     = {{CODER}: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval},
+  author    = {Wang, Haoran and He, Dongliang and Wu, Wenhao and Xia, Boyang and Yang, Min and Li, Fu and Yu, Yunlong
+               and Ji, Zhong and Ding, Errui and Wang, Jingdong},
+  booktitle = {European Conference on Computer Vision},
+  year      = {2022}
+}""",
+    )
+
+    def _build(self, config: CODERConfig) -> None:
+        self.twin = Twin(self.clip) if config.dictionaries else None
+        self.queue = PairQueue(config.queue_size, config.projection_dim) if config.dictionaries else None
+        if config.weighting == "fne":
+            self.match_moments = match_moments(config)
+        self.coupled = Coupled.of(config) if config.concept_branch else None
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """What starts as a copy, and follows."""
+        if self.twin is None:
+            return {}
+        return twin_copies if self.coupled is None else {**twin_copies, "coupled.twin": "coupled.branch"}
+
+    @property
+    def needs_validation(self) -> bool:
+        """For the share of both similarities."""
+        return self.coupled is not None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """The concept branch alone, and both by the weighted sum of their similarities ("fused")."""
+        return {} if self.coupled is None else self.coupled.views(encoded)
+
+    @torch.no_grad()
+    def concepts(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        k: int = 5,
+    ) -> list[list[tuple[str, float]]]:
+        """The k strongest concepts of each picture, or of each caption, with their shares in [0, 1].
+
+        Args:
+            pixel_values: (B, C, H, W); or
+            input_ids: (B, L).
+            attention_mask: of these.
+            k: how many; all if there are fewer.
+
+        Raises:
+            InputError: the model has no concept branch, or not one of pictures and captions is given.
+        """
+        if self.coupled is None:
+            raise InputError("The model has no concepts: train it with a file of recipes/build_concepts.py.")
+        if (pixel_values is None) == (input_ids is None):
+            raise InputError("Give pictures or captions, and not both.")
+        if input_ids is None:
+            return self.coupled.strongest(self.embed_images(pixel_values), "image", k)
+        return self.coupled.strongest(self.embed_texts(input_ids, attention_mask), "text", k)
+
+    def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
+        """Of each pair, in both branches; in evaluation CLIP's loss within the batch."""
+        config, embeds = self.config, (image_embeds[: len(batch)], text_embeds[: len(batch)])
+        if not self.training:
+            return PairLosses(self.pair_losses(*embeds, batch.image_id))
+        keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch)
+        seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
+        candidates = Candidates.of(batch, seen, self.queue, self.exchange)
+        contrast = Contrast(candidates, config.same_image, config.in_batch, self._weighting(seen), self.exchange)
+        per_pair, weights = contrast.pair_losses(embeds, keys, self.queue, self.logit_scale)
+        remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}
+        remembered |= {"image_id": candidates.image_id, "row": rows_of(batch)}
+        if self.coupled is None:
+            return PairLosses(per_pair, to_remember=remembered)
+        report = {"instance_loss": weighted_mean(per_pair)}
+        weights = weights if config.weighting == "fne" else None  # FNE knows the instance branch's cosines alone
+        concept, more, told = self.coupled.losses(contrast, embeds, keys, weights)
+        return PairLosses(per_pair + concept, to_remember=remembered | more, report=report | told)
+
+    def _weighting(self, seen: InBatch) -> Weighting:
+        config, gather = self.config, self.exchange.gather
+        if config.weighting != "fne":
+            return weighting_by_standing(config.kappa if config.weighting == "adaptive" else 0.0, self.exchange)
+        moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
+        return lambda cosines, is_negative: self.match_moments.log_weight(cosines, moments).masked_fill(
+            ~is_negative, -torch.inf
+        )
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def begin_run(self, captions: str | None = None) -> None:
+        """Refuses concepts of other captions, and starts anew.
+
+        Raises:
+            InputError: see above.
+        """
+        if self.coupled is not None:
+            self.coupled.check(captions, self.clip)
+        elif self.config.concept_branch:
+            logger.warning("There is no concept branch: give --concepts, or say --concept_branch false.")
+        super().begin_run(captions)
+
+    @torch.no_grad()
+    def remember(self, **to_remember: Tensor) -> None:
+        """Writes the dictionaries, and moves the clusters."""
+        super().remember(**to_remember)
+        keys = to_remember["image_keys"], to_remember["text_keys"]
+        names = to_remember["image_id"], to_remember["row"]
+        if self.queue is not None:
+            self.queue.push(*keys, *names)
+        if self.coupled is not None:
+            self.coupled.remember(keys, (to_remember["image_descriptors"], to_remember["text_descriptors"]), *names)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """The twins follow."""
+        super().step()
+        if self.twin is not None:
+            self.twin.follow(self.clip, self.config.twin_momentum)
+        if self.coupled is not None:
+            self.coupled.step(self.config.twin_momentum)
+
+    @torch.no_grad()
+    def choose(self, encoded: EncodedPairs) -> dict[str, float]:
+        """The share of either branch at test time."""
+        return {} if self.coupled is None else self.coupled.choose(encoded)
+
+
+AutoConfig.register(CODERConfig.model_type, CODERConfig)
+AutoModel.register(CODERConfig, CODERModel)
