@@ -38,6 +38,7 @@ RULES = {
         {"arguments", "data", "encode", "loading", "memory", "run"},
         {"accelerate", "datasets"},
     ),
+    "concepts": ({"arguments", "data", "loading", "memory", "methods"}, {"accelerate", "datasets"}),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),

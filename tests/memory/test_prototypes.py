@@ -1,0 +1,91 @@
+import torch
+
+from hf_noisy_itm.functional.assignment import balanced_assignment
+from hf_noisy_itm.functional.similarity import normalize
+from hf_noisy_itm.memory.prototypes import Prototypes
+
+
+def rows(count, seed, width=4):
+    return normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)))
+
+
+def started(count=3, momentum=0.9):
+    prototypes = Prototypes(count, 4, momentum, 0.1)
+    prototypes.update(rows(count, 0), rows(count, 1))
+    return prototypes
+
+
+def test_they_start_as_the_first_pairs_and_only_then_are_there():
+    prototypes = Prototypes(5, 4, 0.9, 0.1)
+    assert not prototypes.are_there
+    images, texts = rows(7, 0), rows(7, 1)
+    prototypes.update(images[:3], texts[:3])
+    assert prototypes.filled == 3
+    assert not prototypes.are_there
+    assert not prototypes.rows[3:].any()
+    prototypes.update(images[3:], texts[3:])  # four more, of which two find a place
+    assert prototypes.are_there
+    torch.testing.assert_close(prototypes.rows, normalize(images + texts)[:5])
+
+
+def test_an_update_equals_a_loop_over_clusters():
+    prototypes = started()
+    before, images, texts = prototypes.rows.clone(), rows(6, 2), rows(6, 3)
+    prototypes.update(images, texts)
+    shares = [balanced_assignment(each @ before.T, 0.1) for each in (images, texts)]
+    for cluster in range(3):
+        total = torch.zeros(4)
+        for share, each in zip(shares, (images, texts)):
+            for row in range(6):
+                total += share[row, cluster].float() * each[row]
+        mean = total / total.norm()
+        wanted = 0.9 * before[cluster] + 0.1 * mean
+        torch.testing.assert_close(prototypes.rows[cluster], wanted / wanted.norm(), atol=1e-5, rtol=1e-4)
+
+
+def test_they_find_three_heaps_without_a_label():
+    generator = torch.Generator().manual_seed(5)
+    centres = torch.eye(4)[:3]
+    prototypes = Prototypes(3, 4, 0.5, 0.05)
+    for _ in range(30):
+        heap = torch.arange(30) % 3
+        images, texts = (normalize(centres[heap] + 0.1 * torch.randn(30, 4, generator=generator)) for _ in range(2))
+        prototypes.update(images, texts)
+    labels = prototypes.assign(images).argmax(dim=1)
+    assert len({(one, other) for one, other in zip(heap.tolist(), labels.tolist())}) == 3
+    assert torch.equal(labels, prototypes.assign(texts).argmax(dim=1))
+
+
+def test_each_modality_is_balanced_by_itself():
+    """Captions lie elsewhere than pictures: together, each would fill clusters of its own."""
+    prototypes = started()
+    images, texts = rows(6, 2), rows(6, 3)
+    for each in (images, normalize(texts + 5)):
+        torch.testing.assert_close(prototypes.assign(each).sum(dim=0), torch.full((3,), 2.0))
+
+
+def test_saved_and_loaded_they_go_on_alike():
+    one, other = started(), Prototypes(3, 4, 0.9, 0.1)
+    other.load_state_dict(one.state_dict())
+    for each in (one, other):
+        each.update(rows(6, 7), rows(6, 8))
+    assert torch.equal(one.rows, other.rows)
+
+
+def test_reset_forgets():
+    prototypes = started()
+    prototypes.reset()
+    assert not prototypes.are_there
+    prototypes.update(rows(3, 4), rows(3, 5))
+    torch.testing.assert_close(prototypes.rows, normalize(rows(3, 4) + rows(3, 5)))
+
+
+def test_nothing_waits_for_the_device(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("read from the device")
+
+    prototypes, images, texts = started(), rows(6, 2), rows(6, 3)
+    for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    prototypes.update(images, texts)
+    prototypes.assign(images)
