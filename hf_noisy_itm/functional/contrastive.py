@@ -84,7 +84,8 @@ def info_nce_of_logits(
     own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
     if same is None or same_image != "positive":
         return -own
-    return -(own + (log_prob * same).sum(dim=1)) / (1 + same.sum(dim=1))
+    others = log_prob.masked_fill(~same, 0.0)  # a product would make no number of what was left out
+    return -(own + others.sum(dim=1)) / (1 + same.sum(dim=1))
 
 
 def info_nce_residual(
