@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.assignment import prediction_losses
 from ..functional.reduction import weighted_mean
+from ..functional.similarity import inner_products
 from ..memory.bank import EncodedPairs
 from ..memory.concepts import ConceptGraph, Concepts
 from ..memory.prototypes import Prototypes
@@ -42,10 +43,9 @@ class Coupled(nn.Module):
         self.graph, self.branch = graph, ConceptBranch(width, config.graph_layers)
         self.twin = ConceptBranch(width, config.graph_layers) if config.dictionaries else None
         self.queue = PairQueue(config.queue_size, width) if config.dictionaries else None
-        self.prototypes = self.classifier = None
+        self.prototypes = None
         if config.pseudo_labels:
             self.prototypes = Prototypes(config.clusters, width, config.cluster_momentum, config.cluster_temperature)
-            self.classifier = nn.Linear(width, config.clusters)
         self.fusion = Fusion(config.instance_share)
 
     @classmethod
@@ -146,7 +146,12 @@ class Coupled(nn.Module):
         labels = [self.prototypes.assign(exchange.gather(each))[own] for each in keys]
         if self.config.label_of == "other":
             labels.reverse()
-        losses = [prediction_losses(self.classifier(each), label) for each, label in zip(descriptors, labels)]
+        losses = [
+            prediction_losses(
+                inner_products(rows, self.prototypes.other_centres) / self.config.label_temperature, label
+            )
+            for rows, label in zip(descriptors, labels)
+        ]
         return (losses[0] + losses[1]) / 2 * self.prototypes.are_there
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ class Coupled(nn.Module):
         if self.queue is not None:
             self.queue.push(*descriptors, image_id, row)
         if self.prototypes is not None:
-            self.prototypes.update(*keys)
+            self.prototypes.update(keys, descriptors)
 
     @torch.no_grad()
     def step(self, momentum: float) -> None:

@@ -69,6 +69,7 @@ class CODERConfig(NoisyITMConfig):
         clusters: how many.
         cluster_momentum: what remains of a cluster's centre at each step, in [0, 1).
         cluster_temperature: of the assignment to clusters, in cosines.
+        label_temperature: of its prediction, likewise.
         instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
             validation pairs (`--validation_split`).
     """
@@ -92,6 +93,7 @@ class CODERConfig(NoisyITMConfig):
     clusters: int = 64
     cluster_momentum: float = 0.9
     cluster_temperature: float = 0.05
+    label_temperature: float = 0.1
     instance_share: float = 0.9
 
     def validate_coder(self):
@@ -105,11 +107,11 @@ class CODERConfig(NoisyITMConfig):
         for name in ("kappa", "concept_weight", "label_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
-        if not 0 < self.cluster_temperature < math.inf or not 0 <= self.instance_share <= 1:
-            raise ValueError(
-                f"cluster_temperature must be above 0 and instance_share between 0 and 1, "
-                f"got {self.cluster_temperature} and {self.instance_share}."
-            )
+        for name in ("cluster_temperature", "label_temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}.")
+        if not 0 <= self.instance_share <= 1:
+            raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
         if self.in_batch != "embeds" and not self.dictionaries:
             raise ValueError(f"in_batch={self.in_batch!r} compares with keys: leave it, or dictionaries=False, out.")
         if self.negatives != "all":

@@ -11,36 +11,41 @@ def rows(count, seed, width=4):
 
 def started(count=3, momentum=0.9):
     prototypes = Prototypes(count, 4, momentum, 0.1)
-    prototypes.update(rows(count, 0), rows(count, 1))
+    prototypes.update((rows(count, 0), rows(count, 1)), (rows(count, 10), rows(count, 11)))
     return prototypes
 
 
 def test_they_start_as_the_first_pairs_and_only_then_are_there():
     prototypes = Prototypes(5, 4, 0.9, 0.1)
     assert not prototypes.are_there
-    images, texts = rows(7, 0), rows(7, 1)
-    prototypes.update(images[:3], texts[:3])
+    images, texts, other_images, other_texts = (rows(7, seed) for seed in range(4))
+    prototypes.update((images[:3], texts[:3]), (other_images[:3], other_texts[:3]))
     assert prototypes.filled == 3
     assert not prototypes.are_there
-    assert not prototypes.rows[3:].any()
-    prototypes.update(images[3:], texts[3:])  # four more, of which two find a place
+    assert not prototypes.centres[3:].any()
+    prototypes.update((images[3:], texts[3:]), (other_images[3:], other_texts[3:]))  # four more, two find a place
     assert prototypes.are_there
-    torch.testing.assert_close(prototypes.rows, normalize(images + texts)[:5])
+    torch.testing.assert_close(prototypes.centres, normalize(images + texts)[:5])
+    torch.testing.assert_close(prototypes.other_centres, normalize(other_images + other_texts)[:5])
 
 
 def test_an_update_equals_a_loop_over_clusters():
     prototypes = started()
-    before, images, texts = prototypes.rows.clone(), rows(6, 2), rows(6, 3)
-    prototypes.update(images, texts)
-    shares = [balanced_assignment(each @ before.T, 0.1) for each in (images, texts)]
-    for cluster in range(3):
-        total = torch.zeros(4)
-        for share, each in zip(shares, (images, texts)):
-            for row in range(6):
-                total += share[row, cluster].float() * each[row]
-        mean = total / total.norm()
-        wanted = 0.9 * before[cluster] + 0.1 * mean
-        torch.testing.assert_close(prototypes.rows[cluster], wanted / wanted.norm(), atol=1e-5, rtol=1e-4)
+    before, other_before = prototypes.centres.clone(), prototypes.other_centres.clone()
+    embeds, others = (rows(6, 2), rows(6, 3)), (rows(6, 4), rows(6, 5))
+    prototypes.update(embeds, others)
+    shares = [balanced_assignment(each @ before.T, 0.1) for each in embeds]
+    for centres, old, modalities in (
+        (prototypes.centres, before, embeds),
+        (prototypes.other_centres, other_before, others),
+    ):
+        for cluster in range(3):
+            total = torch.zeros(4)
+            for share, each in zip(shares, modalities):
+                for row in range(6):
+                    total += share[row, cluster].float() * each[row]
+            wanted = 0.9 * old[cluster] + 0.1 * total / total.norm()
+            torch.testing.assert_close(centres[cluster], wanted / wanted.norm(), atol=1e-5, rtol=1e-4)
 
 
 def test_they_find_three_heaps_without_a_label():
@@ -50,10 +55,13 @@ def test_they_find_three_heaps_without_a_label():
     for _ in range(30):
         heap = torch.arange(30) % 3
         images, texts = (normalize(centres[heap] + 0.1 * torch.randn(30, 4, generator=generator)) for _ in range(2))
-        prototypes.update(images, texts)
+        prototypes.update((images, texts), (-images, -texts))
     labels = prototypes.assign(images).argmax(dim=1)
     assert len({(one, other) for one, other in zip(heap.tolist(), labels.tolist())}) == 3
     assert torch.equal(labels, prototypes.assign(texts).argmax(dim=1))
+    assert torch.equal(
+        (images @ prototypes.other_centres.T).argmin(dim=1), labels
+    )  # the other branch sees them mirrored
 
 
 def test_each_modality_is_balanced_by_itself():
@@ -68,16 +76,17 @@ def test_saved_and_loaded_they_go_on_alike():
     one, other = started(), Prototypes(3, 4, 0.9, 0.1)
     other.load_state_dict(one.state_dict())
     for each in (one, other):
-        each.update(rows(6, 7), rows(6, 8))
-    assert torch.equal(one.rows, other.rows)
+        each.update((rows(6, 7), rows(6, 8)), (rows(6, 9), rows(6, 10)))
+    assert torch.equal(one.centres, other.centres)
+    assert torch.equal(one.other_centres, other.other_centres)
 
 
 def test_reset_forgets():
     prototypes = started()
     prototypes.reset()
     assert not prototypes.are_there
-    prototypes.update(rows(3, 4), rows(3, 5))
-    torch.testing.assert_close(prototypes.rows, normalize(rows(3, 4) + rows(3, 5)))
+    prototypes.update((rows(3, 4), rows(3, 5)), (rows(3, 6), rows(3, 7)))
+    torch.testing.assert_close(prototypes.centres, normalize(rows(3, 4) + rows(3, 5)))
 
 
 def test_nothing_waits_for_the_device(monkeypatch):
@@ -87,5 +96,5 @@ def test_nothing_waits_for_the_device(monkeypatch):
     prototypes, images, texts = started(), rows(6, 2), rows(6, 3)
     for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero"):
         monkeypatch.setattr(torch.Tensor, name, refuse)
-    prototypes.update(images, texts)
+    prototypes.update((images, texts), (texts, images))
     prototypes.assign(images)

@@ -115,8 +115,8 @@ def test_both_branches_and_the_labels_equal_loops(trained):
                 each[way], each[other], stored[:filled], batch["image_id"], queue.image_id[:filled], scale.item(), 0.7
             )  # fmt: skip
     for descriptor, key in zip(own, keys):
-        label = balanced_assignment(key @ coupled.prototypes.rows.T, 0.05).float()
-        log_prob = (descriptor @ coupled.classifier.weight.T + coupled.classifier.bias).log_softmax(dim=1)
+        label = balanced_assignment(key @ coupled.prototypes.centres.T, 0.05).float()
+        log_prob = (descriptor @ coupled.prototypes.other_centres.T / 0.1).log_softmax(dim=1)
         wanted -= 2.0 / 2 * (label * log_prob).sum(dim=1)
     output = model(**batch)
     torch.testing.assert_close(output.loss_per_pair, wanted.detach(), atol=1e-4, rtol=1e-4)
@@ -220,7 +220,8 @@ def test_labels_of_the_other_modality(trained):
     wanted = 0.0
     for descriptor, key in ((images, keys[1]), (texts, keys[0])):
         label = model.coupled.prototypes.assign(key)
-        wanted -= (label * model.coupled.classifier(descriptor).log_softmax(dim=1)).sum(dim=1).mean() / 2
+        logits = descriptor @ model.coupled.prototypes.other_centres.T / 0.1
+        wanted -= (label * logits.log_softmax(dim=1)).sum(dim=1).mean() / 2
     torch.testing.assert_close(model(**batch).report["label_loss"], wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -404,7 +405,8 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
         ({"kappa": -1.0}, "kappa must be finite and not negative"),
         ({"label_weight": math.inf}, "label_weight must be finite"),
         ({"cluster_temperature": 0.0}, "cluster_temperature must be above 0"),
-        ({"instance_share": 1.1}, "instance_share between 0 and 1"),
+        ({"label_temperature": math.inf}, "label_temperature must be above 0 and finite"),
+        ({"instance_share": 1.1}, "instance_share must be between 0 and 1"),
         ({"dictionaries": False, "in_batch": "own"}, "in_batch='own' compares with keys"),
         ({"negatives": "fne"}, "leave negatives out"),
     ],
