@@ -146,10 +146,9 @@ class Coupled(nn.Module):
         labels = [self.prototypes.assign(exchange.gather(each))[own] for each in keys]
         if self.config.label_of == "other":
             labels.reverse()
+        centres, temperature = self.prototypes.other_centres, self.config.label_temperature
         losses = [
-            prediction_losses(
-                inner_products(rows, self.prototypes.other_centres) / self.config.label_temperature, label
-            )
+            prediction_losses(inner_products(rows, centres) / temperature, label)
             for rows, label in zip(descriptors, labels)
         ]
         return (losses[0] + losses[1]) / 2 * self.prototypes.are_there

@@ -59,9 +59,8 @@ def test_they_find_three_heaps_without_a_label():
     labels = prototypes.assign(images).argmax(dim=1)
     assert len({(one, other) for one, other in zip(heap.tolist(), labels.tolist())}) == 3
     assert torch.equal(labels, prototypes.assign(texts).argmax(dim=1))
-    assert torch.equal(
-        (images @ prototypes.other_centres.T).argmin(dim=1), labels
-    )  # the other branch sees them mirrored
+    mirrored = images @ prototypes.other_centres.T  # as the other branch sees them
+    assert torch.equal(mirrored.argmin(dim=1), labels)
 
 
 def test_each_modality_is_balanced_by_itself():

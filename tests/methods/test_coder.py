@@ -93,12 +93,12 @@ def test_both_branches_and_the_labels_equal_loops(trained):
     def descriptors(branch, each):
         nodes = coupled.graph.vectors
         for layer in branch.layers:
-            hidden = coupled.graph.propagation @ nodes @ layer.weight.T
+            hidden = coupled.graph.propagation @ nodes @ (10 * layer.weight.T)
             nodes = nodes + torch.where(hidden > 0, hidden, 0.2 * hidden)
         basis = normalize(nodes - nodes.mean(dim=0))
         found = []
         for rows, modality in zip(each, ("image", "text")):
-            query = rows + rows @ branch.queries[modality].weight.T + branch.queries[modality].bias
+            query = rows + 10 * (rows @ branch.queries[modality].weight.T + branch.queries[modality].bias)
             scores = normalize(query) @ basis.T * branch.log_sharpness.exp()
             shares = scores.exp() / scores.exp().sum(dim=1, keepdim=True)
             found.append(normalize(sum(shares[:, k, None] * basis[k] for k in range(9))))
@@ -258,7 +258,7 @@ def test_the_branch_starts_with_what_clip_knows(clip_config):
     basis = normalize(vectors - vectors.mean(dim=0))
     torch.testing.assert_close(model.coupled.branch.basis(model.coupled.graph), basis)
     shares = model.coupled.branch.shares(vectors, "text", basis)
-    torch.testing.assert_close(shares, (10 * vectors @ basis.T).softmax(dim=1))
+    torch.testing.assert_close(shares, (4 * vectors @ basis.T).softmax(dim=1))
     assert shares.argmax(dim=1).tolist() == list(range(9))
     for name, value in model.coupled.twin.named_parameters():
         assert torch.equal(value, model.coupled.branch.get_parameter(name))
@@ -391,7 +391,7 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
     assert torch.equal(model.coupled.graph.vectors, concepts().vectors)
     assert model.coupled.graph.propagation.diagonal().all()
     assert not model.coupled.branch.layers[0].weight.any()
-    assert model.coupled.branch.log_sharpness.exp().item() == pytest.approx(10)
+    assert model.coupled.branch.log_sharpness.exp().item() == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
