@@ -18,7 +18,8 @@ class Prototypes(nn.Module):
         count: K.
         width: D, of either branch.
         momentum: what remains of a centre at each update, in [0, 1).
-        temperature: of the assignment, in cosines.
+        temperature: of the assignment, in deviations of the cosines: where embeddings move together in training, an
+            assignment stays as sharp, else centres would become the mean of all.
     """
 
     def __init__(self, count: int, width: int, momentum: float, temperature: float):
@@ -44,7 +45,10 @@ class Prototypes(nn.Module):
     @torch.no_grad()
     def assign(self, embeds: Tensor) -> Tensor:
         """Soft labels of unit rows of one modality, those of all processes: (G, D) -> float32 (G, K)."""
-        return balanced_assignment(inner_products(embeds, self.centres), self.temperature).float()
+        cosines = inner_products(embeds, self.centres)
+        standing = cosines - cosines.mean(dim=1, keepdim=True)
+        deviation = standing.square().mean().sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+        return balanced_assignment(standing / deviation, self.temperature).float()
 
     @torch.no_grad()
     def update(self, embeds: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> None:

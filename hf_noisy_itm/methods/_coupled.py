@@ -1,4 +1,4 @@
-"""The concept branch beside the instance branch: its dictionaries, the clusters it predicts, and both at test time.
+"""The concept branch beside the instance branch: what it learns, the clusters it tells, and both at test time.
 
 Part of CODER, of which only the abstract is known to us; the formulae are this project's.
 """
@@ -18,13 +18,11 @@ from ..functional.similarity import inner_products
 from ..memory.bank import EncodedPairs
 from ..memory.concepts import ConceptGraph, Concepts
 from ..memory.prototypes import Prototypes
-from ..memory.queue import PairQueue
 from ..memory.scores import weights_sha256
 from ._concept_branch import ConceptBranch
 from ._config import NoisyITMConfig
 from ._diversity import Both, Contrast
 from ._fusion import Fusion
-from ._twin import follow
 
 logger = logging.get_logger(__name__)
 
@@ -41,8 +39,6 @@ class Coupled(nn.Module):
         super().__init__()
         self.config, width = config, config.projection_dim
         self.graph, self.branch = graph, ConceptBranch(width, config.graph_layers)
-        self.twin = ConceptBranch(width, config.graph_layers) if config.dictionaries else None
-        self.queue = PairQueue(config.queue_size, width) if config.dictionaries else None
         self.prototypes = None
         if config.pseudo_labels:
             self.prototypes = Prototypes(config.clusters, width, config.cluster_momentum, config.cluster_temperature)
@@ -95,7 +91,8 @@ class Coupled(nn.Module):
 
     def describe(self, encoded: EncodedPairs) -> EncodedPairs:
         """Descriptors in place of CLIP's embeddings."""
-        images, texts = self._descriptors(self.branch, (encoded.image_embeds, encoded.text_embeds))
+        basis = self.branch.basis(self.graph)
+        images, texts = self._descriptors((encoded.image_embeds, encoded.text_embeds), basis)
         return replace(encoded, image_embeds=images, text_embeds=texts)
 
     def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
@@ -114,31 +111,36 @@ class Coupled(nn.Module):
         return [[(words[place], share) for place, share in zip(*row)] for row in rows]
 
     def losses(
-        self, contrast: Contrast, embeds: Both, keys: Both, log_weights: Both | None
+        self, contrast: Contrast, embeds: Both, keys: Both, stored: Both | None, log_weights: Both | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """What this branch adds to the loss of each pair, (B,), what is to be remembered of it, and to be logged.
+
+        The dictionaries of this branch are what it makes, here and now, of those of the instance branch. A momentum
+        encoder and queues of its own would be of a branch that was: it learns fast, and could tell right from wrong by
+        age alone.
 
         Args:
             contrast: what the pairs are told apart from.
             embeds: unit rows of the instance branch, (B, D) each.
             keys: those of its twin, or the same without gradient.
+            stored: its dictionaries, (K, D) each; None without.
             log_weights: see `Contrast.pair_losses`.
         """
-        descriptors = self._descriptors(self.branch, embeds)
-        with torch.no_grad():
-            own_keys = self._descriptors(self.branch if self.twin is None else self.twin, keys)
+        basis = self.branch.basis(self.graph)
+        descriptors, own_keys = self._descriptors(embeds, basis), self._descriptors(keys, basis)
+        stored = None if stored is None else self._descriptors(stored, basis)
         scale = self.branch.logit_scale
-        concept, _ = contrast.pair_losses(descriptors, own_keys, self.queue, scale, log_weights)
+        concept, _ = contrast.pair_losses(descriptors, own_keys, stored, scale, log_weights)
         per_pair, report = self.config.concept_weight * concept, {"concept_loss": weighted_mean(concept)}
         if self.prototypes is not None:
             labels = self._label_losses(descriptors, keys, contrast.exchange)
             per_pair = per_pair + self.config.label_weight * labels
             report["label_loss"] = weighted_mean(labels)
-        return per_pair, {"image_descriptors": own_keys[0], "text_descriptors": own_keys[1]}, report
+        remembered = {"image_descriptors": own_keys[0].detach(), "text_descriptors": own_keys[1].detach()}
+        return per_pair, remembered, report
 
-    def _descriptors(self, branch: ConceptBranch, embeds: Both) -> Both:
-        basis = branch.basis(self.graph)
-        return branch(embeds[0], "image", basis), branch(embeds[1], "text", basis)
+    def _descriptors(self, embeds: Both, basis: Tensor) -> Both:
+        return self.branch(embeds[0], "image", basis), self.branch(embeds[1], "text", basis)
 
     def _label_losses(self, descriptors: Both, keys: Both, exchange: Exchange) -> Tensor:
         """The mean of both modalities' losses of predicting clusters, (B,); 0 until there are clusters."""
@@ -156,19 +158,10 @@ class Coupled(nn.Module):
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def remember(self, keys: Both, descriptors: Both, image_id: Tensor, row: Tensor) -> None:
-        """Writes the dictionaries, and moves the clusters to the keys; rows of all processes."""
-        if self.queue is not None:
-            self.queue.push(*descriptors, image_id, row)
+    def remember(self, keys: Both, descriptors: Both) -> None:
+        """Moves the clusters; rows of all processes."""
         if self.prototypes is not None:
             self.prototypes.update(keys, descriptors)
-
-    @torch.no_grad()
-    def step(self, momentum: float) -> None:
-        """Bounds the branch's temperatures; the twin follows."""
-        self.branch.clamp()
-        if self.twin is not None:
-            follow(self.twin, dict(self.branch.named_parameters()), momentum)
 
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:
         """Sets the share of either branch at test time by validation pairs, as CLIP embeds them."""

@@ -10,16 +10,29 @@ from ..exchange import Exchange
 from ..functional.contrastive import SameImage, info_nce_of_logits, logits_of
 from ..functional.diversity import adaptive_log_weight, spread_of_negatives, uniform_log_weight
 from ..functional.similarity import inner_products
-from ..memory.queue import PairQueue
-from ._negatives import Candidates
+from ..memory.matches import MatchMoments
+from ._negatives import Candidates, InBatch
 
 Both = tuple[Tensor, Tensor]  # of pictures, and of captions
 Weighting = Callable[[Tensor, Tensor], Tensor]  # of cosines and of which are negatives, to logarithms of weights
 
 
-def weighting_by_standing(kappa: float, exchange: Exchange) -> Weighting:
-    """`adaptive_log_weight` among the anchors of all processes; `uniform_log_weight` where kappa is 0."""
-    if kappa == 0:
+def weighting_of(
+    name: str, kappa: float, moments: MatchMoments | None, seen: InBatch, exchange: Exchange
+) -> Weighting:
+    """How wrong answers are weighed.
+
+    Args:
+        name: "uniform", "adaptive" or "fne".
+        kappa: of "adaptive".
+        moments: of "fne".
+        seen: the batch.
+        exchange: the processes, whose anchors all count.
+    """
+    if name == "fne":
+        known = moments.including(exchange.gather(seen.own), exchange.gather(seen.hardest.T).T)
+        return lambda cosines, is_negative: moments.log_weight(cosines, known).masked_fill(~is_negative, -torch.inf)
+    if name == "uniform" or kappa == 0:
         return uniform_log_weight
 
     def weigh(cosines: Tensor, is_negative: Tensor) -> Tensor:
@@ -64,7 +77,7 @@ class Contrast:
         self,
         embeds: Both,
         keys: Both,
-        dictionary: PairQueue | None,
+        stored: Both | None,
         logit_scale: Tensor,
         log_weights: Both | None = None,
     ) -> tuple[Tensor, Both]:
@@ -73,12 +86,11 @@ class Contrast:
         Args:
             embeds: unit rows, (B, D) each.
             keys: likewise, without gradient.
-            dictionary: keys of earlier pairs; None without.
+            stored: keys of earlier pairs, the dictionaries, (K, D) each; None without.
             logit_scale: inverse temperature.
             log_weights: for pictures and for captions as anchors, (B, G + K) each; by `weigh` if left out.
         """
         others = [self.exchange.gather(each) for each in (embeds if self.in_batch == "embeds" else keys)]
-        stored = None if dictionary is None else (dictionary.image_keys, dictionary.text_keys)
         losses, used = [], []
         for way, other in ((0, 1), (1, 0)):
             cosines = inner_products(embeds[way], others[other])

@@ -43,20 +43,14 @@ class Twin(nn.Module):
             InputError: the model has other parameters than when the twin was made.
         """
         online = {f"{part}.{name}": each for part in PARTS for name, each in getattr(clip, part).named_parameters()}
-        follow(self, online, momentum)
-
-
-@torch.no_grad()
-def follow(copy: nn.Module, online: dict[str, Tensor], momentum: float) -> None:
-    """Moves the parameters of a copy to those of the same names, see `Twin.follow`."""
-    own = dict(copy.named_parameters())
-    if own.keys() != online.keys():
-        strange = sorted(own.keys() ^ online.keys())[0]
-        raise InputError(
-            f"The momentum encoder cannot follow a model whose parameters were changed after it was made "
-            f"({strange} for one): put adapters into another method, or into neither tower."
-        )
-    torch._foreach_lerp_(list(own.values()), [online[name] for name in own], 1 - momentum)
+        own = dict(self.named_parameters())
+        if own.keys() != online.keys():
+            strange = sorted(own.keys() ^ online.keys())[0]
+            raise InputError(
+                f"The momentum encoder cannot follow a model whose parameters were changed after it was made "
+                f"({strange} for one): put adapters into another method, or into neither tower."
+            )
+        torch._foreach_lerp_(list(own.values()), [online[name] for name in own], 1 - momentum)
 
 
 twin_copies = {f"twin.{name}": f"clip.{name}" for name in PARTS}

@@ -35,11 +35,13 @@ from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 from ._coupled import Coupled
-from ._diversity import Contrast, Weighting, weighting_by_standing
+from ._diversity import Contrast, weighting_of
 from ._negatives import Candidates, InBatch, match_moments, rows_of
 from ._twin import Twin, twin_copies
 
 logger = logging.get_logger(__name__)
+_AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "concept_weight": 0, "label_weight": 0}
+_AT_LEAST |= {"cluster_temperature": 1e-6, "label_temperature": 1e-6}
 
 
 @strict
@@ -55,9 +57,8 @@ class CODERConfig(NoisyITMConfig):
         weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
             or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
         kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
-        concepts: file of recipes/build_concepts.py, of these training captions and by this CLIP. It is read when the
-            model is made, and checkpoints do not need it. Without one, and in no checkpoint either, there is no
-            concept branch.
+        concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
+            neither it nor a checkpoint has concepts, there is no concept branch.
         concept_words: words of the concepts, as the file or a checkpoint has them; not to be given.
         concept_branch: whether to have that branch.
         graph_layers: of its graph network.
@@ -68,8 +69,8 @@ class CODERConfig(NoisyITMConfig):
             beside it ("other").
         clusters: how many.
         cluster_momentum: what remains of a cluster's centre at each step, in [0, 1).
-        cluster_temperature: of the assignment to clusters, in cosines.
-        label_temperature: of its prediction, likewise.
+        cluster_temperature: of the assignment to clusters, in deviations of the cosines with their centres.
+        label_temperature: of its prediction, in cosines.
         instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
             validation pairs (`--validation_split`).
     """
@@ -92,24 +93,18 @@ class CODERConfig(NoisyITMConfig):
     label_of: Literal["same", "other"] = "same"
     clusters: int = 64
     cluster_momentum: float = 0.9
-    cluster_temperature: float = 0.05
+    cluster_temperature: float = 0.2
     label_temperature: float = 0.1
     instance_share: float = 0.9
 
     def validate_coder(self):
         """Called by `@strict`."""
-        for name, least in (("queue_size", 1), ("graph_layers", 0), ("clusters", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name, least in _AT_LEAST.items():
+            if not least <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and at least {least}, got {getattr(self, name)}.")
         for name in ("twin_momentum", "cluster_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
-        for name in ("kappa", "concept_weight", "label_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
-        for name in ("cluster_temperature", "label_temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}.")
         if not 0 <= self.instance_share <= 1:
             raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
         if self.in_batch != "embeds" and not self.dictionaries:
@@ -154,9 +149,7 @@ class CODERModel(NoisyITMModel):
     @property
     def copies(self) -> dict[str, str]:
         """What starts as a copy, and follows."""
-        if self.twin is None:
-            return {}
-        return twin_copies if self.coupled is None else {**twin_copies, "coupled.twin": "coupled.branch"}
+        return {} if self.twin is None else twin_copies
 
     @property
     def needs_validation(self) -> bool:
@@ -178,13 +171,13 @@ class CODERModel(NoisyITMModel):
         attention_mask: Tensor | None = None,
         k: int = 5,
     ) -> list[list[tuple[str, float]]]:
-        """The k strongest concepts of each picture, or of each caption, with their shares in [0, 1].
+        """The k strongest concepts (all, if there are fewer) of each picture or caption, with shares in [0, 1].
 
         Args:
             pixel_values: (B, C, H, W); or
-            input_ids: (B, L).
+            input_ids: (B, L), with
             attention_mask: of these.
-            k: how many; all if there are fewer.
+            k: how many.
 
         Raises:
             InputError: the model has no concept branch, or not one of pictures and captions is given.
@@ -205,25 +198,18 @@ class CODERModel(NoisyITMModel):
         keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch)
         seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
-        contrast = Contrast(candidates, config.same_image, config.in_batch, self._weighting(seen), self.exchange)
-        per_pair, weights = contrast.pair_losses(embeds, keys, self.queue, self.logit_scale)
+        weigh = weighting_of(config.weighting, config.kappa, self.match_moments, seen, self.exchange)
+        contrast = Contrast(candidates, config.same_image, config.in_batch, weigh, self.exchange)
+        stored = None if self.queue is None else (self.queue.image_keys, self.queue.text_keys)
+        per_pair, weights = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
         remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}
         remembered |= {"image_id": candidates.image_id, "row": rows_of(batch)}
         if self.coupled is None:
             return PairLosses(per_pair, to_remember=remembered)
         report = {"instance_loss": weighted_mean(per_pair)}
         weights = weights if config.weighting == "fne" else None  # FNE knows the instance branch's cosines alone
-        concept, more, told = self.coupled.losses(contrast, embeds, keys, weights)
+        concept, more, told = self.coupled.losses(contrast, embeds, keys, stored, weights)
         return PairLosses(per_pair + concept, to_remember=remembered | more, report=report | told)
-
-    def _weighting(self, seen: InBatch) -> Weighting:
-        config, gather = self.config, self.exchange.gather
-        if config.weighting != "fne":
-            return weighting_by_standing(config.kappa if config.weighting == "adaptive" else 0.0, self.exchange)
-        moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
-        return lambda cosines, is_negative: self.match_moments.log_weight(cosines, moments).masked_fill(
-            ~is_negative, -torch.inf
-        )
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -245,20 +231,19 @@ class CODERModel(NoisyITMModel):
         """Writes the dictionaries, and moves the clusters."""
         super().remember(**to_remember)
         keys = to_remember["image_keys"], to_remember["text_keys"]
-        names = to_remember["image_id"], to_remember["row"]
         if self.queue is not None:
-            self.queue.push(*keys, *names)
+            self.queue.push(*keys, to_remember["image_id"], to_remember["row"])
         if self.coupled is not None:
-            self.coupled.remember(keys, (to_remember["image_descriptors"], to_remember["text_descriptors"]), *names)
+            self.coupled.remember(keys, (to_remember["image_descriptors"], to_remember["text_descriptors"]))
 
     @torch.no_grad()
     def step(self) -> None:
-        """The twins follow."""
+        """The twin follows."""
         super().step()
         if self.twin is not None:
             self.twin.follow(self.clip, self.config.twin_momentum)
         if self.coupled is not None:
-            self.coupled.step(self.config.twin_momentum)
+            self.coupled.branch.clamp()
 
     @torch.no_grad()
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:

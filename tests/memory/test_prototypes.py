@@ -34,7 +34,8 @@ def test_an_update_equals_a_loop_over_clusters():
     before, other_before = prototypes.centres.clone(), prototypes.other_centres.clone()
     embeds, others = (rows(6, 2), rows(6, 3)), (rows(6, 4), rows(6, 5))
     prototypes.update(embeds, others)
-    shares = [balanced_assignment(each @ before.T, 0.1) for each in embeds]
+    standings = [each @ before.T - (each @ before.T).mean(dim=1, keepdim=True) for each in embeds]
+    shares = [balanced_assignment(each / each.square().mean().sqrt(), 0.1) for each in standings]
     for centres, old, modalities in (
         (prototypes.centres, before, embeds),
         (prototypes.other_centres, other_before, others),
@@ -61,6 +62,14 @@ def test_they_find_three_heaps_without_a_label():
     assert torch.equal(labels, prototypes.assign(texts).argmax(dim=1))
     mirrored = images @ prototypes.other_centres.T  # as the other branch sees them
     assert torch.equal(mirrored.argmin(dim=1), labels)
+
+
+def test_an_assignment_is_as_sharp_where_all_embeddings_are_alike():
+    prototypes, embeds, mean = started(), rows(6, 2), rows(1, 3)
+    prototypes.centres.copy_(normalize(rows(3, 4)))
+    sharp = prototypes.assign(embeds)
+    prototypes.centres.copy_(0.01 * prototypes.centres + mean)  # nearly one place
+    torch.testing.assert_close(prototypes.assign(embeds), sharp, atol=1e-3, rtol=1e-3)
 
 
 def test_each_modality_is_balanced_by_itself():

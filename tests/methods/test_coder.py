@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 from transformers import CLIPModel
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.functional.assignment import balanced_assignment
 from hf_noisy_itm.functional.contrastive import info_nce
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
@@ -90,7 +89,7 @@ def test_both_branches_and_the_labels_equal_loops(trained):
     embeds, keys = embeds_and_keys(model, batch)
     coupled, filled = model.coupled, int(model.queue.filled)
 
-    def descriptors(branch, each):
+    def descriptors(each, branch=coupled.branch):
         nodes = coupled.graph.vectors
         for layer in branch.layers:
             hidden = coupled.graph.propagation @ nodes @ (10 * layer.weight.T)
@@ -104,25 +103,24 @@ def test_both_branches_and_the_labels_equal_loops(trained):
             found.append(normalize(sum(shares[:, k, None] * basis[k] for k in range(9))))
         return found
 
-    own = descriptors(coupled.branch, embeds)
+    own = descriptors(embeds)
+    stored = model.queue.image_keys[:filled], model.queue.text_keys[:filled]
     wanted = torch.zeros(12)
     for each, queue, scale, weight in (
-        (embeds, model.queue, model.logit_scale, 1.0),
-        (own, coupled.queue, coupled.branch.logit_scale, 0.5),
+        (embeds, stored, model.logit_scale, 1.0),
+        (own, descriptors(stored), coupled.branch.logit_scale, 0.5),
     ):
-        for way, other, stored in ((0, 1, queue.text_keys), (1, 0, queue.image_keys)):
-            wanted += weight / 2 * naive_losses(
-                each[way], each[other], stored[:filled], batch["image_id"], queue.image_id[:filled], scale.item(), 0.7
-            )  # fmt: skip
+        for way, other in ((0, 1), (1, 0)):
+            ids = batch["image_id"], model.queue.image_id[:filled]
+            wanted += weight / 2 * naive_losses(each[way], each[other], queue[other], *ids, scale.item(), 0.7)
     for descriptor, key in zip(own, keys):
-        label = balanced_assignment(key @ coupled.prototypes.centres.T, 0.05).float()
+        label = coupled.prototypes.assign(key)
         log_prob = (descriptor @ coupled.prototypes.other_centres.T / 0.1).log_softmax(dim=1)
         wanted -= 2.0 / 2 * (label * log_prob).sum(dim=1)
     output = model(**batch)
     torch.testing.assert_close(output.loss_per_pair, wanted.detach(), atol=1e-4, rtol=1e-4)
     assert set(output.report) == {"instance_loss", "concept_loss", "label_loss"}
-    torch.testing.assert_close(output.to_remember["text_descriptors"], descriptors(coupled.twin, keys)[1].detach())
-    assert torch.equal(coupled.queue.row, model.queue.row)
+    torch.testing.assert_close(output.to_remember["text_descriptors"], descriptors(keys)[1].detach())
 
 
 def test_without_any_part_it_is_the_control(clip_config, processor, pairs):
@@ -145,7 +143,7 @@ def test_no_part_leaves_state_of_another(clip_config):
         model, _ = make(CODERModel, CODERConfig, fields, clip_config)
         assert {name.split(".")[0] for name in model.state_dict()} == parts
     names = make(CODERModel, CODERConfig, {**CODER, "pseudo_labels": False}, clip_config)[0].coupled.state_dict()
-    assert {name.split(".")[0] for name in names} == {"graph", "branch", "twin", "queue", "fusion"}
+    assert {name.split(".")[0] for name in names} == {"graph", "branch", "fusion"}
 
 
 @pytest.mark.parametrize("same_image", ["mask", "negative", "positive"])
@@ -181,7 +179,7 @@ def test_no_gradient_flows_into_keys_labels_or_weights(trained, monkeypatch):
     output = model(**batch)
     assert not any(each.requires_grad for each in output.to_remember.values())
     output.loss.backward()
-    assert all(each.grad is None for each in (*model.twin.parameters(), *model.coupled.twin.parameters()))
+    assert all(each.grad is None for each in model.twin.parameters())
 
     model, batch = trained(in_batch="keys", concept_branch=False, kappa=0.7)
     (images, texts), (_, keys) = embeds_and_keys(model, batch)
@@ -216,7 +214,7 @@ def test_labels_begin_when_there_are_clusters(clip_config, processor, pairs):
 def test_labels_of_the_other_modality(trained):
     model, batch = trained(label_of="other")
     embeds, keys = embeds_and_keys(model, batch)
-    images, texts = model.coupled._descriptors(model.coupled.branch, embeds)
+    images, texts = model.coupled._descriptors(embeds, model.coupled.branch.basis(model.coupled.graph))
     wanted = 0.0
     for descriptor, key in ((images, keys[1]), (texts, keys[0])):
         label = model.coupled.prototypes.assign(key)
@@ -236,23 +234,21 @@ def test_fne_weighs_both_branches_by_the_instance_branch(trained):
     assert unsuspecting["concept_loss"] > plain["concept_loss"]
 
 
-def test_the_twins_follow_and_are_never_trained(clip_config, processor, pairs):
+def test_the_twin_follows_and_is_never_trained(clip_config, processor, pairs):
     model, optimizer = make(CODERModel, CODERConfig, {**CODER, "twin_momentum": 0.75}, clip_config)
     with torch.no_grad():
         model.coupled.branch.log_scale.fill_(9.0)
-    twins = ((model.twin, model.clip), (model.coupled.twin, model.coupled.branch))
-    before = [{name: value.clone() for name, value in twin.named_parameters()} for twin, _ in twins]
+    before = {name: value.clone() for name, value in model.twin.named_parameters()}
     take_step(model, optimizer, make_batch(processor, pairs, entries=False))
     assert model.coupled.branch.log_scale.exp() <= 100.001
-    for (twin, online), old in zip(twins, before):
-        for name, value in twin.named_parameters():
-            moved = 0.75 * old[name] + 0.25 * online.get_parameter(name)
-            torch.testing.assert_close(value, moved, atol=1e-6, rtol=1e-5)
-            assert not value.requires_grad
+    for name, value in model.twin.named_parameters():
+        moved = 0.75 * before[name] + 0.25 * model.clip.get_parameter(name)
+        torch.testing.assert_close(value, moved, atol=1e-6, rtol=1e-5)
+        assert not value.requires_grad
 
 
 def test_the_branch_starts_with_what_clip_knows(clip_config):
-    """Nothing is learned yet: a concept's own embedding is a query for it, and the twin is the branch."""
+    """Nothing is learned yet: a concept's own embedding is a query for it."""
     model, _ = make(CODERModel, CODERConfig, CODER, clip_config)
     vectors = concepts().vectors
     basis = normalize(vectors - vectors.mean(dim=0))
@@ -260,8 +256,6 @@ def test_the_branch_starts_with_what_clip_knows(clip_config):
     shares = model.coupled.branch.shares(vectors, "text", basis)
     torch.testing.assert_close(shares, (4 * vectors @ basis.T).softmax(dim=1))
     assert shares.argmax(dim=1).tolist() == list(range(9))
-    for name, value in model.coupled.twin.named_parameters():
-        assert torch.equal(value, model.coupled.branch.get_parameter(name))
 
 
 def test_the_strongest_concepts_are_told_of_pictures_or_captions(trained):
@@ -341,17 +335,16 @@ def test_what_is_published_is_the_instance_branch(trained, tmp_path):
 
 def test_a_new_run_forgets_dictionaries_and_clusters_but_not_the_concepts(trained):
     model, _ = trained()
-    branch = {name: value.clone() for name, value in model.coupled.branch.named_parameters()}
+    branch = {name: value.clone() for name, value in model.coupled.branch.state_dict().items()}
     model.coupled.fusion.share.fill_(0.2)
     assert model.coupled.prototypes.are_there
     model.begin_run()
     assert model.queue.is_empty.all()
-    assert model.coupled.queue.is_empty.all()
     assert not model.coupled.prototypes.are_there
     assert model.coupled.fusion.share.item() == pytest.approx(0.9)
     assert torch.equal(model.coupled.graph.vectors, concepts().vectors)
-    for name, value in model.coupled.twin.named_parameters():
-        assert torch.equal(value, branch[name])  # the twin starts as the branch that was learnt
+    for name, value in model.coupled.branch.state_dict().items():
+        assert torch.equal(value, branch[name])  # what was learnt stays
 
 
 def test_concepts_of_other_captions_are_refused_and_of_another_clip_told(clip_config, tmp_path, caplog):
@@ -397,15 +390,15 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"queue_size": 0}, "queue_size must be at least 1"),
-        ({"clusters": 1}, "clusters must be at least 2"),
-        ({"graph_layers": -1}, "graph_layers must be at least 0"),
+        ({"queue_size": 0}, "queue_size must be finite and at least 1"),
+        ({"clusters": 1}, "clusters must be finite and at least 2"),
+        ({"graph_layers": -1}, "graph_layers must be finite and at least 0"),
         ({"twin_momentum": 1.0}, "twin_momentum must be at least 0 and below 1"),
         ({"cluster_momentum": -0.1}, "cluster_momentum must be at least 0"),
-        ({"kappa": -1.0}, "kappa must be finite and not negative"),
+        ({"kappa": -1.0}, "kappa must be finite and at least 0"),
         ({"label_weight": math.inf}, "label_weight must be finite"),
-        ({"cluster_temperature": 0.0}, "cluster_temperature must be above 0"),
-        ({"label_temperature": math.inf}, "label_temperature must be above 0 and finite"),
+        ({"cluster_temperature": 0.0}, "cluster_temperature must be finite and at least 1e-06"),
+        ({"label_temperature": math.inf}, "label_temperature must be finite and at least 1e-06"),
         ({"instance_share": 1.1}, "instance_share must be between 0 and 1"),
         ({"dictionaries": False, "in_batch": "own"}, "in_batch='own' compares with keys"),
         ({"negatives": "fne"}, "leave negatives out"),
