@@ -25,6 +25,7 @@ _SHOWN = (
     "seed",
 )
 
+_TAGS_OF_CLIP = ["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"]
 _TAGS_OF_VECTORS = ["hf_noisy_itm", "cross-modal-retrieval", "noisy-labels"]
 _TAGS = {"captions": ["image-text-retrieval", "noisy-correspondence"], "labels": ["noisy-labels"]}
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
