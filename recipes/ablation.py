@@ -5,8 +5,8 @@
 VARIANTS.json holds, by name, fields that a variant has over those of the recipe. Each run is a training as
 `recipes/train.py` makes it, with `seed` and `noise_seed` of one number; what follows `--` is given to all. Models are
 not kept. One JSON for each recipe says of all runs what they reached where they were chosen and, once, on the split
-`test_split`. Runs that are in it already are not made again, so a stopped table goes on; after `--limit` seconds no run
-begins.
+`test_split`. Runs that are in it already are not made again, so a stopped table goes on; no run begins after `--limit`
+seconds.
 """
 
 import argparse
