@@ -219,7 +219,7 @@ class Done:
 
 
 def test_the_benchmark_of_an_epoch_writes_its_figures(folder, tmp_path):
-    words = f"--data {folder} --repeats 1 --head_width 8"
+    words = f"--data {folder} --repeats 1 --head_width 8 --batch 10"
     figures, told = measured("mrl_epoch", words, tmp_path)
     assert figures["samples"] == {"train": 40, "validation": 10, "test": 20}
     assert all(seconds > 0 for seconds in figures["seconds of an epoch"].values())

@@ -38,11 +38,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--recipe", type=Path, default=ROOT / "mrl" / "wikipedia_noise60.yaml")
     parser.add_argument("--repeats", type=int, default=3, help="rounds, after one that does not count")
     parser.add_argument("--head_width", type=int, default=RELEASED["head_width"], help="of the released protocol")
+    parser.add_argument("--batch", type=int, default=100, help="samples per step")
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         words = ["--num_train_epochs", "1", "--save_strategy", "no", "--load_best_model_at_end", "false"]
         words += ["--data", args.data, "--output_dir", folder, "--disable_tqdm", "true", "--logging_strategy", "no"]
+        words += ["--per_device_train_batch_size", str(args.batch)]
         recipe = parse_recipe([str(args.recipe), *words])
         ours = recipe.method
         released = {**ours, **RELEASED, "head_width": args.head_width}
