@@ -22,6 +22,8 @@ from statistics import mean, stdev
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside each other, one thread each
 
+from transformers.utils.logging import disable_progress_bar
+
 from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.files import write_json
@@ -76,6 +78,7 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
     """A training in a folder that goes with it; None after the end."""
     if time.monotonic() > end:
         return None
+    disable_progress_bar()  # of models that are not kept
     words = [word for key, value in fields.items() for word in (f"--{key}", str(value))]
     numbers = ["--seed", str(seed), "--noise_seed", str(seed), "--disable_tqdm", "true"]
     start = time.perf_counter()

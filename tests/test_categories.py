@@ -1,9 +1,11 @@
 """Retrieval by category from end to end: a run on vectors, its figures, its card, and what it is compared with."""
 
 import json
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean, stdev
 
 import datasets
 import numpy as np
@@ -224,3 +226,45 @@ def test_the_benchmark_of_an_epoch_writes_its_figures(folder, tmp_path):
     assert figures["samples"] == {"train": 40, "validation": 10, "test": 20}
     assert all(seconds > 0 for seconds in figures["seconds of an epoch"].values())
     assert "times as fast as the released protocol" in told
+
+
+VARIANTS = ("cross-entropy", "L_r only", "L_c only", "full")
+MRL_RESULTS = ROOT / "recipes" / "results" / "mrl"
+
+
+def committed_runs(rate, variant, figure):
+    content = json.loads((MRL_RESULTS / f"wikipedia_noise{rate}.json").read_text())
+    runs = {run["seed"]: run for run in content["runs"] if run["variant"] == variant}
+    assert sorted(runs) == [0, 1, 2, 3, 4]
+    assert all(run["noise"]["nominal"] == rate / 100 for run in runs.values())
+    return [runs[seed]["test"][figure] for seed in sorted(runs)]
+
+
+@pytest.mark.parametrize("rate", [20, 60])
+@pytest.mark.parametrize("figure", ["i2t_map", "t2i_map"])
+def test_the_committed_table_reaches_what_the_released_code_does(rate, figure):
+    released = json.loads((MRL_RESULTS / "released.json").read_text())[f"wikipedia_noise{rate}"][figure]
+    values = committed_runs(rate, "full", figure)
+    assert mean(values) + stdev(values) >= released
+
+
+@pytest.mark.parametrize("figure", ["i2t_map", "t2i_map"])
+def test_where_most_labels_are_wrong_it_is_clearly_above_cross_entropy(figure):
+    full, plain = (committed_runs(80, variant, figure) for variant in ("full", "cross-entropy"))
+    assert min(full) > max(plain)
+    assert mean(full) - mean(plain) > stdev(full) + stdev(plain)
+
+
+@pytest.mark.parametrize("rate", [20, 40, 60, 80])
+def test_the_committed_table_is_whole_and_tells_nobodys_folders(rate):
+    for variant in VARIANTS:
+        assert len(committed_runs(rate, variant, "map")) == 5
+    assert not re.search(r'"/', (MRL_RESULTS / f"wikipedia_noise{rate}.json").read_text())
+
+
+def test_the_committed_epoch_is_as_fast_as_was_promised():
+    figures = json.loads((ROOT / "recipes" / "results" / "benchmark_mrl_epoch.json").read_text())
+    assert figures["samples"] == {"train": 2173, "validation": 231, "test": 462}
+    assert figures["heads"]["released"]["head_width"] == 4096
+    assert figures["times faster"] >= 5
+    assert figures["times faster, evaluation alone"] >= 5

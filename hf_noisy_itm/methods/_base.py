@@ -12,7 +12,11 @@ compare it with (`MemoryBank`); the collator then brings those along in `batch["
 What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
 by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
 what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
-own, where the state is as it was saved.
+own, where the state is as it was saved. A method that starts from the embeddings of texts names these in
+`starting_texts`; whoever loads the model hands them to `start_from`, as a part of making it.
+
+What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
+where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
 """
 
 import math

@@ -93,6 +93,9 @@ def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArgume
     for name in ("noise_rate", "noise_seed", "noise_kind", "noise_keep_none"):
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"{name} is for noise at training time: say --{name.removeprefix('noise_')} here.")
+    for name in ("noise_joint", "label_column", "feature_columns", "standardize", "test_split"):
+        if getattr(data, name) != getattr(DataArguments(), name):
+            raise InputError(f"{name} is for training; here noise is drawn over the column 'label': leave it out.")
     for name in ("holdout_every", "holdout_by", "shuffle_buffer"):
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"No row is held out or shuffled here: leave {name} out.")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModel, CLIPModel
+from transformers.utils import find_labels
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.data import FeatureProcessor, FeatureRows, Labels
@@ -140,6 +141,7 @@ def test_accumulation_does_not_double_the_loss(clip_config, processor, pairs, tm
     """Trap T3: a batch with the key `labels` would make `Trainer` take the loss as scaled already."""
     batch = make_batch(processor, pairs)
     assert "labels" not in batch
+    assert not find_labels(MRLModel)
     assert batch["category"].keys() == {"image", "text"}
     norms = {}
     for accumulation in (1, 2):
