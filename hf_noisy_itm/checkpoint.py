@@ -92,7 +92,7 @@ def load_memory(
         return None
     if fingerprint is None:
         raise InputError(f"The checkpoint {folder} has a memory bank, and a stream has no use for it: start anew.")
-    return MemoryBank.load(folder / BANK_FILE, fingerprint)
+    return MemoryBank.load(folder / BANK_FILE, fingerprint, None if weights is None else len(weights.count))
 
 
 def _listed(folder: Path) -> list[str]:

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 
 from ..errors import InputError
 from ._arguments import DataArguments
-from ._labels import TRUE_LABEL
 
 YES = {True, "True", "true", "1"}
 NO = {False, "False", "false", "0", None}
@@ -154,8 +153,6 @@ def read_noise(
         InputError: the columns contradict each other, or a cell is neither true nor false; the row is named.
     """
     noisy, sources = (_per_caption(rows, name, row_of, number) for name in ("is_noisy", "noise_source"))
-    if TRUE_LABEL in rows.column_names:
-        noisy = None  # it is the label that is wrong, not the caption
     if noisy is not None:
         if wrong := [place for place, cell in enumerate(noisy) if cell not in YES | NO]:
             raise InputError(

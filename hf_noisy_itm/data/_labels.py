@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-LABEL, TRUE_LABEL, IS_NOISY = "label", "true_label", "is_noisy"  # columns
+LABEL, TRUE_LABEL, LABEL_IS_NOISY = "label", "true_label", "label_is_noisy"  # columns
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Class labels of rows: which classes there are, and columns that say which labels are wrong on purpose.
 
 Rows of any columns may have a `label` (a `ClassLabel`, integers or strings). Noise on it leaves all other columns as
-they are; `true_label` has the label before any noise, `is_noisy` says whether `label` is another.
+they are; `true_label` has the label before any noise, `label_is_noisy` says whether `label` is another. A column
+`is_noisy` is of captions, always, and no label is called wrong by it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +14,8 @@ import numpy as np
 from ..errors import InputError
 from ._arguments import DataArguments
 from ._columns import plain, read_cells
-from ._labels import IS_NOISY, LABEL, TRUE_LABEL, Labels
-from ._splits import ROW, find_column
+from ._labels import LABEL, LABEL_IS_NOISY, TRUE_LABEL, Labels
+from ._splits import find_column, own_columns
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,12 @@ def refuse_other_classes(one: list[str], other: list[str], what: str, what_other
 
 
 def labelled_features(features: datasets.Features) -> datasets.Features:
-    """Of rows after noise: those of the source, `true_label` as `label`, and `is_noisy`."""
-    kept = {name: feature for name, feature in features.items() if name not in (ROW, TRUE_LABEL, IS_NOISY)}
-    return datasets.Features({**kept, TRUE_LABEL: kept[LABEL], IS_NOISY: datasets.Value("bool")})
+    """Of rows after noise: those of the source, `true_label` as `label`, and `label_is_noisy`."""
+    kept = {name: features[name] for name in own_columns(features) if name not in (TRUE_LABEL, LABEL_IS_NOISY)}
+    return datasets.Features({**kept, TRUE_LABEL: kept[LABEL], LABEL_IS_NOISY: datasets.Value("bool")})
 
 
 def rows_as_stored(rows: datasets.Dataset) -> Iterator[dict]:
     """All rows in order, pictures as bytes and paths."""
-    for batch in rows.with_format("arrow").iter(batch_size=100):
-        for row in batch.to_pylist():
-            row.pop(ROW, None)
-            yield row
+    for batch in rows.select_columns(own_columns(rows.column_names)).with_format("arrow").iter(batch_size=100):
+        yield from batch.to_pylist()

@@ -43,13 +43,15 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, 
     if args.streaming:
         raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
     check_noise(args)
+    if args.shuffle_buffer != DataArguments().shuffle_buffer:
+        raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
     read = read_features if args.feature_columns else read_pairs
     train_pairs = read(train, args, "training", args.max_train_pictures, origin[0])
     eval_pairs = read(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
     _refuse_other_classes(train_pairs, eval_pairs, args.train_split, origin[1])
-    train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args))
+    train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args, labels=args.label_column is not None))
     return add_noise(train_pairs, args), only_clean(eval_pairs)
 
 
@@ -157,6 +159,8 @@ def read_pairs(
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)
+    for place in np.flatnonzero(pairs.is_noisy):
+        report.add("noisy", pairs.row[pairs.image_row[place]])
     report.pictures, report.captions = len(pairs.image_id), len(pairs)
     return pairs
 
@@ -204,8 +208,6 @@ def only_clean(pairs: Pairs | FeatureRows) -> Pairs | FeatureRows:
         raise InputError(
             "All captions to evaluate on are known to be wrong (is_noisy, noise_source); give clean ones."
         )
-    for place in np.flatnonzero(pairs.is_noisy):
-        pairs.report.add("noisy", pairs.row[pairs.image_row[place]])
     clean = pairs.keep_captions(np.flatnonzero(~pairs.is_noisy))
     clean.report.pictures, clean.report.captions = len(clean.image_id), len(clean)
     return clean

@@ -42,7 +42,7 @@ class MemoryBank:
         provenance: JSON-able facts; `fingerprint` names the data it was built for.
 
     Raises:
-        ValueError: there are no entries, or they are no rows of the pairs.
+        ValueError: there are no entries, they are no rows of the pairs, or scores are not float32.
     """
 
     entries: dict[str, Tensor]
@@ -56,6 +56,14 @@ class MemoryBank:
         for name, rows in self.entries.items():
             if rows.dtype != torch.int64 or not ((rows >= 0) & (rows < len(rows))).all():
                 raise ValueError(f"the entries {name!r} are not rows of {len(rows)} pairs")
+        for name, values in self.scores.items():
+            if values.dtype not in (torch.float32, torch.float64):
+                raise ValueError(f"the scores {name!r} are {values.dtype} and not float32")
+        if not isinstance(self.provenance.get("noise") or {}, dict):
+            raise ValueError("the noise in its provenance is no object")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.entries.values())))
 
     def told(self, **facts) -> "MemoryBank":
         """The same bank with further facts in its provenance: each caller adds what it alone knows."""
@@ -85,22 +93,29 @@ class MemoryBank:
                     group, name = key.split(".", 1)
                     groups[group][name] = file.get_tensor(key)
             return cls(groups["entries"], groups["scores"], provenance)
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
             raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str) -> "MemoryBank":
+    def load(cls, path: str | Path, fingerprint: str, pairs: int | None = None) -> "MemoryBank":
         """Reads a bank for the data of that fingerprint.
+
+        Args:
+            path: of the file.
+            fingerprint: of the pairs.
+            pairs: how many there are; not compared if left out.
 
         Raises:
             InputError: the file is no bank, or was built for other data.
         """
         bank = cls.read(path)
-        bank.refuse_other_data(fingerprint, f"The memory bank {path}")
+        bank.refuse_other_data(fingerprint, pairs, f"The memory bank {path}")
         return bank
 
-    def refuse_other_data(self, fingerprint: str | None, name: str = "The memory bank") -> None:
-        """Does nothing if the bank is of the data of that fingerprint.
+    def refuse_other_data(
+        self, fingerprint: str | None, pairs: int | None = None, name: str = "The memory bank"
+    ) -> None:
+        """Does nothing if the bank is of the data of that fingerprint; see `load`.
 
         Raises:
             InputError: it was built for other data.
@@ -112,3 +127,5 @@ class MemoryBank:
                 f"{name} was built for other data (fingerprint {own}{f', with noise of {told}' if told else ''}; this "
                 f"data has {fingerprint}); build it again for this data."
             )
+        if pairs is not None and len(self) != pairs:
+            raise InputError(f"{name} is damaged: it has entries for {len(self)} pairs, and there are {pairs}.")

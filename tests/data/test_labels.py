@@ -117,10 +117,10 @@ def test_what_a_noisy_set_says_of_true_labels_is_believed(folder):
     given = [KINDS[0], *true[1:]]
     given[4] = KINDS[0]
     noisy = [one != other for one, other in zip(given, true)]
-    rows_of(12, label=given, true_label=true, is_noisy=noisy).to_parquet(str(folder / "train.parquet"))
+    rows_of(12, label=given, true_label=true, label_is_noisy=noisy).to_parquet(str(folder / "train.parquet"))
     for split in ("validation", "test"):
         labels = [KINDS[row % 3] for row in range(6)]
-        rows_of(6, label=labels, true_label=labels, is_noisy=[False] * 6).to_parquet(str(folder / f"{split}.parquet"))
+        rows_of(6, label=labels, true_label=labels, label_is_noisy=[False] * 6).to_parquet(str(folder / f"{split}.parquet"))
     train, _ = load_pairs(arguments(folder))
     assert np.flatnonzero(train.labels.is_wrong["image"]).tolist() == [4]
     assert np.flatnonzero(train.is_noisy).tolist() == list(range(20, 25))
