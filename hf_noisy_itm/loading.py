@@ -105,12 +105,6 @@ def load_model(
     tokens = processor.tokenizer("two words")["input_ids"]
     if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
         raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
-    if texts := model.starting_texts(set(report["missing_keys"])):
-        positions = model.config.text_config.max_position_embeddings
-        tokens = processor.tokenizer(texts, padding=True, truncation=True, max_length=positions, return_tensors="pt")
-        tokens = {key: tokens[key] for key in ("input_ids", "attention_mask")}
-        with torch.no_grad():
-            model.start_from(model.embed_texts(**tokens))
     return model, processor
 
 

@@ -17,10 +17,10 @@ class Proxies(nn.Module):
     def __init__(self, count: int, width: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, width))
-        self.reset()
+        self.reset_parameters()
 
     @torch.no_grad()
-    def reset(self) -> None:
+    def reset_parameters(self) -> None:
         """Starts with orthogonal rows, as MRL's code does; with random ones where there are more than dimensions."""
         if len(self.weight) <= self.weight.shape[1]:
             nn.init.orthogonal_(self.weight)

@@ -9,11 +9,10 @@
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
 
-What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
-by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
-what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
-own, where the state is as it was saved. A method that starts from the embeddings of texts names these in
-`starting_texts`; whoever loads the model hands them to `start_from`, as a part of making it.
+What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, which a new
+training calls too (`begin_run`), and what is trained by `reset_parameters()`, as torch's layers do. `copies` names
+those that start as another module and are not trained, and `frozen` what is not trained either. All three hold for a
+model from a config, from a plain CLIP, and from a checkpoint of its own, where the state is as it was saved.
 
 What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
 where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
@@ -274,17 +273,7 @@ class NoisyITMModel(PreTrainedModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
-    def starting_texts(self, absent: set[str]) -> list[str]:
-        """Texts whose embeddings the method starts from, given the names of what no checkpoint held; none here.
-
-        `loading.load_model` embeds them and hands them to `start_from`: a part of making the model.
-        """
-        return []
-
     # -- writing ------------------------------------------------------------------------------------------------------
-
-    def start_from(self, text_embeds: Tensor) -> None:
-        """Starts from the embeddings of `starting_texts`, unit rows, one for each."""
 
     @torch.no_grad()
     def begin_run(self) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from ..errors import InputError
 from ..functional.categories import ContrastForm, cross_entropy, multimodal_contrast, proxy_logits, robust_clustering
@@ -34,6 +34,7 @@ from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 
 _NO_LABELS = "MRL needs labels: name their column with --label_column (class_names in Python), or give --beta 0."
+_PLACE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")  # of files on the Hub
 _CLUSTERING = {"robust": robust_clustering, "cross_entropy": cross_entropy}
 
 
@@ -59,7 +60,7 @@ class MRLConfig(NoisyITMConfig):
         contrast_temperature: tau_2. (1: paper.)
         contrast_form: see `functional.categories.multimodal_contrast`. ("code": official code.)
         start_proxies: from "orthogonal" rows (official code), or from the embeddings of "prompts" (ours), which
-            heads="none" allows.
+            heads="none" allows; `from_pretrained` embeds these.
         prompt: the text that stands for a class; `{}` is its name. (Radford et al. 2021, Sec. 3.1.4.)
     """
 
@@ -137,6 +138,25 @@ class MRLModel(NoisyITMModel):
   year      = {2021}
 }""",
     )
+
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """See `NoisyITMModel.from_pretrained`; prompts are embedded by CLIP and the tokenizer in the same place."""
+        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if model.config.start_proxies == "prompts" and "proxies.weight" in report["missing_keys"]:
+            place = {key: kwargs[key] for key in _PLACE if key in kwargs}
+            name = args[0] if args else kwargs["pretrained_model_name_or_path"]
+            model._start_from_prompts(AutoTokenizer.from_pretrained(name, **place))
+        return (model, report) if output_loading_info else model
+
+    @torch.no_grad()
+    def _start_from_prompts(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        prompts = [self.config.prompt.format(name) for name in self.config.class_names]
+        positions = self.config.text_config.max_position_embeddings
+        tokens = tokenizer(prompts, padding=True, truncation=True, max_length=positions, return_tensors="pt").to(
+            self.device
+        )
+        self.proxies.take(self.embed_texts(tokens["input_ids"], tokens["attention_mask"]))
 
     def _build_towers(self, config: MRLConfig) -> None:
         if config.feature_widths is None:
@@ -235,17 +255,7 @@ class MRLModel(NoisyITMModel):
         temperature, form = self.config.contrast_temperature, self.config.contrast_form
         return multimodal_contrast(embeds, every, own, temperature, form, same, self.config.same_image)
 
-    def starting_texts(self, absent: set[str]) -> list[str]:
-        """The prompts of the classes, where proxies are to start from them and no checkpoint held any."""
-        if self.config.start_proxies != "prompts" or "proxies.weight" not in absent:
-            return []
-        return [self.config.prompt.format(name) for name in self.config.class_names]
-
     # -- writing ------------------------------------------------------------------------------------------------------
-
-    def start_from(self, text_embeds: Tensor) -> None:
-        """Proxies start as the embeddings of their prompts, (K, L)."""
-        self.proxies.take(text_embeds)
 
     @torch.no_grad()
     def step(self) -> None:

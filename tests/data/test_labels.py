@@ -120,7 +120,9 @@ def test_what_a_noisy_set_says_of_true_labels_is_believed(folder):
     rows_of(12, label=given, true_label=true, label_is_noisy=noisy).to_parquet(str(folder / "train.parquet"))
     for split in ("validation", "test"):
         labels = [KINDS[row % 3] for row in range(6)]
-        rows_of(6, label=labels, true_label=labels, label_is_noisy=[False] * 6).to_parquet(str(folder / f"{split}.parquet"))
+        rows_of(6, label=labels, true_label=labels, label_is_noisy=[False] * 6).to_parquet(
+            str(folder / f"{split}.parquet")
+        )
     train, _ = load_pairs(arguments(folder))
     assert np.flatnonzero(train.labels.is_wrong["image"]).tolist() == [4]
     assert np.flatnonzero(train.is_noisy).tolist() == list(range(20, 25))

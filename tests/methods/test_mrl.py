@@ -170,6 +170,10 @@ def test_proxies_start_from_the_names_of_the_classes(clip_config, processor, tmp
     tokens = processor.tokenizer(["two red cats", "two blue dogs", "two trees"], padding=True, return_tensors="pt")
     wanted = model.embed_texts(tokens["input_ids"], tokens["attention_mask"])
     torch.testing.assert_close(model.proxies.weight, wanted)
+    model.begin_run()  # forgets what an earlier training remembered, and these are no memory
+    torch.testing.assert_close(model.proxies.weight, wanted)
+    alone = MRLModel.from_pretrained(tmp_path / "clip", **fields, **facts)
+    assert torch.equal(alone.proxies.weight, model.proxies.weight)
     with torch.no_grad():
         model.proxies.take(torch.eye(32)[:3])
     model.save_pretrained(tmp_path / "own")
