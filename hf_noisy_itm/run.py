@@ -122,7 +122,7 @@ def train_model(
         },
         "noise": {
             **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
+            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
         },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),

@@ -81,7 +81,7 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
     disable_progress_bar()  # of models that are not kept
     words = [word for key, value in fields.items() for word in (f"--{key}", str(value))]
     numbers = ["--seed", str(seed), "--noise_seed", str(seed), "--disable_tqdm", "true"]
-    start = time.perf_counter()
+    start, start_of_work = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
         told, sys.stdout = sys.stdout, silence
         try:
@@ -98,6 +98,8 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
         "noise": {key: metrics["noise"][key] for key in kept if key in metrics["noise"]},
         "fingerprint": metrics["pairs"]["fingerprint"],
         "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time()
+        - start_of_work,  # what a machine that nothing else uses would take, at most
         "versions": metrics["versions"],
     }
 

@@ -1,5 +1,7 @@
 """From rows of a table to `FeatureRows`."""
 
+from collections.abc import Sequence
+
 import datasets
 import numpy as np
 
@@ -15,9 +17,16 @@ _SUFFIX = "_features"
 
 
 def read_features(
-    rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None, split: str = ""
+    rows: datasets.Dataset,
+    args: DataArguments,
+    what: str,
+    limit: int | None = None,
+    split: str = "",
+    beside: Sequence[datasets.Dataset] = (),
 ) -> FeatureRows:
     """Reads the columns `args.feature_columns` and `args.label_column`; bad rows are left out and reported.
+
+    The arguments are those of `load.read_pairs`.
 
     Raises:
         InputError: a column is not there or holds no vectors of one width, or there are no labels, or no usable row.
@@ -29,7 +38,7 @@ def read_features(
     if len(set(names)) < 2 or len(set(names)) != len(names):
         raise InputError(f"feature_columns names two different modalities or more, got {args.feature_columns!r}.")
     number = np.asarray(read_cells(rows, ROW)) if ROW in rows.column_names else np.arange(len(rows))
-    labels = read_labels(rows, args, names, number)
+    labels = read_labels(rows, args, names, number, beside)
     count = len(rows) if limit is None else min(limit, len(rows))
     rows, number = rows.select(range(count)), number[:count]
     features = {name: _vectors(rows, column, number) for name, column in zip(names, columns)}

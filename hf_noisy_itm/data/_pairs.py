@@ -89,15 +89,19 @@ class Pairs:
 
     @property
     def is_noisy(self) -> np.ndarray:
-        """Whether a pair has the caption of another picture, or a damaged one, or a wrong label, bool (N,).
+        """Whether a pair has the caption of another picture, or a damaged one, bool (N,).
 
         As far as is known, and for analysis: no batch contains it.
         """
-        is_noisy = (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
+        return (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
+
+    @property
+    def label_is_noisy(self) -> np.ndarray:
+        """Whether the label of a pair's picture, or of its caption, is wrong, bool (N,); likewise for analysis."""
         if self.labels is None:
-            return is_noisy
+            return np.zeros(len(self), dtype=bool)
         is_wrong = self.labels.is_wrong
-        return is_noisy | is_wrong["image"][self.image_row] | is_wrong["text"]
+        return is_wrong["image"][self.image_row] | is_wrong["text"]
 
     @property
     def noise_source(self) -> np.ndarray:

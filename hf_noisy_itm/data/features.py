@@ -65,9 +65,11 @@ class FeatureRows:
         return {name: (each.shape, labels.get(name)) for name, each in self.features.items()}
 
     @property
-    def is_noisy(self) -> np.ndarray:
+    def label_is_noisy(self) -> np.ndarray:
         """Whether a sample has a wrong label in any modality, bool (N,): for analysis, no batch contains it."""
         return np.any(list(self.labels.is_wrong.values()), axis=0)
+
+    is_noisy = label_is_noisy  # there are no captions that could be wrong
 
     @cached_property
     def fingerprint(self) -> str:

@@ -81,7 +81,13 @@ class Classes:
         return np.array(found, dtype=np.int64)
 
 
-def read_labels(rows: datasets.Dataset, args: DataArguments, modalities: Sequence[str], number: np.ndarray) -> Labels:
+def read_labels(
+    rows: datasets.Dataset,
+    args: DataArguments,
+    modalities: Sequence[str],
+    number: np.ndarray,
+    beside: Sequence[datasets.Dataset] = (),
+) -> Labels:
     """The labels of each row in each modality, from `args.label_column`: one column, or one for each modality.
 
     A column `true_label` says what is true of the column `label`.
@@ -91,6 +97,7 @@ def read_labels(rows: datasets.Dataset, args: DataArguments, modalities: Sequenc
         args: names of columns.
         modalities: their names.
         number: of each row in the data, for messages, (R,).
+        beside: rows of the same split, whose classes are classes of these, too.
 
     Raises:
         InputError: a column is not there, holds something else, or several labels in a row; or columns have other
@@ -105,7 +112,7 @@ def read_labels(rows: datasets.Dataset, args: DataArguments, modalities: Sequenc
     found = {}
     for column in dict.fromkeys(columns):
         _refuse_several(rows, find_column(rows, column), number)
-        found[column] = Classes.of([rows], column)
+        found[column] = Classes.of([part for each in (rows, *beside) for part in _with_true(each, column)], column)
     classes, *others = found.values()
     for other, column in zip(others, list(found)[1:]):
         refuse_other_classes(classes.names, other.names, f"the column {columns[0]!r}", f"the column {column!r}")
@@ -115,6 +122,13 @@ def read_labels(rows: datasets.Dataset, args: DataArguments, modalities: Sequenc
         if column == LABEL and TRUE_LABEL in rows.column_names:
             true[modality] = found[column].numbers(read_cells(rows, TRUE_LABEL), number, TRUE_LABEL)
     return Labels(classes.names, given, true)
+
+
+def _with_true(rows: datasets.Dataset, column: str) -> list[datasets.Dataset]:
+    """The rows, and their column `true_label` as `label`: noise may have left a class to the true labels alone."""
+    if column != LABEL or TRUE_LABEL not in rows.column_names:
+        return [rows]
+    return [rows, rows.select_columns([TRUE_LABEL]).rename_column(TRUE_LABEL, LABEL)]
 
 
 def _refuse_several(rows: datasets.Dataset, column: str, number: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """From the name of a data set to `Pairs` for training and for evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import datasets
@@ -47,8 +48,9 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, 
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
     read = read_features if args.feature_columns else read_pairs
-    train_pairs = read(train, args, "training", args.max_train_pictures, origin[0])
-    eval_pairs = read(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
+    parts = [(), ()] if origin[0] == args.train_split else [(held_out,), (train,)]
+    train_pairs = read(train, args, "training", args.max_train_pictures, origin[0], parts[0])
+    eval_pairs = read(held_out, args, "evaluation", args.max_eval_pictures, origin[1], parts[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
     _refuse_other_classes(train_pairs, eval_pairs, args.train_split, origin[1])
     train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args, labels=args.label_column is not None))
@@ -105,13 +107,27 @@ def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int 
 
 
 def read_pairs(
-    rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None, split: str = ""
+    rows: datasets.Dataset,
+    args: DataArguments,
+    what: str,
+    limit: int | None = None,
+    split: str = "",
+    beside: Sequence[datasets.Dataset] = (),
 ) -> Pairs:
-    """As `to_pairs`, bad rows left out in any case; `report` of the pairs tells of them."""
+    """As `to_pairs`, bad rows left out in any case; `report` of the pairs tells of them.
+
+    Args:
+        rows: see `to_pairs`, and likewise the next three.
+        args: names of columns.
+        what: the pairs are for.
+        limit: of rows.
+        split: where the rows come from, in words.
+        beside: rows of the same split that serve for something else; it is the split that has the classes.
+    """
     image_column = find_column(rows, args.image_column)
     caption_column = find_column(rows, *([args.caption_column] if args.caption_column else CAPTION_COLUMNS))
     number = np.asarray(read_cells(rows, ROW)) if ROW in rows.column_names else np.arange(len(rows))
-    labels = read_labels(rows, args, ("image", "text"), number) if args.label_column else None
+    labels = read_labels(rows, args, ("image", "text"), number, beside) if args.label_column else None
     if limit is not None:
         rows, number = rows.select(range(min(limit, len(rows)))), number[:limit]
     captions, row_of = read_captions(rows, caption_column, number)

@@ -56,7 +56,7 @@ def test_noise_is_drawn_for_each_modality_and_evaluation_is_clean(tmp_path):
     wrong = train.labels.is_wrong
     assert [each.sum() for each in wrong.values()] == [20, 20]
     assert (wrong["image"] != wrong["text"]).any()
-    assert (train.is_noisy == wrong["image"] | wrong["text"]).all()
+    assert (train.label_is_noisy == wrong["image"] | wrong["text"]).all()
     assert not held_out.is_noisy.any()
     joint, _ = load_pairs(arguments(tmp_path, 40, **noise, noise_joint=True))
     assert (joint.labels.given["image"] == joint.labels.given["text"]).all()

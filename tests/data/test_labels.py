@@ -71,7 +71,9 @@ def test_label_noise_is_exact_in_each_modality_and_has_a_pedigree(folder):
     assert all((noisy.labels.true[name] == clean.labels.given[name]).all() for name in ("image", "text"))
     assert noisy.captions == clean.captions
     wrong = noisy.labels.is_wrong
-    assert (noisy.is_noisy == (wrong["image"][noisy.image_row] | wrong["text"])).all()
+    assert (noisy.label_is_noisy == (wrong["image"][noisy.image_row] | wrong["text"])).all()
+    assert not noisy.is_noisy.any()  # which is of captions
+    assert "noisy" not in noisy.report.found
     assert noisy.pedigree["by_modality"] == {"image": 0.5, "text": 0.5}
     assert (noisy.pedigree["kind"], noisy.pedigree["realised"], noisy.pedigree["labels"]) == (
         "label_symmetric",
@@ -79,7 +81,7 @@ def test_label_noise_is_exact_in_each_modality_and_has_a_pedigree(folder):
         72,
     )
     assert noisy.fingerprint != clean.fingerprint
-    assert not held_out.is_noisy.any()
+    assert not held_out.label_is_noisy.any()
     again, _ = load_pairs(arguments(folder, **noise))
     assert again.fingerprint == noisy.fingerprint
     assert again.pedigree == noisy.pedigree
@@ -125,8 +127,8 @@ def test_what_a_noisy_set_says_of_true_labels_is_believed(folder):
         )
     train, _ = load_pairs(arguments(folder))
     assert np.flatnonzero(train.labels.is_wrong["image"]).tolist() == [4]
-    assert np.flatnonzero(train.is_noisy).tolist() == list(range(20, 25))
-    assert not train.damaged.any()  # the label is wrong, the caption is not
+    assert np.flatnonzero(train.label_is_noisy).tolist() == list(range(20, 25))
+    assert not train.is_noisy.any()  # the label is wrong, the caption is not
     wrong = datasets.Dataset.from_parquet(str(folder / "train.parquet"))
     wrong.to_parquet(str(folder / "validation.parquet"))
     held_out = load_pairs(arguments(folder))[1]  # true labels are evaluated on, and no row is left out
@@ -138,7 +140,7 @@ def test_the_test_split_is_read_apart(folder):
     train, _ = load_pairs(args)
     test = load_test(args, train)
     assert len(test.image_id) == 6
-    assert not test.is_noisy.any()
+    assert not test.label_is_noisy.any()
     assert test.report.split == "test"
     assert load_test(arguments(folder), train) is None
     assert load_pairs(arguments(folder, eval_split=None, test_split="test"))[1].report.split == "validation"
@@ -186,6 +188,25 @@ def test_splits_of_other_classes_are_refused(folder):
     rows_of(12, label=words, words_label=words).to_parquet(str(folder / "train.parquet"))
     with pytest.raises(InputError, match="'train' and the split 'validation' have other classes: 'blue' in the split"):
         load_pairs(arguments(folder))
+
+
+def test_rows_that_are_held_out_have_the_classes_of_their_split(tmp_path):
+    """Every tenth picture is held out, the only blue one among them; true labels count where noise left no other."""
+    given, true = ["red", "green"] * 10, ["red", "green"] * 10
+    given[9] = true[9] = true[0] = "blue"
+    true[1] = "violet"
+    rows_of(20, label=given, true_label=true).to_parquet(str(tmp_path / "data" / "train.parquet"))
+    train, held_out = load_pairs(arguments(tmp_path / "data", eval_split=None))
+    assert train.labels.names == held_out.labels.names == ["blue", "green", "red", "violet"]
+    assert [held_out.labels.names[number] for number in held_out.labels.given["image"]] == ["blue", "green"]
+    assert np.flatnonzero(train.labels.is_wrong["image"]).tolist() == [0, 1]
+
+
+def test_a_draw_that_makes_few_labels_wrong_says_so(folder, caplog):
+    load_pairs(arguments(folder, noise_kind="label_symmetric_by_row", noise_rate=0.5))
+    assert not caplog.messages
+    load_pairs(arguments(folder, noise_kind="label_symmetric_by_row", noise_rate=0.001))
+    assert "at rate 0.001 made 0.00% of the labels wrong" in caplog.text
 
 
 def test_classes_that_are_declared_need_not_all_occur(tmp_path):
