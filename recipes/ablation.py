@@ -98,8 +98,7 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
         "noise": {key: metrics["noise"][key] for key in kept if key in metrics["noise"]},
         "fingerprint": metrics["pairs"]["fingerprint"],
         "seconds": time.perf_counter() - start,
-        "cpu_seconds": time.process_time()
-        - start_of_work,  # what a machine that nothing else uses would take, at most
+        "cpu_seconds": time.process_time() - start_of_work,
         "versions": metrics["versions"],
     }
 

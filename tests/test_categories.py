@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from transformers import CLIPModel
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.arguments import parse_recipe
@@ -24,6 +25,7 @@ from hf_noisy_itm.loading import load_model, start_model
 from hf_noisy_itm.report import recall_table
 from hf_noisy_itm.run import train
 
+from .data.test_labels import KINDS, rows_of
 from .data.test_wikipedia import wikipedia
 from .methods.table import METHODS
 from .methods.test_contract import make
@@ -136,6 +138,41 @@ def test_a_clip_is_trained_on_the_classes_of_its_pairs(pairs, tmp_path):
     assert start_model("scenes-clip", "baseline", {}, pairs)[0].config.model_type == "noisy_itm_baseline"
     with pytest.raises(InputError, match="MRL needs labels"):
         start_model("scenes-clip", "mrl", {}, replace(pairs, labels=None))
+
+
+def test_a_clip_without_heads_is_trained_from_the_names_of_the_classes(tmp_path):
+    """Pictures, captions, labels wrong in each modality: from files to a CLIP that `transformers` loads."""
+    for split, count in (("train", 12), ("validation", 6), ("test", 6)):
+        rows = rows_of(count, label=[KINDS[row % 3] for row in range(count)])
+        rows.to_parquet(str(tmp_path / "data" / f"{split}.parquet"))
+    noise = "--noise_kind label_symmetric --noise_rate 0.5 --noise_keep_none true"
+    headless = "--heads none --train_clip true --start_proxies prompts --proxy_temperature 0.05 --beta 0.5"
+    training = (
+        "--max_steps 2 --per_device_train_batch_size 12 --learning_rate 1e-4 --save_strategy no --disable_tqdm true"
+    )
+    words = (
+        f"--method mrl --label_column label --eval_split validation --test_split test {noise} {headless} {training}"
+    )
+    words = [*words.split(), "--dataset", str(tmp_path / "data"), "--output_dir", str(tmp_path / "run")]
+    metrics = train(parse_recipe(words))
+    assert {"rsum", "i2t_map", "t2i_map", "map"} <= set(metrics["test"])
+    assert metrics["noise"]["by_modality"] == {"image": 0.5, "text": 0.5}
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "A CLIP trained on labels that are partly wrong" in card
+    assert "That is the CLIP alone" not in card  # without heads it is all there is
+    trained, processor = load_model(str(tmp_path / "run"))
+    start, _ = load_model("scenes-clip", "mrl", {"class_names": sorted(KINDS), **without_heads(trained)})
+    cosine = (trained.proxies.weight * start.proxies.weight).sum(dim=1)
+    assert (cosine > 0.99).all()  # two small steps from their prompts
+    assert not torch.equal(trained.proxies.weight, start.proxies.weight)
+    tokens = processor.tokenizer(["a red cat"], return_tensors="pt")
+    tokens = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    plain = CLIPModel.from_pretrained(tmp_path / "run").get_text_features(**tokens).pooler_output
+    torch.testing.assert_close(torch.nn.functional.normalize(plain, dim=-1), trained.embed_texts(**tokens))
+
+
+def without_heads(model):
+    return {name: getattr(model.config, name) for name in ("heads", "train_clip", "start_proxies", "prompt")}
 
 
 def test_labels_add_map_to_recall(clip_config, processor, pairs):
