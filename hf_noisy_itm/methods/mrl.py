@@ -11,7 +11,7 @@ labels and is `baseline` with negatives of the own modality too, and a temperatu
 loss alone, with `beta=0` the contrastive loss alone: the paper's ablation.
 Differs from the official code: `log(1 - p)` in a form that is finite where p rounds to 1; the contrastive loss is of
 the paper's scale for any number of modalities; proxies are parameters of the model, so a checkpoint has them, and they
-are unit rows when the model is evaluated too; the learning rate follows each epoch. `contrast_form="code"` leaves a
+are unit rows when the model is evaluated too; the learning rate is not one epoch late. `contrast_form="code"` leaves a
 row's similarity with itself out, as that code does and the printed equation does not. Ours: CLIP in place of features
 (`train_clip`), no heads at all (`heads="none"`), proxies that start from the names of the classes.
 """
