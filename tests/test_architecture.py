@@ -21,7 +21,7 @@ RULES = {
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "methods"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
@@ -31,7 +31,7 @@ RULES = {
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
-        {"arguments", "data", "encode", "functional", "loading", "memory"},
+        {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
     "banking": (
