@@ -149,6 +149,7 @@ def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_co
         model.step()
     model.save_pretrained(tmp_path)
     loaded = cls.from_pretrained(tmp_path).train()
+    loaded.resume_run(model.memory())
     other = torch.optim.AdamW(loaded.parameters(), lr=1e-3)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     loaded.attach(Exchange(), other)
