@@ -35,7 +35,7 @@ from transformers import AutoConfig, AutoModel
 from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
-from ..memory.clean import build_bank
+from ..memory.clean import build_bank, check_bank
 from ..memory.epoch import Epoch
 from ..memory.gradient_moments import GradientMoments
 from ..memory.scores import Scoring, weights_sha256
@@ -138,20 +138,14 @@ class NPCConfig(NoisyITMConfig):
 
     def validate_npc(self):
         """Called by `@strict`."""
-        if not 0 <= self.clean_threshold < 1:
-            raise ValueError(f"clean_threshold is a probability below 1, got {self.clean_threshold}.")
-        if self.bank_batch_size < 2 or self.bank_refresh_epochs < 0:
-            raise ValueError(
-                f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
-                f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
-            )
+        check_bank(self.clean_threshold, self.bank_batch_size, self.bank_seed)
+        if self.bank_refresh_epochs < 0:
+            raise ValueError(f"bank_refresh_epochs must not be negative, got {self.bank_refresh_epochs}.")
         if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not 0 < self.pair_step_size < math.inf:
             raise ValueError(
                 f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0 and "
                 f"finite, got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
             )
-        if not 0 <= self.bank_seed < 2**32:
-            raise ValueError(f"bank_seed must be at least 0 and below 2**32, got {self.bank_seed}.")
         batch_only = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
         if self.virtual_step == "pair" and (idle := _other_than(self, batch_only)):
             raise ValueError(f"{idle[0]} says how the batch steps: give virtual_step='batch', or leave it out.")
