@@ -6,7 +6,7 @@ here knows a method: NPC builds its bank so, and recipes/build_bank.py leaves on
 
 Any data have two components. Where all pairs are right, the clean set is the easier part of them, which does no harm;
 where nearly all are wrong, it is what scores least badly, and mostly wrong too. Both are said (`doubts.py`). A clean
-set that is empty is an error.
+set that is empty is an error, and so are scores that do not differ.
 """
 
 from dataclasses import asdict, replace
