@@ -14,7 +14,6 @@ import torch
 import transformers
 from sklearn.metrics import roc_auc_score
 from transformers import CLIPProcessor
-from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
 from .data import (
@@ -36,18 +35,8 @@ from .loading import start_model
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
 from .methods import NoisyITMModel
+from .resuming import to_resume
 from .trainer import NoisyITMTrainer
-
-_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "adapter_model.safetensors",
-        "pytorch_model_fsdp*",
-        "global_step*",
-    ),
-    ("trainer_state.json",),
-)
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -246,15 +235,5 @@ def _given(training: NoisyITMArguments) -> dict:
 
 
 def _resume(recipe: Recipe) -> str | None:
-    value = str(recipe.training.resume_from_checkpoint or "false")
-    folder = Path(recipe.training.output_dir)
-    if value.lower() == "false":
-        return None
-    if value.lower() == "true":
-        value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
-        if value in ("False", "None"):
-            raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
-    if not Path(value).is_dir() or missing:
-        raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
-    return value
+    args = recipe.training
+    return to_resume(args.resume_from_checkpoint, args.output_dir, tells=args.process_index == 0)

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
@@ -25,6 +24,7 @@ from .memory.bank import EncodedPairs, MemoryBank
 from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+from .resuming import STATE_FILE, to_resume
 
 logger = logging.get_logger(__name__)
 
@@ -109,7 +109,8 @@ class NoisyITMTrainer(Trainer):
     def create_optimizer(self, model=None):
         """Creates the optimizer and lets the model read it."""
         optimizer = super().create_optimizer(model)
-        self.model.attach(self.exchange, optimizer)
+        inner = getattr(optimizer, "optimizer", optimizer)  # from the second training on, accelerate's wrapper has it
+        self.model.attach(self.exchange, inner)
         return optimizer
 
     def get_decay_parameter_names(self, model) -> list[str]:
@@ -267,24 +268,26 @@ class NoisyITMTrainer(Trainer):
         Raises:
             InputError: the checkpoint is not whole, or is of other data.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
-        if isinstance(resume_from_checkpoint, str | Path):
-            check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
+        checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
+        self._reports.clear()  # of a training that was interrupted
+        if checkpoint is not None:
+            check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives, self.model)
+            bank = load_memory(checkpoint, self.pair_weights, fingerprint, self.pair_negatives, self.model)
             if bank is not None:
                 self.use_bank(bank)
         else:
             self.model.begin_run()
             self._open_ledgers()
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        return super().train(checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            if is_checkpoint:
+                (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
             remembered = self.model.memory() if is_checkpoint else None
             save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered)
             if self.train_dataset is not None:

@@ -1,4 +1,4 @@
-"""A model from a name: precision, fields, and what a run may resume from."""
+"""A model from a name: precision, and fields."""
 
 import shutil
 
@@ -7,9 +7,8 @@ import torch
 from transformers import CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.loading import ASSETS, load_model
-from hf_noisy_itm.run import _resume
+from hf_noisy_itm.methods import NPCModel
 
 SCENES = ASSETS / "scenes-clip"
 
@@ -30,19 +29,34 @@ def test_an_unknown_field_of_a_method_is_named():
         load_model("scenes-clip", "npc", {"clean_treshold": 0.5})
 
 
+def saved(folder, **fields):
+    model, processor = load_model("scenes-clip", "npc", fields)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+RELEASED = {"variant": "released", "same_image": "negative", "virtual_optimizer": "adamw_own_state"}
+
+
 @pytest.mark.parametrize(
-    "weights",
-    ["model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "pytorch_model_fsdp_0/"],
+    ("stored", "given", "expected"),
+    [
+        ({"virtual_blocks": 1}, {"virtual_step": "pair"}, {"virtual_step": "pair", "virtual_blocks": None}),
+        ({"virtual_step": "pair"}, {"virtual_blocks": 1}, {"virtual_step": "batch", "virtual_blocks": 1}),
+        (RELEASED, {"bank_share": 0.5}, {**RELEASED, "variant": "paper", "bank_share": 0.5}),
+        ({"virtual_step": "pair", "bank_seed": 3}, RELEASED, {**RELEASED, "virtual_step": "batch", "bank_seed": 3}),
+        ({"virtual_blocks": 1, "bank_seed": 3}, {"virtual_blocks": None}, {"virtual_blocks": None, "bank_seed": 3}),
+    ],
 )
-def test_a_checkpoint_of_any_engine_may_be_resumed(tmp_path, weights):
-    checkpoint = tmp_path / "checkpoint-3"
-    checkpoint.mkdir()
-    (checkpoint / "trainer_state.json").touch()
-    recipe = parse_recipe(["--output_dir", str(tmp_path), "--resume_from_checkpoint", "true"])
-    with pytest.raises(InputError, match=r"lacks model\.safetensors"):
-        _resume(recipe)
-    (checkpoint / weights).mkdir() if weights.endswith("/") else (checkpoint / weights).touch()
-    assert _resume(recipe) == str(checkpoint)
-    (checkpoint / "trainer_state.json").unlink()
-    with pytest.raises(InputError, match=r"lacks trainer_state\.json"):
-        _resume(recipe)
+def test_what_a_checkpoint_says_gives_way_to_what_is_given(tmp_path, stored, given, expected):
+    folder = saved(tmp_path, **stored)
+    for model in (load_model(folder, "npc", given)[0], NPCModel.from_pretrained(folder, **given)):
+        assert {name: getattr(model.config, name) for name in expected} == expected
+
+
+def test_what_goes_with_no_default_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"variant='released' does not go with same_image='mask', virtual_optimizer="):
+        load_model(saved(tmp_path), "npc", {"variant": "released"})
+    with pytest.raises(InputError, match=r"'pair' \(given\) does not go with virtual_blocks=1 \(given\)"):
+        load_model(str(tmp_path), "npc", {"virtual_step": "pair", "virtual_blocks": 1})

@@ -2,12 +2,16 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig
+from transformers.utils import logging
 
 from ..errors import InputError, did_you_mean
+from ._choices import Choice, settle
+
+logger = logging.get_logger(__name__)
 
 _TAKEN_BY_TRANSFORMERS = {  # `PreTrainedConfig` and `CLIPConfig` take these beside their declared fields
     "attn_implementation",
@@ -55,6 +59,8 @@ class NoisyITMConfig(CLIPConfig):
     moments: Literal["per_epoch", "ema"] = "ema"
     moments_kept: float = 0.99
 
+    choices: ClassVar[tuple[Choice, ...]] = ()  # which fields of a method do not go together
+
     def __post_init__(self, **kwargs):
         if not kwargs.pop("_is_stored", False):
             known = {field.name for field in dataclasses.fields(self)} | _TAKEN_BY_TRANSFORMERS
@@ -68,6 +74,20 @@ class NoisyITMConfig(CLIPConfig):
         """What the field `variant` may be, where a method has one."""
         return get_args(getattr(cls.__dataclass_fields__.get("variant"), "type", None))
 
+    @classmethod
+    def settled(cls, *layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        """The fields that stay of those given in several places, see `settle`; a warning names each that does not."""
+        given, left_out = settle(cls.choices, {each.name: each.default for each in dataclasses.fields(cls)}, layers)
+        for sentence in left_out:
+            logger.warning(sentence)
+        return given
+
+    def validate_choices(self):
+        """Called by `@strict`."""
+        for choice in self.choices:
+            if choice.against(vars(self)):
+                raise ValueError(choice.refusal(vars(self)))
+
     def validate_negatives(self):
         """Called by `@strict`."""
         if not 0 < self.match_prior < 1:
@@ -77,12 +97,18 @@ class NoisyITMConfig(CLIPConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
-        """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config."""
+        """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config.
+
+        Fields of `kwargs` go before those of the dictionary, which give way where both do not go together.
+        """
         if "_variant" in kwargs:
             kwargs["variant"] = kwargs.pop("_variant")
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
         given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
-        stored = {key: value for key, value in {**config_dict, **given}.items() if key != "model_type"}
+        stored = {key: value for key, value in config_dict.items() if key != "model_type"}
+        if given:
+            kept = {key: stored.pop(key) for key in own & stored.keys()}
+            stored |= cls.settled(("in the stored config", kept), ("given", given))
         config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
         (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
         return config
