@@ -84,7 +84,8 @@ def info_nce_of_logits(
     own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
     if same is None or same_image != "positive":
         return -own
-    return -(own + (log_prob * same).sum(dim=1)) / (1 + same.sum(dim=1))
+    # Not a product with the mask: a candidate that is left out has a logarithm of -inf.
+    return -(own + torch.where(same, log_prob, 0.0).sum(dim=1)) / (1 + same.sum(dim=1))
 
 
 def info_nce_residual(

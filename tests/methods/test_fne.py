@@ -203,29 +203,42 @@ def test_places_of_the_queue_that_hold_nothing_are_no_candidates(clip_config, pr
     torch.testing.assert_close(model(**batch).loss, baseline(**batch).loss)
 
 
-def test_infonce_equals_a_loop(trained):
-    model, batch = trained(loss="infonce")
+@pytest.mark.parametrize("same_image", ["mask", "negative", "positive"])
+def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
+    """Two captions of some pictures meet in the batch, others in a queue that is not full."""
+    model, _ = trained(loss="infonce", same_image=same_image)
+    batch = make_batch(processor, pairs, range(2, 62, 4), entries=False)
     images, texts = (
         model.embed_images(batch["pixel_values"]),
         model.embed_texts(batch["input_ids"], batch["attention_mask"]),
     )
     output = model(**batch)
-    filled = int(model.queue.filled)
+    filled, size = int(model.queue.filled), len(images)
+    assert 0 < filled < len(model.queue)
+    assert (batch["image_id"][:, None] == model.queue.image_id).any()
     cosines = (images @ texts.T).detach()
-    others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)
+    own = torch.eye(size, dtype=torch.bool)
+    same = batch["image_id"][:, None] == batch["image_id"]
+    assert same.sum() > size
+    others = cosines.masked_fill(own if same_image == "negative" else same, -9)
     moments = model.match_moments.including(cosines.diag(), torch.stack([others.amax(dim=1), others.amax(dim=0)]))
-    wanted = torch.zeros(12)
+    wanted = torch.zeros(size)
     for anchors, keys, queue in ((images, texts, model.queue.text_keys), (texts, images, model.queue.image_keys)):
         candidates = torch.cat([keys, queue[:filled]])
         image_id = torch.cat([batch["image_id"], model.queue.image_id[:filled]])
-        for i in range(12):
+        for i in range(size):
             s = anchors[i] @ candidates.T
             counts = 1 - model.match_moments.log_odds(s[None], moments)[0].sigmoid()
-            counts[image_id == batch["image_id"][i]] = 0
+            is_same = image_id == batch["image_id"][i]
+            if same_image != "negative":
+                counts[is_same] = float(same_image == "positive")
             counts[i] = 1
             odds = (model.logit_scale * s).exp()
-            wanted[i] -= (odds[i] / (counts * odds).sum()).log().item() / 2
+            right = is_same if same_image == "positive" else torch.arange(len(s)) == i
+            wanted[i] -= (odds / (counts * odds).sum()).log()[right].mean().item() / 2
     torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
+    output.loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 def test_the_warm_up_is_the_hardest_in_the_batch_by_hand(clip_config, processor, pairs, monkeypatch):
