@@ -27,7 +27,7 @@ def load_model(
     Args:
         name: "scenes-clip", a folder, or a name on the Hub.
         method: short name of the method; the checkpoint's own, which is "baseline" for a plain CLIP, if left out.
-        fields: of the method's config, over those of the checkpoint.
+        fields: of the method's config, over those of the checkpoint, which hold for its own method and variant only.
 
     Raises:
         InputError: there is no such model or method, or no such field, or a field has a wrong value.
@@ -44,7 +44,7 @@ def load_model(
             method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
             cls = config_class(method)
             _refuse_unknown(fields or {}, cls)
-            config = cls.from_dict({**stored, **(fields or {})})
+            config = cls.from_dict(stored, **(fields or {}))
             # Whatever the checkpoint's precision: half of it would lose small updates.
             model, report = AutoModel.from_pretrained(
                 path, config=config, dtype=torch.float32, output_loading_info=True

@@ -73,10 +73,24 @@ class NoisyITMModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says."""
+        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says.
+
+        So does memory of another size, a queue for one; weights of another shape are refused.
+        """
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
-        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        strict = not kwargs.pop("ignore_mismatched_sizes", False)
+        model, report = super().from_pretrained(
+            *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+        )
+        parameters = dict(model.named_parameters())
+        for name, *shapes in sorted(report["mismatched_keys"]):
+            if name not in parameters:
+                model.get_submodule(name.rpartition(".")[0]).reset()
+            elif strict:
+                raise ValueError(
+                    f"{name} is of the shape {tuple(shapes[0])} there and {tuple(shapes[1])} by the config."
+                )
         model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
         return (model, report) if output_loading_info else model
 

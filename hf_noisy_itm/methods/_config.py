@@ -77,15 +77,29 @@ class NoisyITMConfig(CLIPConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
-        """Takes a plain CLIP's dictionary too: its `model_type` does not stick to the method's config."""
+        """Takes the dictionary of a plain CLIP, or of another method, too: its `model_type` does not stick.
+
+        What is stored of a method's fields holds for that method and its `variant`, since most of it was nobody's
+        choice; where either is given anew, the fields that are not given too start from its numbers.
+        """
         if "_variant" in kwargs:
             kwargs["variant"] = kwargs.pop("_variant")
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
         given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
-        stored = {key: value for key, value in {**config_dict, **given}.items() if key != "model_type"}
+        lapsed = {"model_type"} | (own if cls._is_another(config_dict, given) else set())
+        stored = {key: value for key, value in config_dict.items() if key not in lapsed} | given
         config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
         (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
         return config
+
+    @classmethod
+    def _is_another(cls, stored: dict, given: dict) -> bool:
+        """Whether a stored config is of another method or variant than what is given makes it."""
+        if stored.get("model_type", cls.model_type) != cls.model_type:
+            return True
+        field = cls.__dataclass_fields__.get("variant")
+        before = None if field is None else stored.get("variant", field.default)
+        return given.get("variant", before) != before
 
 
 @dataclass(frozen=True)
