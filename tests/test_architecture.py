@@ -25,9 +25,10 @@ RULES = {
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "truth"},
         {"accelerate", "datasets"},
     ),
+    "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
@@ -39,7 +40,10 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "run": (
+        {"arguments", "data", "hub", "loading", "memory", "methods", "trainer", "truth"},
+        {"accelerate", "datasets"},
+    ),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

@@ -141,7 +141,7 @@ def proposals(
     return {
         name: {
             "row": row[place].masked_fill(~known, NO_ROW),
-            "score": log_odds.gather(1, place[:, None]).squeeze(1).sigmoid(),
+            "score": log_odds.gather(1, place[:, None]).squeeze(1).sigmoid().masked_fill(~known, torch.nan),
         }
         for name, (place, known) in choices.items()
     }
@@ -160,5 +160,5 @@ def in_batch_proposals(seen: InBatch, moments: MatchMoments, logit_scale: Tensor
 
 
 def told(negatives: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean posterior by choice, for the log."""
-    return {f"posterior_{name}": value["score"].mean() for name, value in negatives.items()}
+    """Posterior by choice, for the log, (B,), NaN where there was no negative."""
+    return {f"posterior_{name}": value["score"] for name, value in negatives.items()}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
-from hf_noisy_itm.run import negatives_in_truth
+from hf_noisy_itm.truth import negatives_in_truth
 
 from ..test_trainer import make_trainer
 from .test_contract import make, make_batch, same_state, state
@@ -102,26 +102,37 @@ def test_what_counts_most_and_what_is_hardest_are_told(clip_config, processor, p
         torch.testing.assert_close(told[f"{way}_hardest"]["score"], posterior)
 
 
-def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor, pairs, tmp_path, monkeypatch):
-    trainer = make_trainer(BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=7)
-    trainer.train()
+def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor, pairs, tmp_path):
+    """At every log of the pairs since the last one, and at the end of each pair's last visit."""
+    asked = []
 
     def is_match(captions, pictures):
+        asked.append(len(captions))
         return (captions // 5 + pictures // 5) % 3 == 0
 
-    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: is_match)
-    recipe = type("Recipe", (), {"data": None})
-    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
+    trainer = make_trainer(
+        BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=6, logging_steps=2
+    )
+    trainer.is_match = is_match
+    trainer.train()
+    assert asked == [32] * 4 * 3
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    figures = negatives_in_truth(trainer.pair_negatives.read(), is_match)
     assert set(figures) == {"i2t", "t2i"}
     for way, of_way in figures.items():
         row = trainer.pair_negatives.choices[f"{way}_hardest"]["row"]
         seen = torch.nonzero(row >= 0).squeeze(1)
-        assert of_way["hardest"]["pairs"] == len(seen) == 112
+        assert of_way["hardest"]["pairs"] == len(seen) == 96
         wanted = is_match(row[seen], seen).double().mean().item()  # symmetric here, so one way for both
         assert of_way["hardest"]["matches"] == pytest.approx(wanted)
-        assert 0 <= of_way["auc"] <= 1
-    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: None)
-    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
-    assert "matches" not in figures["i2t"]["hardest"]
-    assert "auc" not in figures["i2t"]
-    assert negatives_in_truth(type(trainer.pair_negatives)(120), recipe, pairs) is None
+        assert 0 <= of_way["hardest_auc"] <= 1
+        for choice in ("chosen", "hardest"):  # an epoch has seven steps, so that no pair came twice
+            shares = [entry[f"matches_{way}_{choice}"] for entry in logs]
+            assert sum(shares) / 3 == pytest.approx(of_way[choice]["matches"])
+    assert trainer.pair_negatives.take_fresh()[0].tolist() == []
+
+
+def test_where_nobody_knows_nothing_is_logged(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=1)
+    trainer.train()
+    assert not any(name.startswith("matches") for entry in trainer.state.log_history for name in entry)
