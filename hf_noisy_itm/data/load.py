@@ -23,6 +23,7 @@ from ._pairs import Pairs
 from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
 from ._splits import CAPTION, ROW, find_column, find_splits
+from .matches import refuse_wrong_match_by
 from .pedigree import pedigree_of_source
 
 
@@ -41,6 +42,7 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
+    refuse_wrong_match_by(args, train)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
     eval_pairs = read_pairs(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
