@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 from .errors import InputError
 
 _FIGURES = ("i2t_r@1", "t2i_r@1", "rsum")
+_CHOICES = ("chosen", "hardest")
+_OTHERS = "\\*"  # a star in Markdown
 _SEED = re.compile(r"[-_]seed\d+$")
 
 
@@ -17,7 +19,9 @@ def compare(files: Sequence[str | Path]) -> str:
 
     A kind is the file's name without `_seedN`, or its folder's name if the file is `metrics.json`. Figures are means
     and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the control
-    (the kind called `control` or `baseline`) of the same seed on the same data.
+    (the kind called `control` or `baseline`) of the same seed on the same data. Where runs say which negatives were
+    matches in truth (`truth.negatives_in_truth`): the share of matches among the chosen and among the hardest, and how
+    well the posterior tells them among the hardest, means of both directions.
 
     Args:
         files: `metrics.json` files of runs, wherever they lie and whatever they are called.
@@ -35,8 +39,9 @@ def compare(files: Sequence[str | Path]) -> str:
             raise InputError(f"{path} is a second run of {name} with seed {seed} on {', '.join(_what_on(run))}.")
         group[seed] = run
     lines = [
-        "| data | noise | run | seeds | i2t R@1 | t2i R@1 | rSum | wins | AUC of weights |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| data | noise | run | seeds | i2t R@1 | t2i R@1 | rSum | wins | AUC of weights "
+        "| matches among negatives: chosen | hardest | AUC of posterior |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for what, kinds in sorted(groups.items()):
         control = kinds.get("control", kinds.get("baseline"))
@@ -44,6 +49,8 @@ def compare(files: Sequence[str | Path]) -> str:
             lines.append(
                 "| " + " | ".join([*what, name, *_figures(runs, None if runs is control else control)]) + " |"
             )
+    if any(_OTHERS in line for line in lines):
+        lines += ["", f"{_OTHERS} of an earlier version, which took either share over other pairs"]
     return "\n".join(lines)
 
 
@@ -57,7 +64,25 @@ def _figures(runs: dict[int, dict], control: dict[int, dict] | None) -> list[str
         *cells,
         f"{wins} of {len(both)}" if both else "",
         _spread(weights, ".3f") if weights else "",
+        *_negatives([run["negatives"] for run in runs.values() if run.get("negatives")]),
     ]
+
+
+def _negatives(runs: list[dict[str, dict]]) -> list[str]:
+    chosen, hardest = (_means(runs, lambda way, name=name: way.get(name, {}).get("matches")) for name in _CHOICES)
+    counts = [{way[name]["pairs"] for name in _CHOICES if name in way} for run in runs for way in run.values()]
+    mark = _OTHERS if any(len(each) > 1 for each in counts) else ""
+    cells = [
+        f"{_spread([100 * share for share in each], '.1f')} %{mark}" if each else "" for each in (chosen, hardest)
+    ]
+    aucs = _means(runs, lambda way: way.get("hardest_auc"))
+    return [*cells, _spread(aucs, ".3f") if aucs else ""]
+
+
+def _means(runs: list[dict[str, dict]], figure: Callable[[dict], float | None]) -> list[float]:
+    """Of each run the mean over directions, where there is such a figure."""
+    found = ([value for way in run.values() if (value := figure(way)) is not None] for run in runs)
+    return [mean(values) for values in found if values]
 
 
 def _read(path: Path) -> dict:
