@@ -32,8 +32,8 @@ class NoisyITMConfig(CLIPConfig):
             estimates it ("fne": a component for every method with a contrastive loss, ours). What follows is of that.
         match_prior: chance, before its similarity is seen, that a candidate is a right answer, in (0, 1). (Ours; FNE's
             code has 1 / 10,000, and compares with the hardest wrong answers, among which matches are far less rare.)
-        min_right_pairs: so many right answers of the model must be known before any candidate is suspected. (200:
-            FNE's code.)
+        min_right_pairs: so many right answers of the model must have been seen, since the statistics started, before
+            any candidate is suspected; `right_pairs` of the log. (200: FNE's code.)
         monotone: a more similar candidate is never less suspicious. (Ours; false in FNE's code.)
         moments: statistics start anew "per_epoch" (FNE's code), or the past fades at each batch ("ema", ours).
         moments_kept: by "ema", what remains of the past at each batch, in (0, 1]. (Ours.)
