@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import AutoConfig, AutoModel
 
-from ..functional.contrastive import info_nce_of_logits, logits_of
+from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
 from ..functional.draws import uniform
 from ..functional.false_negatives import draw, hardest, sampling_weights, triplet_hinge
 from ..functional.moments import Moments, pooled_deviation
@@ -166,8 +166,8 @@ class FNEModel(NoisyITMModel):
         image_embeds, text_embeds = image_embeds[: len(batch)], text_embeds[: len(batch)]
         seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
         if not self.training or self.epoch.number < self.config.warmup_epochs:
-            per_pair = self._in_batch_losses(batch, image_embeds, text_embeds, seen)
-            return PairLosses(per_pair, to_remember=seen.to_remember)
+            per_pair = self._in_batch_losses(image_embeds, text_embeds, seen)
+            return PairLosses(per_pair, to_remember=seen.to_remember, report=told({}, self.match_moments.read()))
         gather = self.exchange.gather
         moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
@@ -190,21 +190,19 @@ class FNEModel(NoisyITMModel):
                 "image_id": candidates.image_id,
                 "row": rows_of(batch),
             },
-            report=told(negatives),
+            report=told(negatives, moments),
             negatives=negatives,
         )
 
-    def _in_batch_losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, seen: InBatch) -> Tensor:
+    def _in_batch_losses(self, image_embeds: Tensor, text_embeds: Tensor, seen: InBatch) -> Tensor:
         """CLIP's loss, or the hinge on the hardest wrong answer of all processes (VSE++) in both directions, (B,)."""
         if self.config.loss == "infonce":
-            return self.pair_losses(image_embeds, text_embeds, batch.image_id)
+            return pair_losses_of_cosines(
+                seen.cosines, seen.own_column, self.logit_scale, seen.same, self.config.same_image
+            )
         margin = self.config.margin * self._unit(self.match_moments.read())
         own = (image_embeds * text_embeds).sum(dim=1)
-        texts, images = self.exchange.gather(text_embeds), self.exchange.gather(image_embeds)
-        i2t, t2i = (
-            triplet_hinge(own, hardest(inner_products(anchors, others), seen.excluded)[0], margin)
-            for anchors, others in ((image_embeds, texts), (text_embeds, images))
-        )
+        i2t, t2i = (triplet_hinge(own, hardest(each, seen.excluded)[0], margin) for each in seen.cosines)
         return i2t + t2i
 
     def _triplet_losses(
@@ -241,7 +239,7 @@ class FNEModel(NoisyITMModel):
         cosines = torch.cat([inner_products(anchors, keys), inner_products(anchors, queue)], dim=1)
         log_odds = self.match_moments.log_odds(cosines.detach(), moments)
         log_weight = logsigmoid(-log_odds).masked_fill(candidates.is_none, -torch.inf)
-        logits = logits_of(cosines, own_column, self.logit_scale, same, same_image, lambda _: log_weight)
+        logits = logits_of(cosines, own_column, self.logit_scale, same, same_image, log_weight)
         losses = info_nce_of_logits(logits, own_column, same, same_image) / 2
         column = hardest(logits.detach(), candidates.excluded)[1]
         return losses, proposals(cosines.detach(), candidates.excluded, log_odds, candidates.row, column)
@@ -260,7 +258,7 @@ class FNEModel(NoisyITMModel):
         floor = (right.mean - self.config.margin * unit).float()
         if self.config.variant == "released":
             return floor
-        return torch.where(right.count > self.config.min_right_pairs, floor, -torch.inf)
+        return torch.where(right.seen > self.config.min_right_pairs, floor, -torch.inf)
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:

@@ -8,9 +8,13 @@ from safetensors.torch import load_file
 from transformers import CLIPModel
 
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
-from hf_noisy_itm.memory.queue import NO_ROW
+from hf_noisy_itm.functional.false_negatives import draw, sampling_weights
+from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
 from hf_noisy_itm.methods import BaselineModel, FNEConfig, FNEModel
+from hf_noisy_itm.methods._batch import PairBatch
+from hf_noisy_itm.methods._negatives import Candidates, InBatch
 
 from ..test_trainer import make_trainer
 from .test_contract import make, make_batch, state
@@ -113,7 +117,7 @@ def test_forward_equals_a_loop_over_anchors_and_candidates(trained, fields):
         model.embed_images(batch["pixel_values"]),
         model.embed_texts(batch["input_ids"], batch["attention_mask"]),
     )
-    image_keys, text_keys = model.twin.embed(_as_batch(batch))
+    image_keys, text_keys = model.twin.embed(PairBatch(**batch, bank=None))
     cosines = (images @ texts.T).detach()
     others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)  # twelve pictures, each once
     forth, back = others.amax(dim=1), others.amax(dim=0)
@@ -131,12 +135,6 @@ def test_forward_equals_a_loop_over_anchors_and_candidates(trained, fields):
         assert NO_ROW in i2t[1] + t2i[1]
 
 
-def _as_batch(batch):
-    from hf_noisy_itm.methods._batch import PairBatch
-
-    return PairBatch(**batch, bank=None)
-
-
 def test_the_gradient_flows_into_the_anchors_alone(trained, monkeypatch):
     """Each embedding's gradient is that of its own two hinges with constant keys."""
     model, batch = trained()
@@ -145,7 +143,7 @@ def test_the_gradient_flows_into_the_anchors_alone(trained, monkeypatch):
         model.embed_texts(batch["input_ids"], batch["attention_mask"]).detach().requires_grad_(),
     )
     monkeypatch.setattr(model, "embed", lambda _: (images, texts))
-    keys = dict(zip(("t2i", "i2t"), model.twin.embed(_as_batch(batch))))
+    keys = dict(zip(("t2i", "i2t"), model.twin.embed(PairBatch(**batch, bank=None))))
     queues = {"i2t": model.queue.text_keys, "t2i": model.queue.image_keys}
     output = model(**batch)
     output.loss.backward()
@@ -181,6 +179,56 @@ def test_captions_of_the_own_picture_are_never_drawn(clip_config, processor, pai
             other = chosen["row"]
             assert (other >= 0).all(), name
             assert (other // 5 != torch.arange(10) // 5).all(), name
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["pictures named", "rows alone"])
+def test_of_many_draws_none_is_the_own_picture_and_shares_are_those_of_the_weights(named):
+    """Acceptance list, FNE 2: 100,000 draws; the queue holds captions of the anchors' pictures, and themselves."""
+    queue, rng = PairQueue(40, 4), torch.Generator().manual_seed(0)
+    row = torch.arange(30).repeat_interleave(2)[:30]  # 15 rows, twice each; ten places stay empty
+    image_id = row // 3 if named else torch.full((30,), NO_PICTURE)
+    queue.push(torch.zeros(30, 4), torch.zeros(30, 4), image_id, row)
+    index = torch.arange(10)
+    batch = PairBatch(torch.zeros(10, 1), None, None, index // 3 if named else None, index, None)
+    embeds = torch.nn.functional.normalize(torch.randn(10, 4, generator=rng), dim=1)
+    candidates = Candidates.of(batch, InBatch.of(embeds, embeds, batch, Exchange(), "mask"), queue, Exchange())
+    picture = torch.cat([index, row]) // (3 if named else 1)
+    own = picture[None, :] == picture[:10, None]
+    empty = torch.arange(50) >= 40
+    own = torch.nn.functional.pad(own, (0, 10), value=False)
+    assert torch.equal(candidates.excluded, own | empty)
+    cosines = 2 * torch.rand(10, 50, generator=rng) - 1
+    weights = sampling_weights(
+        cosines, torch.full((10,), 0.2), torch.randn(10, 50, generator=rng), candidates.excluded, -0.5, 2.0, 0.5, 0.3
+    )
+    weights[7] = 0  # nothing to draw
+    numbers = torch.stack([uniform(0, "test", step, index) for step in range(10_000)])
+    column, found = draw(weights.repeat(10_000, 1), numbers.flatten())
+    column, found = column.view(10_000, 10), found.view(10_000, 10)
+    assert torch.equal(found, (index != 7).expand(10_000, 10))
+    for anchor in index[index != 7].tolist():
+        share = column[:, anchor].bincount(minlength=50) / 10_000
+        wanted = weights[anchor] / weights[anchor].sum()
+        assert not share[candidates.excluded[anchor]].any()
+        assert not share[cosines[anchor] <= -0.5].any()
+        torch.testing.assert_close(share, wanted, atol=0.02, rtol=0)
+
+
+def test_an_earlier_copy_of_the_own_pair_is_no_negative(trained):
+    """Also where the batch does not say which picture a pair shows."""
+    model, batch = trained(margin=20.0)
+    again = torch.isin(model.queue.row, torch.arange(0, 60, 5))
+    assert again.sum() == 12
+    model.queue.row[~again] = 100  # of other rows there are two kinds: those of the batch, and this one
+    batch = {name: batch[name] for name in ("pixel_values", "input_ids", "attention_mask")}
+    index = torch.arange(0, 60, 5)
+    drawn = set()
+    for _ in range(20):
+        for name, chosen in model(**batch, index=index).negatives.items():
+            assert (chosen["row"] != index).all(), name
+            drawn |= set(chosen["row"].tolist())
+        model.steps.advance()
+    assert drawn == {*index.tolist(), 100}
 
 
 @pytest.mark.parametrize("loss", ["triplet", "infonce"])

@@ -1,9 +1,12 @@
 """FNE's posterior as a component of other methods (`negatives = "fne"`)."""
 
+from collections import Counter
+
 import pytest
 import torch
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.functional import contrastive
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel, _negatives, npc
 from hf_noisy_itm.truth import negatives_in_truth
 
 from ..test_trainer import make_trainer
@@ -69,6 +72,47 @@ def test_no_gradient_flows_through_the_posterior(clip_config, processor, pairs, 
             monkeypatch.setattr(model.match_moments, "log_weight", lambda cosines: weigh(cosines).detach())
         gradients.append(torch.autograd.grad(model(**batch).loss, model.clip.visual_projection.weight)[0])
     assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_similarities_and_posterior_are_worked_out_once(clip_config, processor, pairs, monkeypatch, training):
+    model = known(make(BaselineModel, BaselineConfig, FNE, clip_config)[0]).train(training)
+    batch, counts = make_batch(processor, pairs, entries=False), Counter()
+
+    def count(where, name):
+        kept = getattr(where, name)
+        monkeypatch.setattr(where, name, lambda *args: (counts.update([name]), kept(*args))[1])
+
+    for module in (contrastive, _negatives):
+        count(module, "inner_products")
+    count(model.match_moments, "log_odds")
+    output = model(**batch)
+    assert counts == {"inner_products": 2, "log_odds": 2}
+    assert (output.negatives is not None) == (output.to_remember is not None) == training
+
+
+@pytest.mark.parametrize("fields", [{}, {"virtual_step": "pair"}], ids=["batch", "pair"])
+def test_what_wrong_answers_to_entries_count_is_not_moved_by_a_virtual_step(
+    clip_config, processor, pairs, monkeypatch, fields
+):
+    """The ratio is to tell how one loss changes. Entries are seen where they stand, however long the step."""
+    batch, impact = make_batch(processor, pairs, range(0, 60, 3)), npc.impact_ratio
+
+    def seen(length):
+        sizes = {"virtual_optimizer": "sgd"} if not fields else {**fields, "pair_step_size": max(length, 1e-30)}
+        model, optimizer = make(NPCModel, NPCConfig, {**FNE, **sizes}, clip_config)
+        optimizer.param_groups[0]["lr"] = length
+        inputs, ratios, weigh = [], [], known(model).match_moments.log_weight
+        monkeypatch.setattr(model.match_moments, "log_weight", lambda c: (inputs.append(c.clone()), weigh(c))[1])
+        monkeypatch.setattr(npc, "impact_ratio", lambda *of: (ratios.append(impact(*of)), ratios[-1])[1])
+        model(**batch)
+        return inputs, ratios[0]
+
+    (none, same), (long, changed) = seen(0.0), seen(1.0)
+    assert (same == 1).all()
+    assert (changed != 1).all()
+    assert len(none) == len(long) > 4
+    assert all(torch.equal(one, other) for one, other in zip(none, long))
 
 
 def test_it_learns_from_the_batches_and_forgets_per_epoch_if_told(clip_config, processor, pairs):
