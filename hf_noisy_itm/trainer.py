@@ -50,7 +50,8 @@ class NoisyITMTrainer(Trainer):
         is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
-        InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
+        InputError: there is no processor, a trainable parameter is not float32, adapters are wrapped around a model
+            that has a memory, a stream meets a method that needs
             all pairs, or a bank meets a method that takes none, or other pairs.
     """
 
@@ -72,6 +73,7 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
+        _refuse_adapters_around(model)
         if bank is not None:
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
@@ -298,6 +300,19 @@ class NoisyITMTrainer(Trainer):
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
+
+
+def _refuse_adapters_around(model: torch.nn.Module) -> None:
+    """Around the model, adapters are all that peft saves; put into `model.clip`, they are saved with the rest."""
+    if not (hasattr(model, "peft_config") or getattr(model, "_hf_peft_config_loaded", False)):
+        return
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    memory = sorted({name.split(".")[0] for name in inner.state_dict()} - {inner.base_model_prefix})
+    if memory:
+        raise InputError(
+            f"A checkpoint of adapters alone would not hold what {type(inner).__name__} remembers "
+            f"({', '.join(memory)}): put them in with peft.inject_adapter_in_model(config, model.clip)."
+        )
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

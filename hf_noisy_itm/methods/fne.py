@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import AutoConfig, AutoModel
 
+from ..exchange import Exchange
 from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
 from ..functional.draws import uniform
 from ..functional.false_negatives import draw, hardest, sampling_weights, triplet_hinge
@@ -151,6 +152,11 @@ class FNEModel(NoisyITMModel):
         self.twin = Twin(self.clip)
         self.queue = PairQueue(config.queue_size, config.projection_dim)
         self.steps, self.epoch = Steps(), Epoch()
+
+    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """See `NoisyITMModel.attach`; the twin takes adapters over that were put into the towers since."""
+        super().attach(exchange, optimizer)
+        self.twin.adopt(self.clip)
 
     @property
     def frozen(self) -> tuple[str, ...]:

@@ -4,20 +4,22 @@ import math
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
+from hf_noisy_itm import NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
 from hf_noisy_itm.functional.false_negatives import draw, sampling_weights
 from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
-from hf_noisy_itm.methods import BaselineModel, FNEConfig, FNEModel
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel
 from hf_noisy_itm.methods._batch import PairBatch
 from hf_noisy_itm.methods._negatives import Candidates, InBatch
 
-from ..test_trainer import make_trainer
-from .test_contract import make, make_batch, state
+from ..test_trainer import losses_of, make_trainer
+from .test_contract import make, make_batch, same_state, state
 from .test_state import plain_clip
 
 SMALL = {"queue_size": 40, "min_right_pairs": 2, "match_prior": 0.05}
@@ -334,6 +336,74 @@ def test_the_twin_says_when_it_cannot_follow(clip_config, processor, pairs):
     model.clip.text_model.adapter = torch.nn.Linear(2, 2)
     with pytest.raises(InputError, match=r"momentum encoder cannot follow .*text_model\.adapter\.bias for one"):
         model.step()
+
+
+def adapted(clip_config, **fields):
+    """A model whose towers and projections have adapters, which alone are trained."""
+    model, _ = make(FNEModel, FNEConfig, {**SMALL, **fields}, clip_config)
+    targets = ["q_proj", "v_proj", "visual_projection"]
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=targets), model.clip)
+    return model
+
+
+def train_adapted(clip_config, processor, pairs, folder, resume=None, **arguments):
+    settings = {"per_device_train_batch_size": 16, "learning_rate": 1e-2, "logging_steps": 1, "save_strategy": "no"}
+    settings |= {"disable_tqdm": True, "seed": 5, **arguments}
+    model = adapted(clip_config, twin_momentum=0.75)
+    trainer = NoisyITMTrainer(model, NoisyITMArguments(output_dir=str(folder), **settings), pairs, None, processor)
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def test_the_twin_follows_adapters_that_alone_are_trained(clip_config, processor, pairs, tmp_path, monkeypatch):
+    before = []
+    step = FNEModel.step
+
+    def noting(model):
+        before[:] = [{name: value.clone() for name, value in model.twin.named_parameters()}]
+        step(model)
+
+    monkeypatch.setattr(FNEModel, "step", noting)
+    trainer = train_adapted(clip_config, processor, pairs, tmp_path, max_steps=3)
+    model = trainer.model
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {
+        name for name, _ in model.named_parameters() if ".lora_" in name and name.startswith("clip.")
+    }
+    twin = dict(model.twin.named_parameters())
+    assert sum(".lora_" in name for name in twin) == 2 * (2 * 2 + 1)
+    for name, value in twin.items():
+        online = model.clip.get_parameter(name)
+        torch.testing.assert_close(value, 0.75 * before[0][name] + 0.25 * online, atol=1e-6, rtol=1e-5)
+        assert torch.equal(value, online) == (".lora_" not in name), name
+    batch = make_batch(processor, pairs, entries=False)
+    keys, _ = model.twin.embed(PairBatch(**batch, bank=None))
+    online = model.embed_images(batch["pixel_values"])
+    with torch.no_grad():
+        for name, value in model.clip.named_parameters():
+            if ".lora_B" in name:
+                value.zero_()
+    plain = model.embed_images(batch["pixel_values"])
+    assert min((keys - plain).norm(), (keys - online).norm()) > 1e-3  # the adapters are at work in the twin
+
+
+def test_a_run_with_adapters_resumes_exactly(clip_config, processor, pairs, tmp_path):
+    saving = {"max_steps": 6, "save_strategy": "steps", "save_steps": 4}
+    whole = train_adapted(clip_config, processor, pairs, tmp_path, **saving)
+    checkpoint = str(tmp_path / "checkpoint-4")
+    resumed = train_adapted(clip_config, processor, pairs, tmp_path / "more", checkpoint, max_steps=6)
+    assert losses_of(resumed) == losses_of(whole)
+    assert same_state(state(whole.model), state(resumed.model))
+
+
+def test_adapters_around_a_model_that_remembers_are_refused(clip_config, processor, pairs, tmp_path):
+    arguments = NoisyITMArguments(output_dir=str(tmp_path))
+    config = LoraConfig(r=4, target_modules=["q_proj"])
+    sentence = r"not hold what FNEModel remembers \(epoch, match_moments, queue, steps, twin\).*model\.clip"
+    model, _ = make(FNEModel, FNEConfig, SMALL, clip_config)
+    with pytest.raises(InputError, match=sentence):
+        NoisyITMTrainer(get_peft_model(model, config), arguments, pairs, None, processor)
+    control, _ = make(BaselineModel, BaselineConfig, {}, clip_config)
+    NoisyITMTrainer(get_peft_model(control, config), arguments, pairs, None, processor)
 
 
 def test_what_is_published_is_the_online_model(trained, tmp_path):
