@@ -103,6 +103,18 @@ def test_fields_of_another_method_do_not_leak(saved):
         assert numbers(load_model(folder, method)[0].config, cls) == numbers(cls(), cls)
 
 
+def test_stored_fields_that_lose_their_effect_are_no_mistake(saved):
+    folder = saved(BaselineModel, BaselineConfig, negatives="fne", match_prior=0.2, moments="per_epoch")
+    assert numbers(load_model(folder, None, {"negatives": "all"})[0].config, BaselineConfig) == numbers(
+        BaselineConfig(), BaselineConfig
+    )
+    folder = saved(FNEModel, FNEConfig, queue_size=40, margin=1.0)
+    config = load_model(folder, None, {"loss": "infonce"})[0].config
+    assert (config.queue_size, config.margin) == (40, 3.0)
+    with pytest.raises(InputError, match="margin has no effect without loss='triplet'"):
+        load_model(folder, None, {"loss": "infonce", "margin": 1.0})
+
+
 def test_a_memory_of_another_size_starts_anew_and_weights_of_another_shape_do_not(saved):
     folder = saved(FNEModel, FNEConfig, queue_size=40)
     model = FNEModel.from_pretrained(folder)

@@ -2,12 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig
 
 from ..errors import InputError, did_you_mean
+
+POSTERIOR = ("match_prior", "min_right_pairs", "monotone", "moments", "moments_kept")
 
 _TAKEN_BY_TRANSFORMERS = {  # `PreTrainedConfig` and `CLIPConfig` take these beside their declared fields
     "attn_implementation",
@@ -46,6 +48,11 @@ class NoisyITMConfig(CLIPConfig):
     model_type = "noisy_itm"
     # Of `predict`: what is one number per batch among rows per pair, and what is for training alone.
     keys_to_ignore_at_inference = ["loss", "to_remember", "report", "negatives"]
+    # Fields that have an effect where another has a value: its name, the value, and theirs.
+    needs: ClassVar[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+        ("negatives", "fne", POSTERIOR),
+        ("moments", "ema", ("moments_kept",)),
+    )
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
     negatives: Literal["all", "fne"] = "all"
@@ -68,8 +75,23 @@ class NoisyITMConfig(CLIPConfig):
         """What the field `variant` may be, where a method has one."""
         return get_args(getattr(cls.__dataclass_fields__.get("variant"), "type", None))
 
+    def default_of(self, name: str) -> object:
+        """What a field is where nobody says."""
+        return self.__dataclass_fields__[name].default
+
+    def validate_idle(self):
+        """Called by `@strict`."""
+        for switch, value, names in self.needs:
+            for name in names if getattr(self, switch) != value else ():
+                if getattr(self, name) != self.default_of(name):
+                    raise ValueError(
+                        f"{name} has no effect without {switch}={value!r}: give that, or leave {name} out."
+                    )
+
     def validate_negatives(self):
         """Called by `@strict`."""
+        if self.min_right_pairs < 0:
+            raise ValueError(f"min_right_pairs must not be negative, got {self.min_right_pairs}.")
         if not 0 < self.match_prior < 1:
             raise ValueError(f"match_prior is a probability, got {self.match_prior}.")
         if not 0 < self.moments_kept <= 1:
@@ -80,13 +102,16 @@ class NoisyITMConfig(CLIPConfig):
         """Takes the dictionary of a plain CLIP, or of another method, too: its `model_type` does not stick.
 
         What is stored of a method's fields holds for that method and its `variant`, since most of it was nobody's
-        choice; where either is given anew, the fields that are not given too start from its numbers.
+        choice; where either is given anew, the fields that are not given too start from its numbers. Likewise those
+        that what is given leaves without effect.
         """
         if "_variant" in kwargs:
             kwargs["variant"] = kwargs.pop("_variant")
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
         given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
         lapsed = {"model_type"} | (own if cls._is_another(config_dict, given) else set())
+        for switch, value, names in cls.needs:
+            lapsed |= {*names} if given.get(switch, value) != value else set()
         stored = {key: value for key, value in config_dict.items() if key not in lapsed} | given
         config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
         (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards

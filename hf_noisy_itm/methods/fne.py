@@ -20,6 +20,7 @@ The paper could not be read beyond its abstract and figure: its numbers are not 
 code are called so.
 """  # noqa: D205, D400, D415
 
+import math
 from typing import Literal
 
 import torch
@@ -89,6 +90,10 @@ class FNEConfig(NoisyITMConfig):
     """
 
     model_type = "noisy_itm_fne"
+    needs = (
+        ("loss", "triplet", ("margin", "units", "window", "elimination", "cut_down", "threshold", "draw_seed")),
+        ("moments", "ema", ("moments_kept",)),
+    )
 
     variant: Literal["clip", "released"] = "clip"
     loss: Literal["triplet", "infonce"] | None = None
@@ -109,10 +114,14 @@ class FNEConfig(NoisyITMConfig):
     draw_seed: int = 0
 
     def __post_init__(self, **kwargs):
-        for name, (released, own) in _NUMBERS.items():
+        for name in _NUMBERS:
             if getattr(self, name) is None:
-                setattr(self, name, released if self.variant == "released" else own)
+                setattr(self, name, self.default_of(name))
         super().__post_init__(**kwargs)
+
+    def default_of(self, name: str) -> object:
+        """The number of the variant, where it has one."""
+        return _NUMBERS[name][self.variant != "released"] if name in _NUMBERS else super().default_of(name)
 
     def validate_fne(self):
         """Called by `@strict`."""
@@ -123,9 +132,15 @@ class FNEConfig(NoisyITMConfig):
             )
         if not 0 <= self.twin_momentum < 1:
             raise ValueError(f"twin_momentum must be at least 0 and below 1, got {self.twin_momentum}.")
-        for name in ("margin", "elimination", "cut_down", "threshold"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("margin", "elimination", "cut_down"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is a probability, got {self.threshold}.")
+        if self.negatives != "all":
+            raise ValueError(
+                "negatives='fne' lends FNE's posterior to other methods, and this one has it: leave it out."
+            )
 
 
 class FNEModel(NoisyITMModel):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from safetensors.torch import load_file
 from transformers import CLIPModel
@@ -503,14 +504,41 @@ def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
         ({"queue_size": 0}, "queue_size must be at least 1"),
         ({"warmup_epochs": -1}, "warmup_epochs not negative"),
         ({"twin_momentum": 1.0}, "twin_momentum must be at least 0 and below 1"),
-        ({"margin": -0.1}, "margin must not be negative"),
+        ({"margin": -0.1}, "margin must be finite and not negative"),
+        ({"margin": float("nan")}, "margin must be finite"),
+        ({"elimination": float("inf")}, "elimination must be finite"),
+        ({"cut_down": float("nan")}, "cut_down must be finite"),
+        ({"threshold": 1.5}, "threshold is a probability, got 1.5"),
+        ({"threshold": float("nan")}, "threshold is a probability"),
+        ({"min_right_pairs": -1}, "min_right_pairs must not be negative"),
+        ({"match_prior": float("nan")}, "match_prior is a probability"),
+        ({"negatives": "fne"}, "this one has it: leave it out"),
+        (
+            {"loss": "infonce", "margin": 1.0},
+            "margin has no effect without loss='triplet': give that, or leave margin",
+        ),
+        ({"loss": "infonce", "draw_seed": 1}, "draw_seed has no effect without loss='triplet'"),
+        ({"variant": "released", "loss": "infonce", "margin": 3.0}, "margin has no effect without loss='triplet'"),
+        ({"moments": "per_epoch", "moments_kept": 0.9}, "moments_kept has no effect without moments='ema'"),
         ({"match_prior": 1.0}, "match_prior is a probability"),
         ({"moments_kept": 0.0}, "moments_kept must be above 0"),
     ],
 )
 def test_wrong_numbers_are_refused(fields, sentence):
-    with pytest.raises(Exception, match=sentence):
+    with pytest.raises(StrictDataclassClassValidationError, match=sentence):
         FNEConfig(**fields)
+
+
+def test_a_field_at_its_default_is_no_idle_one():
+    FNEConfig(loss="infonce", margin=3.0)
+    FNEConfig(variant="released", loss="infonce", margin=0.2, moments_kept=0.99)
+
+
+def test_a_queue_that_cannot_be_is_refused_in_a_sentence(clip_config, tmp_path):
+    with pytest.raises(InputError, match=r"A queue of 1000000000000 pairs takes 272,000 GB, .*smaller queue_size"):
+        make(FNEModel, FNEConfig, {"queue_size": 10**12}, clip_config)
+    with pytest.raises(InputError, match="smaller queue_size"):
+        FNEModel.from_pretrained(plain_clip(clip_config, tmp_path), queue_size=10**12)
 
 
 @pytest.mark.parametrize("loss", ["triplet", "infonce"])

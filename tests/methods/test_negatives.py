@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 
 from hf_noisy_itm.functional import contrastive
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel, _negatives, npc
@@ -113,6 +114,20 @@ def test_what_wrong_answers_to_entries_count_is_not_moved_by_a_virtual_step(
     assert (changed != 1).all()
     assert len(none) == len(long) > 4
     assert all(torch.equal(one, other) for one, other in zip(none, long))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"match_prior": 0.1}, "match_prior has no effect without negatives='fne'"),
+        ({"moments": "per_epoch"}, "moments has no effect without negatives='fne'"),
+        ({**FNE, "moments": "per_epoch", "moments_kept": 0.5}, "moments_kept has no effect without moments='ema'"),
+        ({**FNE, "min_right_pairs": -1}, "min_right_pairs must not be negative"),
+    ],
+)
+def test_fields_without_effect_are_refused(fields, sentence):
+    with pytest.raises(StrictDataclassClassValidationError, match=sentence):
+        NPCConfig(**fields)
 
 
 def test_it_learns_from_the_batches_and_forgets_per_epoch_if_told(clip_config, processor, pairs):
