@@ -64,7 +64,7 @@ class PairQueue(nn.Module):
             (self.image_id, image_id),
             (self.row, row),
         ):
-            own.index_copy_(0, places, new[-size:].to(own))
+            own.index_copy_(0, places, new[-size:].type_as(own))
         self.pointer.add_(count).remainder_(size)
         self.filled.add_(count).clamp_(max=size)
 

@@ -1,6 +1,7 @@
 """FNE against its formulae (methods spec: acceptance list FNE 2, 4, 6, 7, 8)."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
 from hf_noisy_itm.functional.false_negatives import draw, sampling_weights
 from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, fne
 from hf_noisy_itm.methods._batch import PairBatch
 from hf_noisy_itm.methods._negatives import Candidates, InBatch
 
@@ -439,15 +440,34 @@ def test_a_batch_that_names_no_pictures_is_taken(trained):
     assert (model.queue.row == NO_ROW).sum() == 12
 
 
-def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor, pairs, tmp_path):
-    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=2)
+def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor, pairs, tmp_path, monkeypatch):
+    """Acceptance list, FNE 7: also in the middle of an epoch, with pairs in the queue."""
+    seen = []
+    trainer = make_trainer(
+        FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path,
+        max_steps=4, eval_strategy="steps", eval_steps=2,
+    )  # fmt: skip
+    drawn, evaluate = [], type(trainer).evaluate
+    monkeypatch.setattr(fne, "draw", lambda *of: (drawn.append(trainer.model.training), draw(*of))[1])
+
+    def watched(self, *args, **kwargs):
+        before, number = state(self.model), len(drawn)
+        assert self.model.training
+        figures = evaluate(self, *args, **kwargs)
+        seen.append((self.model.training, self.model.twin.training, len(drawn) - number))
+        assert same_state(before, state(self.model))
+        return figures
+
+    monkeypatch.setattr(type(trainer), "evaluate", watched)
     trainer.train()
+    assert seen == [(True, False, 0)] * 2
+    assert drawn == [True] * 2 * 4
+    assert trainer.model.queue.filled == 40
     before = state(trainer.model)
-    trainer.evaluate()
     outputs = trainer.predict(pairs).predictions
     assert len(outputs) == 3  # loss per pair and embeddings: what is remembered is for training alone
-    trainer.model.train()
-    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert len(drawn) == 8
+    assert same_state(before, state(trainer.model))
 
 
 def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, processor, pairs, tmp_path):
@@ -541,22 +561,53 @@ def test_a_queue_that_cannot_be_is_refused_in_a_sentence(clip_config, tmp_path):
         FNEModel.from_pretrained(plain_clip(clip_config, tmp_path), queue_size=10**12)
 
 
-@pytest.mark.parametrize("loss", ["triplet", "infonce"])
-def test_from_the_embeddings_on_nothing_waits_for_the_device(trained, monkeypatch, loss):
-    model, batch = trained(loss=loss)
-    images, texts = (torch.nn.functional.normalize(torch.randn(12, 32), dim=1) for _ in range(2))
-    monkeypatch.setattr(model, "embed", lambda _: (images, texts))
-    monkeypatch.setattr(model.twin, "embed", lambda _: (images, texts))
+WAITS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu", "to", "numpy")
 
-    def refuse(*_):
-        raise AssertionError("read from the device")
 
-    assert model.epoch.number == 0
-    for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu"):
-        monkeypatch.setattr(torch.Tensor, name, refuse)
-    output = model(**batch)
-    model.remember(**output.to_remember)
-    model.begin_epoch(1)
+@pytest.mark.parametrize(
+    ("cls", "config_cls", "fields"),
+    [
+        (FNEModel, FNEConfig, SMALL),
+        (FNEModel, FNEConfig, {**SMALL, "loss": "infonce"}),
+        (FNEModel, FNEConfig, {**SMALL, "warmup_epochs": 9}),
+        (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 2}),
+    ],
+    ids=["triplet", "infonce", "warm-up", "component"],
+)
+def test_a_step_of_training_waits_for_the_device_nowhere(
+    clip_config, processor, pairs, tmp_path, monkeypatch, cls, config_cls, fields
+):
+    """From the embeddings on, with all that the trainer writes down: no number is read, nothing is moved."""
+    trainer = make_trainer(cls, config_cls, fields, clip_config, processor, pairs, tmp_path, max_steps=2)
+    trainer.train()  # what lies on another device is moved once
+    model, batch = trainer.model, make_batch(processor, pairs, range(3, 63, 5), entries=False)
+    leaves = [torch.nn.functional.normalize(torch.randn(12, 32), dim=1).requires_grad_() for _ in range(2)]
+    keys = tuple(leaf.detach() for leaf in leaves)
+    monkeypatch.setattr(model, "embed", lambda _: tuple(leaves))
+    if cls is FNEModel:
+        monkeypatch.setattr(model.twin, "embed", lambda _: keys)
+        assert model.epoch.number == 0
+    before = trainer.pair_negatives.state_dict()
+
+    def waits(name, kept):
+        def ours(*args, **kwargs):
+            caller = sys._getframe(1).f_globals["__name__"]
+            assert not caller.startswith("hf_noisy_itm"), f"{caller} calls {name}"
+            return kept(*args, **kwargs)
+
+        return ours
+
+    with monkeypatch.context() as patch:
+        for name in WAITS:
+            patch.setattr(torch.Tensor, name, waits(name, getattr(torch.Tensor, name)))
+        with pytest.raises(AssertionError, match="memory.negatives calls cpu"):  # so it would be seen
+            trainer.pair_negatives.take_fresh()
+        trainer.training_step(model, batch)
+        model.begin_epoch(1)
+    assert all(leaf.grad.any() for leaf in leaves)
+    after = trainer.pair_negatives.state_dict()
+    warm = fields.get("warmup_epochs") == 9
+    assert not after if warm else any(not torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("loss", ["triplet", "infonce"])
