@@ -33,10 +33,10 @@ from .files import write_json
 from .hub import write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
-from .memory.negatives import PairNegatives
 from .methods import NoisyITMModel
 from .resuming import to_resume
 from .trainer import NoisyITMTrainer
+from .truth import negatives_in_truth
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -85,7 +85,8 @@ def train_model(
         _check_size(recipe, train_pairs)
     test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank)
+    is_match = None if is_stream else known_matches(recipe.data, train_pairs)
+    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match)
     if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {train_pairs.told}, "
@@ -119,7 +120,7 @@ def train_model(
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
-        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives, recipe, train_pairs),
+        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives.read(), is_match),
         "bank_scores": {
             name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
         }
@@ -159,39 +160,6 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     if wrong.any() and right.any():
         figures["mean_wrong"] = float(scores[wrong].mean())
         figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
-    return figures
-
-
-def negatives_in_truth(ledger: PairNegatives, recipe: Recipe, pairs: Pairs) -> dict[str, dict] | None:
-    """How often what a pair was last compared with as wrong fits it in truth, where that is known.
-
-    Args:
-        ledger: of the training.
-        recipe: what the pairs were loaded by.
-        pairs: to train on.
-
-    Returns:
-        By direction and choice the number of pairs, the mean score of their negatives, and the share of these that
-        are `matches`; by direction the `auc` of the score over the negatives of all choices. None without any.
-    """
-    if not ledger.choices:
-        return None
-    is_match = known_matches(recipe.data, pairs)
-    figures: dict[str, dict] = {}
-    for way in ("i2t", "t2i"):
-        kept = {name.removeprefix(f"{way}_"): each for name, each in ledger.choices.items() if name.startswith(way)}
-        truth, scores = [], []
-        for name, choice in kept.items():
-            pair = np.flatnonzero(choice["row"].numpy() >= 0)
-            other, score = choice["row"].numpy()[pair], choice["score"].numpy()[pair]
-            told = {"pairs": len(pair), "mean_score": float(score.mean()) if len(pair) else None}
-            if is_match is not None and len(pair):
-                truth.append(is_match(other, pair) if way == "i2t" else is_match(pair, other))
-                scores.append(score)
-                told["matches"] = float(truth[-1].mean())
-            figures.setdefault(way, {})[name] = told
-        if truth and 0 < np.concatenate(truth).mean() < 1:
-            figures[way]["auc"] = float(roc_auc_score(np.concatenate(truth), np.concatenate(scores)))
     return figures
 
 

@@ -15,6 +15,7 @@ from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
 from .data import FeatureRows, Pairs, StreamedPairs
+from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
 from .errors import InputError
@@ -25,6 +26,7 @@ from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
 from .resuming import STATE_FILE, to_resume
+from .truth import match_shares
 
 logger = logging.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class NoisyITMTrainer(Trainer):
         processing_class: CLIP's processor; of vectors a `FeatureProcessor`.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
+        is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
         InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
@@ -64,6 +67,7 @@ class NoisyITMTrainer(Trainer):
         eval_dataset: Pairs | FeatureRows | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
+        is_match: IsMatch | None = None,
         **kwargs,
     ):
         if processing_class is None:
@@ -88,7 +92,8 @@ class NoisyITMTrainer(Trainer):
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
         self._open_ledgers()
-        self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
+        self.is_match = is_match
+        self._reports: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
@@ -130,23 +135,22 @@ class NoisyITMTrainer(Trainer):
             inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
+        gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
         if outputs.to_remember:
-            self.model.remember(
-                **{name: self.exchange.gather(rows.detach()) for name, rows in outputs.to_remember.items()}
-            )
+            self.model.remember(**{name: gathered["remember", name] for name in outputs.to_remember})
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
-                self.pair_weights.add(self.exchange.gather(index), weight)
+                self.pair_weights.add(gathered["index",], weight)
             self._note("weight_mean", weight.mean())
         if outputs.negatives and index is not None:
-            gathered = {
-                name: {part: self.exchange.gather(values) for part, values in chosen.items()}
+            negatives = {
+                name: {part: gathered["negatives", name, part] for part in chosen}
                 for name, chosen in outputs.negatives.items()
             }
-            self.pair_negatives.add(self.exchange.gather(index), gathered)
-        for name, value in (outputs.report or {}).items():
-            self._note(name, value.detach())
+            self.pair_negatives.add(gathered["index",], negatives)
+        for name in outputs.report or {}:
+            self._note(name, gathered["report", name])
         return loss
 
     def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -155,12 +159,16 @@ class NoisyITMTrainer(Trainer):
         known = {name: values[index] for name, values in scores.items()}
         return known | {"last_weight": self.pair_weights.last[index]}
 
-    def _note(self, name: str, value: torch.Tensor) -> None:
+    def _note(self, name: str, values: torch.Tensor) -> None:
         total, count = self._reports.get(name, (0.0, 0))
-        self._reports[name] = (total + value, count + 1)
+        there = ~values.isnan()
+        self._reports[name] = (total + torch.where(there, values, 0.0).sum(), count + there.sum())
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        """Adds the means of what methods reported since the last log of the loss.
+        """Adds what methods reported since the last log of the loss, and what of that the truth makes.
+
+        Means over all pairs for which there was a value; and, where the truth is known, how often the negatives of the
+        pairs that were seen since are matches (`matches_…`).
 
         Raises:
             InputError: the loss is not finite; the last checkpoint is of before.
@@ -172,8 +180,11 @@ class NoisyITMTrainer(Trainer):
                     f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
                     f"smaller learning_rate."
                 )
-            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
+            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items() if count}
             self._reports.clear()
+            if self.is_match is not None and self.pair_negatives is not None:
+                shares = match_shares(*self.pair_negatives.take_fresh(), self.is_match)
+                logs |= {f"matches_{name}": share for name, share in shares.items()}
         super().log(logs, *args, **kwargs)
 
     # -- one epoch ----------------------------------------------------------------------------------------------------
@@ -273,7 +284,8 @@ class NoisyITMTrainer(Trainer):
         if checkpoint is not None:
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(checkpoint, self.pair_weights, fingerprint, self.pair_negatives, self.model)
+            ledgers = self.pair_weights, fingerprint, self.pair_negatives
+            bank = load_memory(checkpoint, *ledgers, self.model.resume_run)
             if bank is not None:
                 self.use_bank(bank)
         else:

@@ -26,9 +26,11 @@ RULES = {
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
+        | {"truth"},
         {"accelerate", "datasets"},
     ),
+    "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
@@ -42,7 +44,7 @@ RULES = {
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "resuming": (set(), {"torch", "accelerate", "datasets"}),
     "run": (
-        {"arguments", "data", "hub", "loading", "memory", "methods", "resuming", "trainer"},
+        {"arguments", "data", "hub", "loading", "memory", "methods", "resuming", "trainer", "truth"},
         {"accelerate", "datasets"},
     ),
     "errors": (set(), {"torch", "transformers"}),

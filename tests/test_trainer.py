@@ -60,6 +60,11 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
     assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
+    kept, again = whole.pair_negatives.state_dict(), resumed.pair_negatives.state_dict()
+    assert bool(kept) == ("fne" in config_cls.model_type or fields.get("negatives") == "fne")
+    assert kept.keys() == again.keys()
+    for name, values in kept.items():
+        torch.testing.assert_close(again[name], values, rtol=0, atol=0, equal_nan=True)
     if whole.bank is not None:
         assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
 
@@ -494,6 +499,27 @@ def test_reports_are_means_and_do_not_pile_up(clip_config, processor, pairs, tmp
         assert logged == pytest.approx([sum(noted[:2]) / 2, sum(noted[2:]) / 2])
     else:
         assert {name: count for name, (_, count) in trainer._reports.items()} == {"weight_mean": 4}
+
+
+class Reporting(BaselineModel):
+    """One pair of each batch has nothing to report."""
+
+    def losses(self, batch, image_embeds, text_embeds):
+        values = batch.index.float().masked_fill(torch.arange(len(batch)) == 3, torch.nan)
+        report = {"rows": values, "one": torch.tensor(float(len(batch))), "none": torch.full((16,), torch.nan)}
+        return replace(super().losses(batch, image_embeds, text_embeds), report=report)
+
+
+def test_values_of_pairs_are_averaged_over_those_that_have_one(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(
+        Reporting, BaselineConfig, {}, clip_config, processor, pairs, tmp_path,
+        max_steps=2, logging_steps=2, train_sampling_strategy="sequential",
+    )  # fmt: skip
+    trainer.train()
+    logged = next(entry for entry in trainer.state.log_history if "loss" in entry)
+    assert logged["rows"] == pytest.approx((sum(range(32)) - 3 - 19) / 30)
+    assert logged["one"] == 16
+    assert "none" not in logged
 
 
 def test_what_is_to_be_remembered_arrives_once_per_micro_batch_after_backward(

@@ -6,6 +6,8 @@ from typing import Any
 
 from ..errors import InputError
 
+DEFAULT = object()  # the value of a field where nobody says
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -14,24 +16,33 @@ class Choice:
     Args:
         field: whose value it is.
         made: whether a value of that field is such a one.
-        others: of each other field the one value that goes with it.
+        others: of each other field the one value that goes with it, `DEFAULT` where it must be left out.
     """
 
     field: str
     made: Callable[[Any], bool]
     others: Mapping[str, Any]
 
-    def against(self, values: Mapping[str, Any]) -> list[str]:
+    def against(self, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
         """The other fields whose value does not go with this choice; none where it is not made."""
         if not self.made(values[self.field]):
             return []
-        return [name for name, only in self.others.items() if values[name] != only]
+        return [name for name in self.others if values[name] != self._only(name, defaults)]
 
-    def refusal(self, values: Mapping[str, Any], where: Mapping[str, str] | None = None) -> str:
+    def _only(self, name: str, defaults: Mapping[str, Any]) -> Any:
+        return defaults[name] if self.others[name] is DEFAULT else self.others[name]
+
+    def refusal(
+        self, values: Mapping[str, Any], defaults: Mapping[str, Any], where: Mapping[str, str] | None = None
+    ) -> str:
         """A sentence about values that do not go together, and where each was given, as far as that is known."""
-        wrong = self.against(values)
+        wrong = self.against(values, defaults)
         told = {name: _told(name, values, where or {}) for name in (self.field, *wrong)}
-        needed = ", ".join(f"{name}={self.others[name]!r}" for name in wrong)
+        if all(self.others[name] is DEFAULT for name in wrong):
+            field = told.pop(self.field)
+            idle = ", ".join(told.values())
+            return f"With {field} there is no use for {idle}: leave that out, or give another {self.field}."
+        needed = ", ".join(f"{name}={self._only(name, defaults)!r}" for name in wrong)
         return (
             f"{told.pop(self.field)} does not go with {', '.join(told.values())}: give {needed} too, or another "
             f"{self.field}."
@@ -62,12 +73,12 @@ def settle(
         given = {name: layers[number][1][name] for name, number in level.items()}
         where = {name: layers[number][0] for name, number in level.items()}
         values = {**defaults, **given}
-        both = [(c, name) for c in choices for name in c.against(values) if {c.field, name} <= given.keys()]
+        both = [(c, name) for c in choices for name in c.against(values, defaults) if {c.field, name} <= given.keys()]
         if not both:
             return given, left_out
         choice, name = both[0]
         if level[name] == level[choice.field]:
-            raise InputError(choice.refusal(values, where))
+            raise InputError(choice.refusal(values, defaults, where))
         weaker, stronger = sorted((name, choice.field), key=level.get)
         del layers[level[weaker]][1][weaker]
         left_out.append(

@@ -26,6 +26,7 @@ by rounding on which side of 1 it lies; and they are without dropout, which woul
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -49,6 +50,7 @@ from ._parts import towers_of
 from ._virtual_steps import (
     BatchStep,
     fixed_layers,
+    log_weights_of_entries,
     losses_around_batch_step,
     losses_around_single_steps,
 )
@@ -141,6 +143,7 @@ class NPCConfig(NoisyITMConfig):
     bank_seed: int = 0
 
     choices = (
+        *NoisyITMConfig.choices,
         Choice("virtual_step", lambda step: step == "pair", _HOW_THE_BATCH_STEPS),
         Choice("virtual_step", lambda step: step == "batch", {"pair_step_size": 0.5}),
         Choice("bank_share", lambda share: share != 1, {"virtual_blocks": None}),
@@ -226,12 +229,21 @@ class NPCModel(NoisyITMModel):
         return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
-        self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
+        self,
+        batch: PairBatch,
+        image_embeds: Tensor,
+        text_embeds: Tensor,
+        logit_scale: Tensor,
+        log_weights: dict[str, tuple[Tensor, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Loss of each pair's entry among the entries of one kind, (B,) by kind."""
         return {
             name: self.pair_losses(
-                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
+                image_embeds[entry["image_row"]],
+                text_embeds[entry["text_row"]],
+                entry["image_id"],
+                logit_scale,
+                (log_weights or {}).get(name),
             )
             for name, entry in batch.entries.items()
         }
@@ -249,7 +261,9 @@ class NPCModel(NoisyITMModel):
             loss = weighted_mean(losses.per_pair)
             if self.config.variant == "released":
                 loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
-            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
+            held = log_weights_of_entries(self, batch, image_embeds, text_embeds)
+            entry_losses = partial(self._entry_losses, log_weights=held)
+            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, entry_losses)
             before = before or {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
         return confidence_weight(impact_ratio(before, after))
 
