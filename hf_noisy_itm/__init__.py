@@ -14,6 +14,8 @@ from .methods import (
     NoisyITMModel,
     NPCConfig,
     NPCModel,
+    OSAConfig,
+    OSAModel,
 )
 from .trainer import NoisyITMTrainer
 
@@ -31,6 +33,8 @@ __all__ = [
     "NoisyITMConfig",
     "NoisyITMModel",
     "NoisyITMTrainer",
+    "OSAConfig",
+    "OSAModel",
     "PairCollator",
     "Pairs",
     "Scenes",

@@ -20,10 +20,11 @@ def collator_of(
     positions = model.config.text_config.max_position_embeddings
     if not isinstance(pairs, StreamedPairs):
         return PairCollator(processor, pairs, cache_pictures, positions, args.picture_cache)
-    if model.needs_bank(0):
+    if model.needs_bank(0) or model.needs_scorer:
+        wants = "builds a memory bank of" if model.needs_bank(0) else "asks a scorer of"
         raise InputError(
-            f"{type(model).__name__} builds a memory bank of all training pairs, and a stream does not know them all: "
-            f"leave --streaming out."
+            f"{type(model).__name__} {wants} all training pairs, and a stream does not know them all: leave "
+            f"--streaming out."
         )
     if args.max_steps <= 0:
         raise InputError("A stream has no end: say with --max_steps how long to train.")

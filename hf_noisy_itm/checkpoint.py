@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside model and optimizer: the memory bank, and weights and negatives of the pairs."""
+"""What a checkpoint holds beside model and optimizer: memory bank, scores, weights and negatives of the pairs."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,13 @@ from .errors import InputError
 from .files import atomic_path, write_json
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
+from .memory.trust import TrustScores
 from .memory.weights import PairWeights
 
 BANK_FILE = "memory_bank.safetensors"
 WEIGHTS_FILE = "pair_weights.safetensors"
 NEGATIVES_FILE = "pair_negatives.safetensors"
+TRUST_FILE = "pair_scores.safetensors"
 LIST_FILE = "memory.json"  # names those of the others that belong to the checkpoint
 
 
@@ -23,6 +25,7 @@ def save_memory(
     bank: MemoryBank | None,
     weights: PairWeights | None,
     negatives: PairNegatives | None = None,
+    trust: TrustScores | None = None,
 ) -> None:
     """Writes what there is, and a list of it; files of an earlier run go.
 
@@ -31,9 +34,10 @@ def save_memory(
         bank: None where the method has none.
         weights: None, or one that has seen no pair, is not written.
         negatives: likewise.
+        trust: None where no scorer is asked.
     """
     folder = Path(folder)
-    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE):
+    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, TRUST_FILE):
         (folder / name).unlink(missing_ok=True)
     files = []
     if bank is not None:
@@ -47,6 +51,9 @@ def save_memory(
         with atomic_path(folder / NEGATIVES_FILE) as temporary:
             save_file(negatives.state_dict(), temporary)
         files.append(NEGATIVES_FILE)
+    if trust is not None:
+        trust.save(folder / TRUST_FILE)
+        files.append(TRUST_FILE)
     write_json(folder / LIST_FILE, {"files": files})
 
 
@@ -93,6 +100,25 @@ def load_memory(
     if fingerprint is None:
         raise InputError(f"The checkpoint {folder} has a memory bank, and a stream has no use for it: start anew.")
     return MemoryBank.load(folder / BANK_FILE, fingerprint)
+
+
+def load_trust(folder: str | Path, fingerprint: str | None, is_needed: bool) -> TrustScores | None:
+    """The scorer's cosines that belong to a checkpoint.
+
+    Args:
+        folder: of the checkpoint, which `load_memory` has found whole.
+        fingerprint: of the pairs.
+        is_needed: whether the method asks for them.
+
+    Raises:
+        InputError: there are none and they are needed, or they are of other data.
+    """
+    folder = Path(folder)
+    if TRUST_FILE in _listed(folder):
+        return TrustScores.load(folder / TRUST_FILE, fingerprint)
+    if is_needed:
+        raise InputError(f"The checkpoint {folder} was trained without a scorer's trust: leave it out, or start anew.")
+    return None
 
 
 def _listed(folder: Path) -> list[str]:

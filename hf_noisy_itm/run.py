@@ -24,7 +24,9 @@ from .hub import write_model_card
 from .loading import load_model
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
+from .memory.trust import TrustScores
 from .methods import NoisyITMModel
+from .scorer import scores_for
 from .trainer import NoisyITMTrainer
 
 _OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
@@ -83,7 +85,9 @@ def train_model(
     if not is_stream:
         _check_size(recipe, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank)
+    resume = _resume(recipe)
+    trust = _score(recipe, model, processor, pairs) if resume is None else None
+    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, trust)
     if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {_told(train_pairs)}, "
@@ -91,7 +95,7 @@ def train_model(
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_resume(recipe))
+    trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - start
     folder = Path(recipe.training.output_dir)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
@@ -121,6 +125,7 @@ def train_model(
         if trainer.bank
         else None,
         "bank": trainer.bank.provenance if trainer.bank else None,
+        "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
         "versions": {
             "python": platform.python_version(),
@@ -212,6 +217,24 @@ def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     if isinstance(pairs, StreamedPairs):
         raise InputError("A memory bank is of pairs that are all known, and a stream's are not: leave --bank out.")
     return MemoryBank.load(recipe.run.bank, pairs.fingerprint)
+
+
+def _score(
+    recipe: Recipe, model: NoisyITMModel, processor: CLIPProcessor, pairs: tuple[Pairs | StreamedPairs, Pairs]
+) -> TrustScores | None:
+    if model.needs_scorer and not isinstance(pairs[0], StreamedPairs):
+        return scores_for(recipe, model, processor, pairs)
+    if recipe.run.scorer or recipe.run.scorer_steps:
+        raise InputError(f"{type(model).__name__} asks for no scorer: give --trust osa, or leave scorer fields out.")
+    return None
+
+
+def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
+    """Who scored the pairs, by which levels, and how well the cosines tell right from wrong."""
+    trust = trainer.trust
+    if trust is None:
+        return None
+    return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
 
 
 def _told(pairs: Pairs | StreamedPairs) -> str:

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
-from .checkpoint import load_memory, save_memory
+from .checkpoint import load_memory, load_trust, save_memory
 from .data import Pairs, StreamedPairs
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
@@ -22,8 +22,10 @@ from .exchange import Exchange, ProcessExchange
 from .files import shown
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
+from .memory.trust import TrustScores
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+from .scoring import score_pairs_once
 
 logger = logging.get_logger(__name__)
 
@@ -44,10 +46,12 @@ class NoisyITMTrainer(Trainer):
         processing_class: CLIP's processor.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
+        trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting model
+            are made before the first epoch if left out. A checkpoint's go before these.
 
     Raises:
         InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
-            all pairs, or a bank meets a method that takes none, or other pairs.
+            all pairs, or a bank or scores meet a method that takes none, or other pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -62,6 +66,7 @@ class NoisyITMTrainer(Trainer):
         eval_dataset: Pairs | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
+        trust: TrustScores | None = None,
         **kwargs,
     ):
         if processing_class is None:
@@ -71,6 +76,10 @@ class NoisyITMTrainer(Trainer):
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
             bank.refuse_other_data(getattr(train_dataset, "fingerprint", None))
+        if trust is not None:
+            if not model.needs_scorer:
+                raise InputError(f"{type(model).__name__} asks for no scorer: leave its scores out.")
+            trust.refuse_other_data(getattr(train_dataset, "fingerprint", None))
         pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
@@ -82,14 +91,20 @@ class NoisyITMTrainer(Trainer):
             **kwargs,
         )
         self.given_bank = bank
-        self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
+        self.exchange = self.exchange_of(args)
         self.bank: MemoryBank | None = None
+        self.trust = trust
         keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
         self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
         self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
+
+    @staticmethod
+    def exchange_of(args: NoisyITMArguments) -> Exchange:
+        """The processes of a run."""
+        return ProcessExchange() if args.world_size > 1 else Exchange()
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -129,7 +144,8 @@ class NoisyITMTrainer(Trainer):
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
-                self.pair_weights.add(self.exchange.gather(index), weight)
+                own = self.exchange.gather(outputs.own_weight_per_pair)
+                self.pair_weights.add(self.exchange.gather(index), weight, own)
             self._note("weight_mean", weight.mean())
         if outputs.negatives and index is not None:
             gathered = {
@@ -142,9 +158,11 @@ class NoisyITMTrainer(Trainer):
         return loss
 
     def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What bank and ledger know of some pairs, (B,) by name; no worker's job, since weights change each step."""
+        """What bank, scorer and ledger know of some pairs, (B,); no worker's job, since weights change each step."""
         scores = {} if self.bank is None else self.bank.scores
         known = {name: values[index] for name, values in scores.items()}
+        if self.trust is not None:
+            known |= self.trust.of(index)
         return known | {"last_weight": self.pair_weights.last[index]}
 
     def _note(self, name: str, value: torch.Tensor) -> None:
@@ -161,7 +179,16 @@ class NoisyITMTrainer(Trainer):
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> None:
-        """Builds the memory bank where the method wants one and none was given, and tells the method."""
+        """Builds the memory bank, and scores the pairs, where the method wants that and none were given; tells it."""
+        if self.model.needs_scorer and self.trust is None:
+            self.trust = score_pairs_once(
+                self.model,
+                self.data_collator,
+                None,
+                self.args.per_device_eval_batch_size,
+                self.args.dataloader_num_workers,
+                self.exchange,
+            )
         if epoch == 0 and self.given_bank is not None:
             self.use_bank(self.given_bank)
         elif self.model.needs_bank(epoch):
@@ -248,13 +275,14 @@ class NoisyITMTrainer(Trainer):
             bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
             if bank is not None:
                 self.use_bank(bank)
+            self.trust = load_trust(resume_from_checkpoint, fingerprint, self.model.needs_scorer)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
-            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives)
+            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, self.trust)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)

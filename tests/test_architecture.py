@@ -22,10 +22,15 @@ RULES = {
     "arguments": ({"data", "methods"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
     "loading": ({"arguments", "methods"}, {"accelerate", "datasets"}),
+    "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
+    "scorer": (
+        {"arguments", "data", "loading", "memory", "methods", "scoring", "trainer"},
+        {"accelerate", "datasets"},
+    ),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "scoring"},
         {"accelerate", "datasets"},
     ),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
@@ -39,7 +44,10 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "run": (
+        {"arguments", "data", "hub", "loading", "memory", "methods", "scorer", "trainer"},
+        {"accelerate", "datasets"},
+    ),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

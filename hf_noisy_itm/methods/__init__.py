@@ -6,6 +6,7 @@ from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
 from .fne import FNEConfig, FNEModel
 from .npc import NPCConfig, NPCModel
+from .osa import OSAConfig, OSAModel
 
 __all__ = [
     "BaselineConfig",
@@ -17,4 +18,6 @@ __all__ = [
     "NoisyITMConfig",
     "NoisyITMModel",
     "NoisyITMOutput",
+    "OSAConfig",
+    "OSAModel",
 ]

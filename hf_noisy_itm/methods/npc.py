@@ -176,7 +176,7 @@ class NPCModel(NoisyITMModel):
     @property
     def needs_scores(self) -> bool:
         """Between two virtual steps the last weights are asked for."""
-        return self.config.impact_every > 1
+        return super().needs_scores or self.config.impact_every > 1
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""

@@ -1,6 +1,15 @@
 """The one table of methods; a new method is a new row, and every test of the contract runs on it."""
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods import (
+    BaselineConfig,
+    BaselineModel,
+    FNEConfig,
+    FNEModel,
+    NPCConfig,
+    NPCModel,
+    OSAConfig,
+    OSAModel,
+)
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
@@ -24,4 +33,9 @@ METHODS = {
     "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
     "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
     "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
+    "osa": (OSAModel, OSAConfig, {}),
+    "osa-paper": (OSAModel, OSAConfig, {"trust_form": "paper"}),
+    "osa-released": (OSAModel, OSAConfig, {"trust_form": "released"}),
+    "npc-osa": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}),
+    "fne-osa": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "trust": "osa"}),
 }

@@ -1,0 +1,103 @@
+"""What is found in a training set: which pairs are suspicious, how many are wrong, what is there twice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..functional.mismatch import NoiseRate, add_witness, estimate_rate, probability_wrong, signal_weights
+from ..memory.bank import EncodedPairs
+from .alike import Alike, find_alike
+from .signals import Neighbours, Signals, measure
+
+TRAINING_WEIGHT = "training weight"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of N pairs.
+
+    Args:
+        signals: each on its own, higher is more suspicious, (N,) by name; NaN where it knows nothing.
+        weights: of the signals in the sum, by name.
+        suspicion: all together, (N,).
+        random_suspicion: of pairs that are wrong on purpose, before a training's weights are taken in, (M,).
+        probability: of being wrong, (N,) in [0, 1].
+        noisy_by_loss: posterior of the loss mixture's worse component, (N,).
+        rate: estimated share of wrong pairs.
+        alike: near-duplicates and captions that may fit another picture.
+    """
+
+    signals: dict[str, np.ndarray]
+    weights: dict[str, float]
+    suspicion: np.ndarray
+    random_suspicion: np.ndarray
+    probability: np.ndarray
+    noisy_by_loss: np.ndarray
+    rate: NoiseRate
+    alike: Alike
+
+    def __len__(self) -> int:
+        return len(self.suspicion)
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """More likely wrong than right, bool (N,)."""
+        return self.probability > 0.5
+
+    @property
+    def order(self) -> np.ndarray:
+        """Rows, the most suspicious first, (N,)."""
+        return np.argsort(-self.suspicion, kind="stable")
+
+    @property
+    def at_rate(self) -> np.ndarray:
+        """The most suspicious pairs, as many as the estimated rate says, bool (N,)."""
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[self.order[: round(self.rate.value * len(self))]] = True
+        return chosen
+
+
+def examine(
+    encoded: EncodedPairs,
+    logit_scale: float,
+    captions: list[str],
+    training_weight: np.ndarray | None = None,
+    duplicate_cosine: float = 0.98,
+    seed: int = 0,
+) -> Findings:
+    """Looks at embedded pairs.
+
+    Args:
+        encoded: N pairs as the scorer embeds them; the work is done where they are.
+        logit_scale: inverse temperature of the scorer.
+        captions: texts of the pairs.
+        training_weight: mean weight that a training gave each pair, (N,), NaN where it gave none.
+        duplicate_cosine: pictures, and captions, above this are near-duplicates.
+        seed: of the resampling behind the interval.
+
+    Raises:
+        InputError: all captions are of one picture.
+    """
+    neighbours = Neighbours.of(encoded)
+    signals = measure(encoded, logit_scale, neighbours)
+    own, wrong = signals.normal()
+    weights = signal_weights(own, wrong)
+    suspicion, random_suspicion = own @ weights, wrong @ weights
+    rate = estimate_rate(suspicion, random_suspicion, signals.own_picture, signals.wrong_picture, seed)
+    probability = probability_wrong(suspicion, random_suspicion, rate.value)
+    told = dict(signals.own)
+    if training_weight is not None:
+        told[TRAINING_WEIGHT] = -np.asarray(training_weight, dtype=np.float64)
+        suspicion, probability = add_witness(suspicion, probability, told[TRAINING_WEIGHT])
+    right = probability < 0.5
+    level = float(np.median(-signals.own["cosine"][right])) if right.any() else 1.0
+    return Findings(
+        told,
+        dict(zip(signals.own, weights.tolist())),
+        suspicion,
+        random_suspicion,
+        probability,
+        signals.noisy_by_loss,
+        rate,
+        find_alike(encoded, captions, neighbours, duplicate_cosine, level),
+    )
