@@ -112,6 +112,14 @@ class RunArguments:
         default=None, metadata={"help": "Folder in which scores are kept for later runs; one under HF_HOME if unset."}
     )
 
+    report: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave a noise report of the training pairs in noise_report/ of output_dir: by the trained model "
+            "and, where the method weighs pairs, their weights."
+        },
+    )
+
     def __post_init__(self):
         if self.scorer_steps < 0:
             raise InputError(f"scorer_steps must be at least 0, got {self.scorer_steps}.")

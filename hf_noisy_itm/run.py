@@ -17,15 +17,19 @@ from transformers import CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
-from .data import BadRows, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, table
+from .data import BadRows, PairCollator, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, table
+from .encode import encode
 from .errors import InputError, last_line
-from .files import write_json
+from .files import shown, write_json
 from .hub import write_model_card
 from .loading import load_model
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
+from .memory.scores import weights_sha256
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
+from .noise_report import told as report_told
+from .noise_report import write_report
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
 
@@ -82,6 +86,8 @@ def train_model(
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     is_stream = isinstance(train_pairs, StreamedPairs)
+    if is_stream and recipe.run.report:
+        raise InputError("A noise report needs all pairs at once, and a stream does not know them: leave one out.")
     if not is_stream:
         _check_size(recipe, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
@@ -137,6 +143,8 @@ def train_model(
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
         write_model_card(folder, metrics, type(model), version("hf-noisy-itm"))
+    if recipe.run.report:
+        _report(recipe, trainer, processor, train_pairs)
     return metrics
 
 
@@ -227,6 +235,27 @@ def _score(
     if recipe.run.scorer or recipe.run.scorer_steps:
         raise InputError(f"{type(model).__name__} asks for no scorer: give --trust osa, or leave scorer fields out.")
     return None
+
+
+def _report(recipe: Recipe, trainer: NoisyITMTrainer, processor: CLIPProcessor, pairs: Pairs) -> None:
+    """A noise report by the trained model, and by the weights of the training if there are any."""
+    model, args = trainer.model, trainer.args
+    collator = PairCollator(processor, pairs, args.cache_pictures, model.config.text_config.max_position_embeddings)
+    encoded = encode(
+        model, collator, args.per_device_eval_batch_size, args.dataloader_num_workers, trainer.exchange, "Reporting"
+    )
+    if not trainer.is_world_process_zero():
+        return
+    folder = Path(args.output_dir)
+    told = {
+        "scorer": {"model": shown(str(folder)), "weights_sha256": weights_sha256(model.clip)},
+        "data": {name: value for name, value in vars(recipe.data).items() if value is not None},
+        "run": shown(str(folder)) if trainer.pair_weights.count.any() else None,
+    }
+    weight = trainer.pair_weights.mean().numpy() if told["run"] else None
+    scale = float(model.logit_scale.detach())
+    _, figures = write_report(folder / "noise_report", pairs, encoded, scale, told, weight)
+    print(f"{report_told(figures)}\nOpen {folder / 'noise_report' / 'report.html'}.")
 
 
 def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:

@@ -46,8 +46,8 @@ class NoisyITMTrainer(Trainer):
         processing_class: CLIP's processor.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
-        trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting model
-            are made before the first epoch if left out. A checkpoint's go before these.
+        trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting
+            model are made before the first epoch if left out. A checkpoint's go before these.
 
     Raises:
         InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs

@@ -7,7 +7,7 @@ import numpy as np
 from ..functional.mismatch import NoiseRate, add_witness, estimate_rate, probability_wrong, signal_weights
 from ..memory.bank import EncodedPairs
 from .alike import Alike, find_alike
-from .signals import Neighbours, Signals, measure
+from .signals import Neighbours, measure
 
 TRAINING_WEIGHT = "training weight"
 
@@ -20,7 +20,8 @@ class Findings:
         signals: each on its own, higher is more suspicious, (N,) by name; NaN where it knows nothing.
         weights: of the signals in the sum, by name.
         suspicion: all together, (N,).
-        random_suspicion: of pairs that are wrong on purpose, before a training's weights are taken in, (M,).
+        suspicion_alone: before a training's weights are taken in, (N,).
+        random_suspicion: likewise, of pairs that are wrong on purpose, (M,).
         probability: of being wrong, (N,) in [0, 1].
         noisy_by_loss: posterior of the loss mixture's worse component, (N,).
         rate: estimated share of wrong pairs.
@@ -30,6 +31,7 @@ class Findings:
     signals: dict[str, np.ndarray]
     weights: dict[str, float]
     suspicion: np.ndarray
+    suspicion_alone: np.ndarray
     random_suspicion: np.ndarray
     probability: np.ndarray
     noisy_by_loss: np.ndarray
@@ -82,22 +84,21 @@ def examine(
     signals = measure(encoded, logit_scale, neighbours)
     own, wrong = signals.normal()
     weights = signal_weights(own, wrong)
-    suspicion, random_suspicion = own @ weights, wrong @ weights
-    rate = estimate_rate(suspicion, random_suspicion, signals.own_picture, signals.wrong_picture, seed)
-    probability = probability_wrong(suspicion, random_suspicion, rate.value)
-    told = dict(signals.own)
+    alone, random_suspicion = own @ weights, wrong @ weights
+    rate = estimate_rate(alone, random_suspicion, signals.own_picture, signals.wrong_picture, seed)
+    probability = probability_wrong(alone, random_suspicion, rate.value)
+    told, suspicion = dict(signals.own), alone
     if training_weight is not None:
         told[TRAINING_WEIGHT] = -np.asarray(training_weight, dtype=np.float64)
         suspicion, probability = add_witness(suspicion, probability, told[TRAINING_WEIGHT])
-    right = probability < 0.5
-    level = float(np.median(-signals.own["cosine"][right])) if right.any() else 1.0
     return Findings(
         told,
         dict(zip(signals.own, weights.tolist())),
         suspicion,
+        alone,
         random_suspicion,
         probability,
         signals.noisy_by_loss,
         rate,
-        find_alike(encoded, captions, neighbours, duplicate_cosine, level),
+        find_alike(encoded, captions, neighbours, duplicate_cosine, probability < 0.5),
     )

@@ -2,9 +2,9 @@
 
     cosine      of picture and caption by the scorer
     loss        of the pair among 255 others, to which a mixture of two normal distributions is fitted too
-    agreement   of the caption with those of similar pictures, and of the picture with those of similar captions: pictures
-                are compared with pictures and captions with captions, so that what the scorer makes of this pair
-                does not enter (the idea is that of confident learning by neighbours, as in cleanlab; the form is ours)
+    agreement   of the caption with those of similar pictures, and of the picture with those of similar captions:
+                pictures are compared with pictures and captions with captions, so that what the scorer makes of this
+                pair does not enter (the idea, to ask the neighbours, is cleanlab's; the form is ours)
 
 The same is measured of pairs that are wrong on purpose (`memory.scores.wrong_captions`).
 """
@@ -104,8 +104,9 @@ def measure(encoded: EncodedPairs, logit_scale: float, neighbours: Neighbours) -
     def signals_of(captions: Tensor) -> dict[str, np.ndarray]:
         moved = None if captions is everyone else captions
         picture = encoded.image_of_pair
-        agreement = _inner(encoded.text_embeds, captions, to_text, picture), _inner(
-            to_image, captions, encoded.image_embeds, picture
+        agreement = (
+            _inner(encoded.text_embeds, captions, to_text, picture),
+            _inner(to_image, captions, encoded.image_embeds, picture),
         )
         values = {
             "cosine": -score_pairs(encoded, logit_scale, _COSINE, moved),
@@ -126,7 +127,7 @@ def measure(encoded: EncodedPairs, logit_scale: float, neighbours: Neighbours) -
 
 
 def _contexts(encoded: EncodedPairs, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
-    """What captions of similar pictures say on the whole, (P, D), and what pictures of similar captions show, (N, D)."""
+    """What captions of similar pictures say on the whole, (P, D), and pictures of similar captions show, (N, D)."""
     images, texts, picture = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
     said = torch.zeros(len(images), texts.shape[1], device=texts.device).index_add_(0, picture, texts)
     by_captions = _sum_of(said, neighbours.pictures[0])
