@@ -13,6 +13,7 @@ from .findings import Findings
 
 RIGHT, WRONG, RANDOM, GREY = "#2a7f62", "#c8553d", "#d9a441", "#8d99ae"
 _LINES = ("#1d3557", "#2a7f62", "#d9a441", "#7a5c99", "#c8553d")
+_HIGH_IS_WORSE = ("loss",)
 _POINTS = 400  # of a curve
 _BINS = 60
 
@@ -38,24 +39,28 @@ def all_plots(
 
 
 def plot_suspicion(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
-    """Pairs by probability of being wrong, each bar divided by the truth where that is known."""
+    """Pairs by probability of being wrong, right and wrong ones side by side where that is known."""
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.subplots()
-    _stacked(axes, findings.probability, is_noisy, np.linspace(0, 1, 41))
-    axes.set_yscale("log")
+    _histogram(axes, findings.probability, is_noisy, np.linspace(0, 1, 21), stacked=False)
+    axes.set_yscale("log")  # where stacked bars would deceive
+    axes.set_ylim(bottom=0.8)
     axes.set_xlabel("probability that the pair is wrong")
     axes.set_ylabel("pairs (logarithmic)")
     return _png(figure)
 
 
 def plot_signals(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
-    """Pairs by each signal, the more suspicious to the right."""
-    figure = Figure(figsize=(3.4 * len(findings.signals), 2.8), layout="constrained")
+    """Pairs by each signal, the more suspicious to the right: where that is less of it the axis is turned around."""
+    figure = Figure(figsize=(3.6 * len(findings.signals), 2.8), layout="constrained")
     for axes, (name, values) in zip(np.ravel(figure.subplots(1, len(findings.signals))), findings.signals.items()):
         seen = np.isfinite(values)
         known = None if is_noisy is None else is_noisy[seen]
-        _stacked(axes, values[seen], known, _BINS)
-        axes.set_xlabel(f"{name} (more suspicious →)")
+        turned = name not in _HIGH_IS_WORSE
+        _histogram(axes, -values[seen] if turned else values[seen], known, _BINS)
+        if turned:
+            axes.invert_xaxis()
+        axes.set_xlabel(f"{name} (to the right: more suspicious)")
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     return _png(figure)
@@ -108,13 +113,13 @@ def plot_calibration(calibration: dict) -> bytes:
 
 def plot_groups(what: str, rows: list[dict]) -> bytes:
     """Estimated share of wrong pairs by group, and the true one as a mark where it is known."""
-    figure = Figure(figsize=(6.4, 0.9 + 0.26 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.1 + 0.28 * len(rows)), layout="constrained")
     axes = figure.subplots()
     place = np.arange(len(rows))[::-1]
     axes.barh(place, [row["estimated"] for row in rows], color=RANDOM, label="estimated")
     if "wrong" in rows[0]:
         axes.plot([row["wrong"] for row in rows], place, "|", color=WRONG, markersize=12, mew=2.5, label="true")
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=2)
     names = [f"{_short(row['name'])} ({row['pairs']:,})" for row in rows]
     axes.set_yticks(place, names, fontsize=8, parse_math=False)
     axes.set_xlabel(f"share of wrong pairs by {_short(what)}", parse_math=False)
@@ -124,12 +129,14 @@ def plot_groups(what: str, rows: list[dict]) -> bytes:
     return _png(figure)
 
 
-def _stacked(axes: Axes, values: np.ndarray, is_noisy: np.ndarray | None, bins: int | np.ndarray) -> None:
+def _histogram(
+    axes: Axes, values: np.ndarray, is_noisy: np.ndarray | None, bins: int | np.ndarray, stacked: bool = True
+) -> None:
     if is_noisy is None:
         axes.hist(values, bins, color=GREY)
     else:
         parts, labels = [values[~is_noisy], values[is_noisy]], ["right pairs", "wrong pairs"]
-        axes.hist(parts, bins, stacked=True, color=[RIGHT, WRONG], label=labels)
+        axes.hist(parts, bins, stacked=stacked, color=[RIGHT, WRONG], label=labels)
         axes.legend(frameon=False, fontsize=8)
     _bare(axes)
 
