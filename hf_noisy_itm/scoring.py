@@ -1,6 +1,7 @@
 """A frozen scorer's cosines of all training pairs, made once and kept on disk for later runs."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -105,7 +106,9 @@ def content_key(collator: PairCollator, weights: str) -> str:
     digest = hashlib.sha256(f"{_VERSION} {weights} {collator.pairs.fingerprint} {collator.max_length}\n".encode())
     processor = collator.processor
     digest.update(processor.image_processor.to_json_string().encode())
-    digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
+    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    tokenizer |= dict.fromkeys(("truncation", "padding"))  # which are those of its last use
+    digest.update(json.dumps(tokenizer, sort_keys=True).encode())
     for row in range(len(collator.pairs.image_id)):
         digest.update(str(collator.pairs.content_key(row)).encode() + b"\n")
     return digest.hexdigest()

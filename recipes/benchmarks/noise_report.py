@@ -4,8 +4,8 @@
 
 `noise_report.write_report` over random pictures and captions that are somewhat near them, 40 % of which are moved, in
 a process of its own, once: all of it, from the embeddings to the page, with the seconds that its threads computed
-beside those that passed, for on a busy machine they differ. How many of the true neighbours the search through cells finds is
-measured on a thousand captions. Then the page of a million pairs, of which the findings are made up.
+beside those that passed, for on a busy machine they differ. How many of the true neighbours the search through
+cells finds is measured on a thousand captions. Then the page of a million pairs, whose findings are made up.
 """
 
 import argparse

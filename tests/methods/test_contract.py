@@ -37,7 +37,7 @@ def make_batch(processor, pairs, rows=range(0, 40, 5), entries=True):
 def known_of(index):
     """What a trainer knows of pairs of which a scorer has seen some to be right."""
     rng = torch.Generator().manual_seed(1)
-    levels = {"wrong": 0.1, "confident": 0.5, "noise": 0.05}
+    levels = {"wrong": 0.1, "confident": 0.6, "noise": 0.0}
     scores = TrustScores(torch.rand(1000, generator=rng) - 0.2, levels, 14.0)
     return {**scores.of(index), "last_weight": torch.ones(len(index))}
 
