@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.functional.mixture import fit_loss_mixture
+from hf_noisy_itm.memory.bank import EncodedPairs
+from hf_noisy_itm.noise_report.signals import NEIGHBOURS, Neighbours, _contexts, measure
+
+from .conftest import small_world
+
+
+def test_neighbours_are_the_nearest_of_other_pictures():
+    _, encoded = small_world(pictures=30)
+    found = Neighbours.of(encoded)
+    texts, owner = encoded.text_embeds, encoded.image_of_pair
+    for row in range(90):
+        others = [other for other in range(90) if owner[other] != owner[row]]
+        nearest = sorted(others, key=lambda other: -float(texts[row] @ texts[other]))[:NEIGHBOURS]
+        assert found.captions[0][row].tolist() == nearest
+    assert not (found.pictures[0] == torch.arange(30)[:, None]).any()
+
+
+def test_contexts_are_sums_over_neighbours():
+    _, encoded = small_world(pictures=30)
+    neighbours = Neighbours.of(encoded)
+    said, shown = _contexts(encoded, neighbours)
+    texts, images, owner = encoded.text_embeds, encoded.image_embeds, encoded.image_of_pair
+    for picture in range(30):
+        near = neighbours.pictures[0][picture].tolist()
+        total = sum(texts[row] for row in range(90) if owner[row] in near)
+        torch.testing.assert_close(said[picture], total / total.norm())
+    for row in range(90):
+        total = sum(images[owner[other]] for other in neighbours.captions[0][row])
+        torch.testing.assert_close(shown[row], total / total.norm())
+
+
+def test_each_signal_tells_wrong_pairs_and_random_partners_look_like_them():
+    pairs, encoded = small_world(pictures=300)
+    signals = measure(encoded, 30.0, Neighbours.of(encoded))
+    assert list(signals.own) == ["cosine", "loss", "agreement"]
+    for name, values in signals.own.items():
+        assert roc_auc_score(pairs.is_noisy, values) > 0.75, name
+        wrong = np.median(values[pairs.is_noisy])
+        spread = np.std(signals.wrong[name])
+        assert np.median(signals.wrong[name]) == pytest.approx(wrong, abs=0.4 * spread), name
+    cosines = (encoded.image_embeds[encoded.image_of_pair] * encoded.text_embeds).sum(dim=1)
+    np.testing.assert_allclose(signals.own["cosine"], -cosines, atol=1e-6)
+    mixture = fit_loss_mixture(signals.own["loss"])
+    np.testing.assert_allclose(signals.noisy_by_loss, 1 - mixture.clean_posterior)
+
+
+def test_agreement_does_not_look_at_the_pair_itself():
+    """Pictures turned into another space: cosines of pictures with captions mean nothing, agreement what it did."""
+    pairs, encoded = small_world(pictures=300)
+    rng = torch.Generator().manual_seed(3)
+    turn, _ = torch.linalg.qr(torch.randn(24, 24, generator=rng))
+    turned = EncodedPairs(encoded.image_embeds @ turn, encoded.text_embeds, encoded.image_of_pair, "turned")
+    before, after = (measure(each, 30.0, Neighbours.of(each)).own for each in (encoded, turned))
+    assert roc_auc_score(pairs.is_noisy, after["cosine"]) < 0.7 < roc_auc_score(pairs.is_noisy, before["cosine"])
+    np.testing.assert_allclose(after["agreement"], before["agreement"], atol=0.05)
+
+
+def test_one_picture_is_refused():
+    _, encoded = small_world(pictures=1, captions=4, noise=0)
+    with pytest.raises(InputError, match="of one picture"):
+        measure(encoded, 30.0, Neighbours.of(encoded))
