@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-_LEVELS = np.linspace(0.3, 0.95, 27)  # of random partners, where the share of wrong pairs is read off
+_LEVELS = np.linspace(0.7, 0.95, 26)  # of random partners, where the share of wrong pairs is read off
 _SAMPLES = 200  # of the bootstrap
 _CERTAIN = 1e-4  # no probability is nearer to 0 or 1 where logits are taken
 
@@ -35,7 +35,7 @@ def normal_scores(own: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.nd
     return scores[: len(own)], scores[len(own) :]
 
 
-def signal_weights(own: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def signal_weights(own: np.ndarray, wrong: np.ndarray, most: np.ndarray | None = None) -> np.ndarray:
     """Weights of the sum of signals that best tells pairs from random partners, by least squares, none negative.
 
     How many of the pairs are wrong does not matter: it scales all weights alike.
@@ -43,13 +43,20 @@ def signal_weights(own: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     Args:
         own: normal scores, (N, S).
         wrong: (M, S).
+        most: the most that each may weigh, (S,); what is above that is shared out among the others as they stand. A
+            signal may tell random partners well and yet be blind to what is nearly right.
 
     Returns:
         (S,), adding up to 1; all alike where nothing tells them apart.
     """
     both = np.concatenate([own, wrong])
     weights = LinearRegression(positive=True).fit(both, np.repeat([0.0, 1.0], [len(own), len(wrong)])).coef_
-    return weights / weights.sum() if weights.sum() > 0 else np.full(own.shape[1], 1 / own.shape[1])
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full(own.shape[1], 1 / own.shape[1])
+    if most is None or (weights <= most).all():
+        return weights
+    held = weights > most
+    rest = np.where(held, 0, weights) if weights[~held].any() else np.where(held, 0.0, 1.0)
+    return np.where(held, most, rest / max(rest.sum(), 1e-12) * (1 - most[held].sum()))
 
 
 @dataclass(frozen=True)

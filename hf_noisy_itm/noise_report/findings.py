@@ -10,6 +10,7 @@ from .alike import Alike, find_alike
 from .signals import Neighbours, measure
 
 TRAINING_WEIGHT = "training weight"
+_MOST = {"agreement": 0.5}  # which does not see what is nearly right, however well it sees what is not
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def examine(
     neighbours = Neighbours.of(encoded)
     signals = measure(encoded, logit_scale, neighbours)
     own, wrong = signals.normal()
-    weights = signal_weights(own, wrong)
+    weights = signal_weights(own, wrong, np.array([_MOST.get(name, 1.0) for name in signals.own]))
     alone, random_suspicion = own @ weights, wrong @ weights
     rate = estimate_rate(alone, random_suspicion, signals.own_picture, signals.wrong_picture, seed)
     probability = probability_wrong(alone, random_suspicion, rate.value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .findings import Findings
@@ -62,6 +62,7 @@ def plot_signals(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
             axes.invert_xaxis()
         axes.set_xlabel(f"{name} (to the right: more suspicious)")
         axes.set_yticks([])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.spines["left"].set_visible(False)
     return _png(figure)
 
@@ -123,8 +124,10 @@ def plot_groups(what: str, rows: list[dict]) -> bytes:
     names = [f"{_short(row['name'])} ({row['pairs']:,})" for row in rows]
     axes.set_yticks(place, names, fontsize=8, parse_math=False)
     axes.set_xlabel(f"share of wrong pairs by {_short(what)}", parse_math=False)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    largest = max(max(row["estimated"], row.get("wrong", 0)) for row in rows)
+    axes.set_xlim(0, max(1.08 * largest, 0.01))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if largest > 0.05 else 1))
     _bare(axes)
     return _png(figure)
 
