@@ -18,7 +18,8 @@ from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-_LEVELS = np.linspace(0.7, 0.95, 26)  # of random partners, where the share of wrong pairs is read off
+_LEVELS = np.linspace(0.6, 0.95, 36)  # of random partners, where the share of wrong pairs is read off
+_QUANTILE = 0.25  # of what the levels say: right pairs that look bad add to it, the more the lower the level
 _SAMPLES = 200  # of the bootstrap
 _CERTAIN = 1e-4  # no probability is nearer to 0 or 1 where logits are taken
 
@@ -79,8 +80,9 @@ def estimate_rate(
 ) -> NoiseRate:
     """How many pairs look like random partners.
 
-    Above a level that a share `q` of random partners exceeds there are at least `rate * q` of the pairs, and not more
-    where no right pair looks so bad. So each level gives an estimate; theirs is the median.
+    Above a level that a share `q` of random partners exceeds there are at least `rate * q` of the pairs, and more
+    where right pairs look so bad. So each level gives an estimate that is too high rather than too low; taken is the
+    lower quartile of theirs.
 
     Args:
         own: suspicion of the pairs, higher is worse, (N,).
@@ -114,7 +116,7 @@ def _counts_above(values: np.ndarray, levels: np.ndarray, picture: np.ndarray, c
 def _rate(own: np.ndarray, wrong: np.ndarray) -> float:
     own, wrong = own[:-1] / max(own[-1], 1), wrong[:-1] / max(wrong[-1], 1)
     known = wrong > 0
-    return float(np.clip(np.median(own[known] / wrong[known]), 0, 1)) if known.any() else 0.0
+    return float(np.clip(np.quantile(own[known] / wrong[known], _QUANTILE), 0, 1)) if known.any() else 0.0
 
 
 def probability_wrong(own: np.ndarray, wrong: np.ndarray, rate: float) -> np.ndarray:
