@@ -20,7 +20,7 @@ demo: $(STAMP)  ## wrong captions, the control, NPC, and a table; ARGS="--max_st
 	$(BIN)/python recipes/demo.py $(ARGS)
 
 test: $(STAMP)  ## all tests but the slow ones; no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-slow: $(STAMP)  ## the slow ones
 	$(BIN)/python -m pytest -m slow

@@ -23,7 +23,8 @@ class NoisyITMArguments(TrainingArguments):
 
     Defaults that differ: `remove_unused_columns=False` and `dataloader_drop_last=True` (a smaller last batch has
     fewer negatives), `ddp_broadcast_buffers=False` (memory is the same on every process by construction),
-    `ddp_find_unused_parameters=False` (methods use, or freeze, every parameter), and the optimizer's
+    `ddp_find_unused_parameters=False` (methods use, or freeze, every parameter), `logging_nan_inf_filter=False` (a
+    loss that is no number ends the training instead of being logged as another one), and the optimizer's
     constants, which are CLIP's (Radford et al. 2021, Table 18; learning rate: fine-tuning of ViT-B/32 in
     OSA's and CLIP_ITM's codes).
     """
@@ -35,6 +36,7 @@ class NoisyITMArguments(TrainingArguments):
     dataloader_drop_last: bool = field(default=True, metadata={"help": "Drop the last, smaller training batch."})
     ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Copy buffers of process 0."})
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Look for unused parameters."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Log another loss where one is no number."})
     cache_pictures: int = field(
         default=0, metadata={"help": "Resized pictures to keep in memory, per worker (150 KB each at 224 pixels)."}
     )

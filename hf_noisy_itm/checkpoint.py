@@ -99,15 +99,16 @@ def load_memory(
         return None
     if fingerprint is None:
         raise InputError(f"The checkpoint {folder} has a memory bank, and a stream has no use for it: start anew.")
-    return MemoryBank.load(folder / BANK_FILE, fingerprint)
+    return MemoryBank.load(folder / BANK_FILE, fingerprint, None if weights is None else len(weights.count))
 
 
-def load_trust(folder: str | Path, fingerprint: str | None, is_needed: bool) -> TrustScores | None:
+def load_trust(folder: str | Path, fingerprint: str | None, pairs: int | None, is_needed: bool) -> TrustScores | None:
     """The scorer's cosines that belong to a checkpoint.
 
     Args:
         folder: of the checkpoint, which `load_memory` has found whole.
         fingerprint: of the pairs.
+        pairs: how many there are.
         is_needed: whether the method asks for them.
 
     Raises:
@@ -115,7 +116,7 @@ def load_trust(folder: str | Path, fingerprint: str | None, is_needed: bool) -> 
     """
     folder = Path(folder)
     if TRUST_FILE in _listed(folder):
-        return TrustScores.load(folder / TRUST_FILE, fingerprint)
+        return TrustScores.load(folder / TRUST_FILE, fingerprint, pairs)
     if is_needed:
         raise InputError(f"The checkpoint {folder} was trained without a scorer's trust: leave it out, or start anew.")
     return None

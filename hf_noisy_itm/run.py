@@ -116,7 +116,7 @@ def train_model(
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
-            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate, "realised": None}),
+            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
             **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
         },
         "method_config": {**recipe.method},
@@ -224,7 +224,7 @@ def clean_exit() -> Iterator[None]:
 def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     if isinstance(pairs, StreamedPairs):
         raise InputError("A memory bank is of pairs that are all known, and a stream's are not: leave --bank out.")
-    return MemoryBank.load(recipe.run.bank, pairs.fingerprint)
+    return MemoryBank.load(recipe.run.bank, pairs.fingerprint, len(pairs))
 
 
 def _score(

@@ -1,5 +1,6 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from .encode import encode, evaluate_pairs
 from .errors import InputError
 from .exchange import Exchange, ProcessExchange
 from .files import shown
-from .memory.bank import MemoryBank
+from .memory.bank import EncodedPairs, MemoryBank
 from .memory.negatives import PairNegatives
 from .memory.trust import TrustScores
 from .memory.weights import PairWeights
@@ -75,11 +76,11 @@ class NoisyITMTrainer(Trainer):
         if bank is not None:
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
-            bank.refuse_other_data(getattr(train_dataset, "fingerprint", None))
+            bank.refuse_other_data(*_known_of_data(train_dataset))
         if trust is not None:
             if not model.needs_scorer:
                 raise InputError(f"{type(model).__name__} asks for no scorer: leave its scores out.")
-            trust.refuse_other_data(getattr(train_dataset, "fingerprint", None))
+            trust.refuse_other_data(*_known_of_data(train_dataset))
         pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
@@ -170,8 +171,18 @@ class NoisyITMTrainer(Trainer):
         self._reports[name] = (total + value, count + 1)
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        """Adds the means of what methods reported since the last log of the loss."""
+        """Adds the means of what methods reported since the last log of the loss.
+
+        Raises:
+            InputError: the loss is not finite; the last checkpoint is of before.
+        """
         if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise InputError(
+                    f"The loss is not finite ({logs['loss']}) at step {self.state.global_step} or in the steps since "
+                    f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
+                    f"smaller learning_rate."
+                )
             logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
             self._reports.clear()
         super().log(logs, *args, **kwargs)
@@ -200,13 +211,23 @@ class NoisyITMTrainer(Trainer):
                 self.exchange,
                 "Encoding the training pairs for the memory bank",
             )
-            bank = self.model.build_bank(encoded, epoch)
+            bank = self._built(encoded, epoch)
             if bank is not None:
                 scorer = {"model": shown(self.model.name_or_path), **bank.provenance.get("scorer", {})}
                 self.use_bank(bank.told(scorer=scorer, noise=self.train_dataset.pedigree))
                 for doubt in bank.provenance.get("doubts", []) if self.is_world_process_zero() else ():
                     logger.warning(f"The memory bank of epoch {epoch}: {doubt}")
         self.model.begin_epoch(epoch)
+
+    def _built(self, encoded: EncodedPairs, epoch: int) -> MemoryBank | None:
+        """The method's bank; where it can build none any more, the one that is there stays."""
+        try:
+            return self.model.build_bank(encoded, epoch)
+        except InputError as error:
+            if self.bank is None:
+                raise
+            logger.warning(f"The memory bank of before epoch {epoch} stays in use: {error}")
+            return None
 
     def use_bank(self, bank: MemoryBank) -> None:
         """Hands a bank to the collator; workers see it from the next epoch's start."""
@@ -275,7 +296,11 @@ class NoisyITMTrainer(Trainer):
             bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
             if bank is not None:
                 self.use_bank(bank)
-            self.trust = load_trust(resume_from_checkpoint, fingerprint, self.model.needs_scorer)
+            self.trust = load_trust(
+                resume_from_checkpoint, *_known_of_data(self.train_dataset), self.model.needs_scorer
+            )
+        else:
+            self.model.begin_run()
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -291,6 +316,11 @@ class NoisyITMTrainer(Trainer):
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
+
+
+def _known_of_data(pairs: Pairs | StreamedPairs | None) -> tuple[str | None, int | None]:
+    """Fingerprint and number of pairs that are all known."""
+    return (pairs.fingerprint, len(pairs)) if isinstance(pairs, Pairs) else (None, None)
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

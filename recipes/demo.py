@@ -23,13 +23,13 @@ from hf_noisy_itm.files import write_json
 from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.run import clean_exit, train
 
-DEFAULTS = Path(__file__).parent / "npc" / "scenes_noise40.yaml"
+RECIPES = {method: str(Path(__file__).parent / method / "scenes_noise40.yaml") for method in ("baseline", "npc")}
 KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsum")
 
 
 def main(arguments: list[str]) -> None:
     """Runs everything and prints the table."""
-    recipe = parse_recipe([str(DEFAULTS), "--output_dir", "runs/demo", *arguments])
+    recipe = parse_recipe([RECIPES["npc"], "--output_dir", "runs/demo", *arguments])
     folder = Path(recipe.training.output_dir)
     noisy, held_out = load_pairs(recipe.data)
     clean, _ = load_pairs(replace(recipe.data, noise_rate=0.0))
@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> None:
     ):
         print(f"\n{name}:")
         rate = recipe.data.noise_rate if pairs is noisy else 0.0
-        own = ["--method", method, "--output_dir", str(folder / place), "--noise_rate", str(rate)]
-        rows[name] = train(parse_recipe([str(DEFAULTS), *arguments, *own]), (pairs, held_out))
+        own = ["--output_dir", str(folder / place), "--noise_rate", str(rate)]
+        rows[name] = train(parse_recipe([RECIPES[method], *arguments, *own]), (pairs, held_out))
     write_json(folder / "metrics.json", rows)
     _draw(recipe, folder, rows, noisy, held_out)
     _print_table(rows)

@@ -3,6 +3,7 @@
     python recipes/make_noise.py --dataset pairs.parquet --kind shuffle --rate 0.4 --seed 0 --output noisy
     python recipes/make_noise.py --dataset flickr30k --data_dir flickr30k --noise_file f30k_ncr_0.4.npy --output noisy
     python recipes/make_noise.py --dataset 'shards/*.tar' --streaming true --kind truncated --rate 0.2 --output noisy
+    python recipes/make_noise.py --dataset wikipedia --data_dir DIR --kind label_symmetric --rate 0.4 --output noisy
 
 All rows of the training split are written, none held out; the other splits are copied clean. `noisy_set/make.py` says
 what is in the folder.

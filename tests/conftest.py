@@ -11,6 +11,9 @@ os.environ["HF_DATASETS_CACHE"] = os.path.join(os.environ["HF_HOME"], "datasets"
 os.environ["MPLCONFIGDIR"] = os.path.join(os.environ["HF_HOME"], "matplotlib")
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = os.path.join(os.environ["HF_HOME"], "hypothesis")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from copy import deepcopy
 from dataclasses import replace
 

@@ -76,7 +76,6 @@ def test_training_with_the_file_is_training_with_a_bank_built_before_the_first_e
     ("words", "sentence"),
     [
         (["--noise_seed", "7"], "other data .*kind shuffle, rate 0.4, seed 0; this data has .*build it again"),
-        (["--method", "baseline"], "BaselineModel takes no memory bank; leave --bank out"),
         (["--streaming", "true", "--noise_rate", "0"], "leave --bank out|leave --streaming out"),
         (["--bank", "README.md"], "README.md is not a memory bank"),
         (["--bank", "gone.safetensors"], "gone.safetensors is not a memory bank"),
@@ -89,6 +88,14 @@ def test_a_bank_that_does_not_fit_ends_with_one_sentence(built, words, sentence,
     assert stop.value.code == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert re.search(sentence, line)
+
+
+def test_a_method_without_a_bank_takes_none(built, monkeypatch, capsys, tmp_path):
+    words = ["recipes/baseline/scenes_noise40.yaml", *TRAIN[1:], "--bank", built[0], "--output_dir", tmp_path]
+    words = [word for word in words if word not in ("--clean_threshold", "0.5")]
+    with pytest.raises(SystemExit):
+        run("train.py", *words, monkeypatch=monkeypatch)
+    assert "error: BaselineModel takes no memory bank; leave --bank out" in capsys.readouterr().err
 
 
 def write_other(path):

@@ -148,3 +148,11 @@ def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys)
     assert other["pairs"] == 4
     assert other["rank correlation"] == pytest.approx(0.4)  # ranks 1 2 3 4, 1 4 2 3: 1 - 6 (4 + 1 + 1) / 60
     assert "rank correlation 0.4" in capsys.readouterr().out
+
+
+def test_the_committed_bank_of_145_000_pairs_takes_less_than_a_minute():
+    figures = committed("bank")
+    assert (figures["data"]["pairs"], figures["data"]["width"], figures["machine"]["cores"]) == (145_000, 512, 2)
+    for name in ("NPC's", "exclude_self"):
+        assert figures["banks"][name]["seconds"] < 60
+        assert figures["banks"][name]["extra memory in MB"] < 1000

@@ -39,9 +39,12 @@ def test_the_demo_prints_its_table_and_leaves_what_it_says(monkeypatch, capsys, 
 
 
 @pytest.mark.slow
-def test_npc_beats_the_control_and_clean_captions_beat_both(monkeypatch, tmp_path):
+def test_npc_beats_the_control_and_comes_near_to_clean_captions(monkeypatch, tmp_path):
     demo(monkeypatch, "--output_dir", tmp_path, "--seed", "1", "--noise_seed", "1")
     rows = json.loads((tmp_path / "metrics.json").read_text())
     rsum = {name: row["metrics"]["rsum"] for name, row in rows.items()}
-    assert rsum["zero-shot"] < rsum["control"] < rsum["npc"] < rsum["control, clean captions"]
+    clean = rsum["control, clean captions"]
+    assert rsum["zero-shot"] < rsum["control"] < clean - 20
+    assert clean - 5 < rsum["npc"] < clean + 5
+    assert rows["npc"]["weights"]["auc"] > 0.95
     assert rows["npc"]["bank_scores"]["loss"]["auc"] < 0.05  # wrong pairs have the high losses

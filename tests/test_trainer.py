@@ -274,6 +274,52 @@ def test_after_a_refresh_scores_are_of_the_new_bank_and_weights_of_the_whole_run
     assert torch.equal(resumed.pair_weights.total, whole.pair_weights.total)
 
 
+def test_a_bank_that_cannot_be_refreshed_stays(clip_config, processor, pairs, tmp_path, monkeypatch):
+    """Found without clean pairs at the first epoch, a run ends; later it goes on with what it has, and says so."""
+    build = NPCModel.build_bank
+
+    def only(epochs):
+        def build_bank(model, encoded, epoch):
+            if epoch in epochs:
+                return build(model, encoded, epoch)
+            raise InputError("No pair is clean.")
+
+        monkeypatch.setattr(NPCModel, "build_bank", build_bank)
+
+    fields, told = {"clean_threshold": 0.5, "bank_refresh_epochs": 1}, []
+    monkeypatch.setattr(trainer_module.logger, "warning", told.append)
+    only({0, 2})
+    trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, num_train_epochs=3)
+    trainer.train()
+    assert trainer.bank.provenance["epoch"] == 2
+    assert [sentence for sentence in told if "stays" in sentence] == [
+        "The memory bank of before epoch 1 stays in use: No pair is clean."
+    ]
+    only({1})
+    with pytest.raises(InputError, match="No pair is clean"):
+        make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=1).train()
+
+
+def test_a_loss_that_is_no_number_ends_the_training(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path, max_steps=3)
+    with torch.no_grad():
+        next(trainer.model.clip.text_model.parameters()).fill_(float("nan"))
+    with pytest.raises(InputError, match=r"loss is not finite \(nan\) at step 1 .* smaller learning_rate"):
+        trainer.train()
+
+
+def test_the_learning_rate_ends_at_zero_and_falls_within_an_epoch(clip_config, processor, pairs, tmp_path):
+    """Acceptance list, NPC 8: the released loop steps once an epoch, by a schedule of the epochs, and ends above 0."""
+    schedule = {"lr_scheduler_type": "cosine", "warmup_steps": 2, "num_train_epochs": 2}
+    trainer = make_trainer(NPCModel, NPCConfig, METHODS["npc"][2], clip_config, processor, pairs, tmp_path, **schedule)
+    trainer.train()
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]  # before each step
+    assert len(rates) == 14
+    assert rates[:3] == pytest.approx([0.0, 5e-4, 1e-3])
+    assert all(later < earlier for earlier, later in zip(rates[2:], rates[3:]))
+    assert trainer.lr_scheduler.get_last_lr() == [0.0, 0.0]
+
+
 def test_doubts_about_a_bank_are_said_when_it_is_built(clip_config, processor, pairs, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(trainer_module.logger, "warning", said.append)

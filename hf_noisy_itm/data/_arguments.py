@@ -13,9 +13,9 @@ class DataArguments:
     dataset: str = field(
         default="scenes",
         metadata={
-            "help": "'scenes'; 'flickr30k', 'mscoco', 'cc120k', 'emoji' with data_dir; a file (.parquet, .csv, .tsv, "
-            ".jsonl, WebDataset's .tar) or a pattern of them; a folder (ImageFolder, save_to_disk, shards); or a name "
-            "on the Hub."
+            "help": "'scenes'; 'flickr30k', 'mscoco', 'cc120k', 'emoji', 'wikipedia' (labels) with data_dir; a file "
+            "(.parquet, .csv, .tsv, .jsonl, WebDataset's .tar) or a pattern of them; a folder (ImageFolder, "
+            "save_to_disk, shards); or a name on the Hub."
         },
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration, e.g. 'street' of scenes."})
@@ -59,15 +59,15 @@ class DataArguments:
     max_eval_pictures: int | None = field(
         default=None, metadata={"help": "Evaluate on the first so many rows of pictures."}
     )
-    noise_rate: float = field(
-        default=0.0, metadata={"help": "Share of the training captions to make wrong, 0 to 1; for experiments."}
+    noise_rate: float | None = field(
+        default=None, metadata={"help": "Share of the training captions to make wrong, 0 to 1; for experiments."}
     )
     noise_seed: int = field(default=0, metadata={"help": "Of the noise; apart from the training seed."})
     noise_kind: str = field(
         default="shuffle",
         metadata={
             "help": "How: shuffle (captions one by one), shuffle_images (all captions of a picture together), partial "
-            "(a wrong detail), truncated, duplicated (clutter of the web)."
+            "(a wrong detail; English only), truncated, duplicated (clutter of the web)."
         },
     )
     noise_keep_none: bool = field(

@@ -12,7 +12,7 @@
 | `cut` | a caption of more than 75 words | used; the tokenizer cuts it at the model's length |
 | `wordless` | a caption without a letter or a digit, emoji only, for one | used as it is |
 | `repeated` | a caption id that stands twice with one text | used |
-| `noisy` | a caption to evaluate on that is known to be wrong | not evaluated on |
+| `noisy` | a caption that is known to be wrong | trained on, not evaluated on |
 
 Left out means: with `on_bad_row="skip"`. With "stop" the first row of each kind is named in an `InputError`.
 """

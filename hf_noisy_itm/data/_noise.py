@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
+from transformers.utils import logging
 
 from ..errors import InputError
 from ..files import sha256_of_file
-from ..functional.noise import TEXT_KINDS, draw_noise
+from ..functional.noise import TEXT_KINDS, draw_noise, similarity_to_source
 from ._arguments import DataArguments
 from ._pairs import Pairs
 from .caption_lines import load_caption_lines
 from .draws import load_draw
-from .pedigree import pedigree_of
+from .pedigree import pedigree_of, shortfall
 
 _RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_noise_")  # NPC's {ratio}_noise_train_caps.txt
+
+logger = logging.get_logger(__name__)
 
 TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS)
 
@@ -28,7 +31,7 @@ def check_noise(args: DataArguments) -> None:
     """
     if args.noise_seed < 0:
         raise InputError(f"noise_seed must not be negative, got {args.noise_seed}.")
-    if not 0.0 <= args.noise_rate <= 1.0:
+    if args.noise_rate is not None and not 0.0 <= args.noise_rate <= 1.0:
         raise InputError(f"noise_rate is a share between 0 and 1, got {args.noise_rate}.")
     if args.noise_kind == "semantic":
         raise InputError(
@@ -47,6 +50,13 @@ def check_noise(args: DataArguments) -> None:
         raise InputError("A noise_file says itself where each caption goes; leave noise_keep_none out.")
     if args.noise_file and args.noise_seed:
         raise InputError("A noise_file is drawn already; leave noise_seed out.")
+    if args.noise_rate is None and not args.noise_file:
+        for name in ("noise_kind", "noise_seed", "noise_keep_none"):
+            if getattr(args, name) != getattr(DataArguments(), name):
+                raise InputError(
+                    f"{name} is given but no noise_rate, so nothing would be made wrong: give --noise_rate (0 for "
+                    f"clean captions), or leave {name} out."
+                )
 
 
 def add_noise(pairs: Pairs, args: DataArguments) -> Pairs:
@@ -55,7 +65,10 @@ def add_noise(pairs: Pairs, args: DataArguments) -> Pairs:
         return add_published(pairs, args.noise_file, args.noise_kind, args.noise_rate or None)
     if not args.noise_rate:
         return pairs
-    return add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
+    noisy = add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
+    if (doubt := shortfall(noisy.pedigree)) is not None:
+        logger.warning(doubt)
+    return noisy
 
 
 def add_drawn(
@@ -78,7 +91,10 @@ def add_drawn(
         noise = draw_noise(kind, rate, seed, image_of_caption, pairs.captions, text_embeds, keep_none, k)
     except ValueError as error:
         raise InputError(str(error)) from error
-    told = {"k": k} if kind == "semantic" else {} if kind in TEXT_KINDS else {"keep_none": keep_none}
+    told = {} if kind in TEXT_KINDS else {"keep_none": keep_none}
+    if kind == "semantic":
+        cosine = similarity_to_source(text_embeds, noise.source[noise.is_noisy], np.flatnonzero(noise.is_noisy))
+        told = {"k": k, "mean_cosine": round(float(cosine.mean()), 4) if len(cosine) else None}
     return pairs.with_noise(noise, pedigree_of(noise, kind, seed, **told, **more))
 
 
@@ -89,7 +105,7 @@ def add_published(pairs: Pairs, path: str | Path, kind: str = "shuffle", rate: f
         pairs: with c captions for each picture, picture after picture.
         path: of the .npy file, see `draws.load_draw`, or of a text file of captions, see `load_caption_lines`.
         kind: "shuffle_images" if the draw must be of image level.
-        rate: that the draw must have, within one percentage point.
+        rate: that the draw must have, within one percentage point; of a text file that its name states, if left out.
 
     Raises:
         InputError: the file is none, or not for such pairs.
@@ -134,8 +150,9 @@ def _add_caption_lines(pairs: Pairs, path: str | Path, kind: str, rate: float | 
     nominal = rate if rate is not None else float(stated[1]) if stated else None
     lines = load_caption_lines(path, pairs.name.astype(str).tolist(), c, pairs.captions, nominal)
     noise = lines.noise
-    if rate is not None and abs(noise.realised - rate) > 0.01:
-        raise InputError(f"{path} has {noise.realised:.2%} of wrong captions, but a rate of {rate:.2%} is claimed.")
+    if nominal is not None and abs(noise.realised - nominal) > 0.01:
+        by = "is claimed." if rate is not None else "is in its name; is it the file it says, and of these pairs?"
+        raise InputError(f"{path} has {noise.realised:.2%} of wrong captions, but a rate of {nominal:.2%} {by}")
     if kind == "shuffle_images" and (noise.noise_source.reshape(-1, c) != noise.noise_source[::c, None]).any():
         raise InputError(f"{path} is a draw of caption level, not of image level.")
     told = {"file": Path(path).name, "sha256": sha256_of_file(path), "ambiguous": lines.ambiguous}

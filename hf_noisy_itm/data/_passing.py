@@ -23,7 +23,6 @@ class PassingRows:
         self.report = RowReport(what, 0, split)
         self._pictures: dict[bytes, bytes] = {}
         self._texts: dict[bytes, bytes] = {}
-        self._order: dict[bytes, int] = {}
 
     def picture(self, number: int, cell: dict | None, image_id: int | str | None = None) -> bool:
         """Whether a row has a usable picture, and the one that its id had before.
@@ -54,12 +53,6 @@ class PassingRows:
         if known is not own:
             self.report.add("repeated" if known == own else "other_caption", number)
         return known == own
-
-    def number_of(self, caption_id: int | str) -> int:
-        """A caption id as a number: itself, or its place among those that came so far."""
-        if isinstance(caption_id, int):
-            return caption_id
-        return self._order.setdefault(_hash(str(caption_id)), len(self._order))
 
 
 def _hash(text: str) -> bytes:

@@ -25,7 +25,7 @@ _NOTED_OUTCOME = {
     "cut": "used, cut by the tokenizer",
     "wordless": "used",
     "repeated": "used",
-    "noisy": "not evaluated on",
+    "noisy": "trained on, not evaluated on",
 }
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from ..errors import InputError, last_line
 from ._arguments import DataArguments
 from ._confine import confine, confine_all
+from ._folders import is_saved, refuse_empty, refuse_pattern
 from ._local import LocalBuilder, PairsBuilder
 from .cc120k import CC120K
 from .emoji import Emoji
@@ -83,7 +84,7 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
         InputError: there is no such file, or it cannot be read.
     """
     files, folder = _files(args.dataset), Path(args.dataset)
-    if args.dataset == "scenes" or args.dataset in BUILDERS or (folder.is_dir() and _is_saved(folder)):
+    if args.dataset == "scenes" or args.dataset in BUILDERS or (folder.is_dir() and is_saved(folder)):
         splits = load_splits(args)
         return {name: rows.to_iterable_dataset(min(len(rows), _SHARDS) or 1) for name, rows in splits.items()}, None
     if files:
@@ -94,6 +95,8 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
         if len(folders) > 1 and not args.image_root and kind not in ("parquet", "webdataset"):
             raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
         return _as_splits(loaded), args.image_root or folders[0]
+    if folder.is_dir():
+        refuse_pattern(folder, "The folder")
     if is_noisy_folder(args):
         return _read(args, lambda: load_noisy_folder(folder, streaming=True)), str(folder)
     if folder.is_dir():
@@ -190,19 +193,18 @@ def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
 
 def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Dataset]:
     if is_noisy_folder(args):
+        refuse_pattern(folder, "The folder")
         loaded = load_noisy_folder(folder)
-    elif _is_saved(folder):
+    elif is_saved(folder):
+        refuse_empty(folder)
         loaded = datasets.load_from_disk(str(folder))
     else:
+        refuse_pattern(folder, "The folder")
         loaded = datasets.load_dataset(str(folder), args.dataset_config)
     splits = _as_splits(loaded)
     if any("__key__" in rows.column_names for rows in splits.values()):
         splits = {name: _name_columns(rows, args) for name, rows in splits.items()}
     return confine_all(splits, args.image_column, args.image_root or folder)
-
-
-def _is_saved(folder: Path) -> bool:
-    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
 
 
 def _load_builder(args: DataArguments) -> dict[str, datasets.Dataset]:

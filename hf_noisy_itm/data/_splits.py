@@ -19,6 +19,11 @@ ROW = "__row_as_loaded__"  # where a row stood before any selection
 CAPTION = "__caption_as_loaded__"  # and the number of its first caption
 
 
+def own_columns(names: Iterable[str]) -> list[str]:
+    """The columns of the data, less those that are added here."""
+    return [name for name in names if name not in (ROW, CAPTION)]
+
+
 def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset, tuple[str, str]]:
     """Rows to train on, rows to evaluate on, and in words where both come from.
 
@@ -52,6 +57,8 @@ def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, dataset
 
 
 def _numbered(rows: datasets.Dataset, args: DataArguments) -> datasets.Dataset:
+    if len(own := own_columns(rows.column_names)) < len(rows.column_names):  # of a file that was written with them
+        rows = rows.select_columns(own)
     wanted = [args.caption_column] if args.caption_column else CAPTION_COLUMNS
     column = next((name for name in wanted if name in rows.column_names), None)
     if column is not None:
@@ -88,14 +95,19 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     groups = range(len(rows))
     if column in rows.column_names:
         groups = read_ids(rows, column, np.asarray(read_cells(rows, ROW)))
-    number = np.unique(np.asarray(groups), return_inverse=True)[1]
-    held_out = number % args.holdout_every == args.holdout_every - 1
+    held_out = held_out_groups(groups, args.holdout_every)
     if held_out.all() or not held_out.any():
         raise InputError(
-            f"Of {number.max() + 1} groups in {args.dataset} none can be held out with --holdout_every "
-            f"{args.holdout_every}; give a smaller number, or an --eval_split."
+            f"Of {len(np.unique(np.asarray(groups)))} groups in {args.dataset} none can be held out with "
+            f"--holdout_every {args.holdout_every}; give a smaller number, or an --eval_split."
         )
     return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
+
+
+def held_out_groups(groups: Iterable, every: int) -> np.ndarray:
+    """Which rows are of every n-th of the sorted groups, bool (R,)."""
+    number = np.unique(np.asarray(groups), return_inverse=True)[1]
+    return number % every == every - 1
 
 
 def _filter(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
@@ -117,6 +129,5 @@ def find_column(rows: datasets.Dataset, *names: str) -> str:
         if name in rows.column_names:
             return name
     raise InputError(
-        f"There is no column {' or '.join(map(repr, names))}; "
-        f"there are {', '.join(name for name in rows.column_names if name not in (ROW, CAPTION))}."
+        f"There is no column {' or '.join(map(repr, names))}; there are {', '.join(own_columns(rows.column_names))}."
     )

@@ -30,7 +30,7 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
         InputError: there is no such data set or split, or something is asked for that a stream cannot give.
     """
     given = ("noise_rate", "noise_file", "noise_kind", "noise_seed", "noise_keep_none")
-    if any(getattr(args, name) != getattr(DataArguments(), name) for name in given):
+    if any(getattr(args, name) not in (0, getattr(DataArguments(), name)) for name in given):
         raise InputError(
             "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate and the like "
             "out, or make a noisy data set first with recipes/make_noise.py and stream that."

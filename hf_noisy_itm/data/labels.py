@@ -1,7 +1,8 @@
 """Class labels of rows: which classes there are, and columns that say which labels are wrong on purpose.
 
 Rows of any columns may have a `label` (a `ClassLabel`, integers or strings). Noise on it leaves all other columns as
-they are; `true_label` has the label before any noise, `is_noisy` says whether `label` is another.
+they are; `true_label` has the label before any noise, `label_is_noisy` says whether `label` is another. A column
+`is_noisy` is of captions, always, and no label is called wrong by it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,9 @@ import numpy as np
 
 from ..errors import InputError
 from ._columns import plain, read_cells
-from ._splits import ROW
+from ._splits import find_column, own_columns
 
-LABEL, TRUE_LABEL, IS_NOISY = "label", "true_label", "is_noisy"
+LABEL, TRUE_LABEL, LABEL_IS_NOISY = "label", "true_label", "label_is_noisy"
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ class Classes:
         """
         splits = list(splits)
         for rows in splits:
-            if LABEL not in rows.column_names:
-                there = ", ".join(name for name in rows.column_names if name != ROW)
-                raise InputError(f"There is no column {LABEL!r}; there are {there}.")
+            find_column(rows, LABEL)
         if (declared := cls.declared(splits[0].features)) is not None:
             return declared
         cells = (plain(cell) for rows in splits for cell in read_cells(rows, LABEL))
@@ -83,14 +82,12 @@ class Classes:
 
 
 def labelled_features(features: datasets.Features) -> datasets.Features:
-    """Of rows after noise: those of the source, `true_label` as `label`, and `is_noisy`."""
-    kept = {name: feature for name, feature in features.items() if name not in (ROW, TRUE_LABEL, IS_NOISY)}
-    return datasets.Features({**kept, TRUE_LABEL: kept[LABEL], IS_NOISY: datasets.Value("bool")})
+    """Of rows after noise: those of the source, `true_label` as `label`, and `label_is_noisy`."""
+    kept = {name: features[name] for name in own_columns(features) if name not in (TRUE_LABEL, LABEL_IS_NOISY)}
+    return datasets.Features({**kept, TRUE_LABEL: kept[LABEL], LABEL_IS_NOISY: datasets.Value("bool")})
 
 
 def rows_as_stored(rows: datasets.Dataset) -> Iterator[dict]:
     """All rows in order, pictures as bytes and paths."""
-    for batch in rows.with_format("arrow").iter(batch_size=100):
-        for row in batch.to_pylist():
-            row.pop(ROW, None)
-            yield row
+    for batch in rows.select_columns(own_columns(rows.column_names)).with_format("arrow").iter(batch_size=100):
+        yield from batch.to_pylist()

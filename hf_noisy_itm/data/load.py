@@ -38,6 +38,8 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     if args.streaming:
         raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
     check_noise(args)
+    if args.shuffle_buffer != DataArguments().shuffle_buffer:
+        raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
     eval_pairs = read_pairs(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
@@ -117,6 +119,8 @@ def read_pairs(
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)
+    for place in np.flatnonzero(pairs.is_noisy):
+        report.add("noisy", pairs.row[pairs.image_row[place]])
     report.pictures, report.captions = len(pairs.image_id), len(pairs)
     return pairs
 
@@ -151,8 +155,6 @@ def only_clean(pairs: Pairs) -> Pairs:
         raise InputError(
             "All captions to evaluate on are known to be wrong (is_noisy, noise_source); give clean ones."
         )
-    for place in np.flatnonzero(pairs.is_noisy):
-        pairs.report.add("noisy", pairs.row[pairs.image_row[place]])
     clean = pairs.keep_captions(np.flatnonzero(~pairs.is_noisy))
     clean.report.pictures, clean.report.captions = len(clean.image_id), len(clean)
     return clean

@@ -4,8 +4,9 @@ A pedigree is a dictionary ready for JSON: `kind`, `nominal`, `realised` (share 
 `seed` (None for published draws), `family` (name of a published draw, or None), `captions` (how many were drawn over)
 and `sha256` (`Noise.sha256`; of a published .npy file, that of its entries, of a text file, its own). Noise on labels
 has `labels` (how many) and `classes` in place of `captions`. Further entries belong to a kind: `keep_none`, `k`,
-`near_by`, `file`, `ambiguous` (captions whose text several rows have, which a text file does not tell apart). `before`
-is the pedigree of what the draw found.
+`near_by`, `mean_cosine` (of captions that "semantic" put in with those that they replaced), `file`, `ambiguous`
+(captions whose text several rows have, which a text file does not tell apart). `before` is the pedigree of what the
+draw found.
 
 Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """
@@ -23,6 +24,13 @@ from ._arguments import DataArguments
 NOISE_FILE, CARD = "noise.json", "README.md"
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
 
+_WHY = {  # so few rows are wrong
+    "partial": "it replaces English words (colours, numbers, people, animals …), and few captions have one",
+    "truncated": "few captions have two words with white space between them",
+    "shuffle": "few captions were picked, or most of them belong to one picture",
+    "shuffle_images": "few pictures were picked that have equally many captions",
+}
+
 
 def pedigree_of(noise: Noise, kind: str, seed: int | None, **more) -> dict:
     """The pedigree of a draw; `more` is what its kind adds."""
@@ -36,6 +44,20 @@ def pedigree_of(noise: Noise, kind: str, seed: int | None, **more) -> dict:
         "sha256": noise.sha256,
         **more,
     }
+
+
+def shortfall(pedigree: dict) -> str | None:
+    """A sentence about a draw that made less than half of what was asked for wrong, else None.
+
+    Labels of K classes count as asked for by what a uniform draw leaves wrong, rate * (K - 1) / K.
+    """
+    asked, realised = pedigree["nominal"] or 0.0, pedigree["realised"]
+    least = asked / 2 * (1 - 1 / pedigree["classes"] if pedigree.get("classes") else 1)
+    if realised >= least and (realised or not asked):
+        return None
+    what = "labels" if "labels" in pedigree else "captions"
+    why = _WHY.get(pedigree["kind"], "what was picked stayed as it was, for the most part")
+    return f"Noise of the kind {pedigree['kind']} at rate {asked} made {realised:.2%} of the {what} wrong: {why}."
 
 
 def read_noise_file(folder: str | Path) -> dict | None:
@@ -64,9 +86,17 @@ def is_noisy_folder(args: DataArguments) -> bool:
     return args.dataset_config in (None, PAIRS) and folder.is_dir() and (folder / NOISE_FILE).is_file()
 
 
-def pedigree_of_source(args: DataArguments) -> dict | None:
-    """The pedigree that the data set itself has, if it is such a folder."""
-    return read_noise_file(args.dataset)["pedigree"] if is_noisy_folder(args) else None
+def pedigree_of_source(args: DataArguments, labels: bool = False) -> dict | None:
+    """The pedigree that the data set itself has, if it is such a folder.
+
+    Args:
+        args: names the data set.
+        labels: noise on labels counts; without, what `before` it was done to the captions is all that is told.
+    """
+    pedigree = read_noise_file(args.dataset)["pedigree"] if is_noisy_folder(args) else None
+    while pedigree is not None and "labels" in pedigree and not labels:
+        pedigree = pedigree.get("before")
+    return pedigree
 
 
 def load_noisy_folder(folder: Path, streaming: bool = False) -> dict:

@@ -20,37 +20,38 @@ _GROUP_BYTES = 2**26  # of a row group in memory, pictures spread over their row
 _NO_LIMIT = 2**30  # of a dictionary page: a row group is smaller
 
 
-def pair_features(id_type: str) -> datasets.Features:
-    """Of training rows, one caption each; `id_type` is "int64" or "string"."""
+def pair_features(id_type: str, caption_id_type: str = "int64") -> datasets.Features:
+    """Of training rows, one caption each; types of ids are "int64" or "string"."""
     return datasets.Features(
         {
             "image": datasets.Image(),
             "caption": datasets.Value("string"),
             "image_id": datasets.Value(id_type),
-            "caption_id": datasets.Value("int64"),
+            "caption_id": datasets.Value(caption_id_type),
             "is_noisy": datasets.Value("bool"),
             "noise_source": datasets.Value(id_type),
         }
     )
 
 
-def picture_features(id_type: str) -> datasets.Features:
+def picture_features(id_type: str, caption_id_type: str = "int64") -> datasets.Features:
     """Of rows to evaluate on, one picture each."""
     return datasets.Features(
         {
             "image": datasets.Image(),
             "captions": datasets.List(datasets.Value("string")),
             "image_id": datasets.Value(id_type),
+            "caption_id": datasets.List(datasets.Value(caption_id_type)),
         }
     )
 
 
 def id_type_of(*ids: np.ndarray) -> str:
-    """Under which type ids of pictures are stored."""
+    """Under which type ids of pictures, or of captions, are stored."""
     return "int64" if all(each.dtype.kind in "iu" for each in ids) else "string"
 
 
-def pair_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
+def pair_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> Iterator[dict]:
     """The rows of `pair_features`, in the order of the pairs.
 
     Raises:
@@ -58,7 +59,8 @@ def pair_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
     """
     names, sources = (_as(id_type, ids) for ids in (pairs.name, pairs.noise_source))
     last, cell = -1, None
-    rows = zip(pairs.image_row.tolist(), pairs.captions, pairs.caption_id.tolist(), pairs.is_noisy.tolist(), sources)
+    caption_ids = _caption_ids(pairs, caption_id_type)
+    rows = zip(pairs.image_row.tolist(), pairs.captions, caption_ids, pairs.is_noisy.tolist(), sources)
     for row, caption, caption_id, is_noisy, source in rows:
         if row != last:
             last, cell = row, _cell(pairs, row)
@@ -72,17 +74,24 @@ def pair_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
         }
 
 
-def picture_rows(pairs: Pairs, id_type: str) -> Iterator[dict]:
+def picture_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> Iterator[dict]:
     """The rows of `picture_features`, in the order of the pictures.
 
     Raises:
         InputError: a picture's file cannot be read.
     """
-    captions: list[list[str]] = [[] for _ in pairs.image_id]
-    for row, caption in zip(pairs.image_row.tolist(), pairs.captions):
+    captions: list[list[tuple]] = [[] for _ in pairs.image_id]
+    for row, *caption in zip(pairs.image_row.tolist(), pairs.captions, _caption_ids(pairs, caption_id_type)):
         captions[row].append(caption)
     for row, (name, own) in enumerate(zip(_as(id_type, pairs.name), captions)):
-        yield {"image": _cell(pairs, row), "captions": own, "image_id": name}
+        texts, ids = zip(*own)
+        yield {"image": _cell(pairs, row), "captions": list(texts), "image_id": name, "caption_id": list(ids)}
+
+
+def _caption_ids(pairs: Pairs, id_type: str) -> list:
+    """The source's own ids; where it has none, numbers from 0, of the captions that are used."""
+    own = pairs.caption_id if pairs.caption_name.dtype.kind in "iu" else pairs.caption_name
+    return _as(id_type, own)
 
 
 def _as(id_type: str, ids: np.ndarray) -> list:

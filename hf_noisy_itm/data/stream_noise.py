@@ -45,7 +45,7 @@ def stream_pictures(
 ) -> Iterator[dict]:
     """One pass over the rows in order: `image` (bytes), `captions`, `image_id` as the source has it, `caption_id`.
 
-    Caption ids are those of `read_caption_ids`, or where the source names none the numbers of the captions. Rows are
+    Caption ids are the source's, too, or where it names none the numbers of the captions that can be used. Rows are
     looked at as rows in memory are (`_check.py`), and those that are bad stop the pass or are left out. Only rows of
     one image id stay apart here.
 
@@ -79,9 +79,8 @@ def stream_pictures(
         usable = passing.picture(number, cells.image, None if cells.image_id is None else image_id)
         kept = []
         for caption, caption_id in zip(cells.captions, _caption_ids(cells, number)):
-            own = None if caption_id is None else passing.number_of(caption_id)
             if passing.caption(number, caption, caption_id) and usable:
-                kept.append((caption, seen if own is None else own))
+                kept.append((caption, seen if caption_id is None else caption_id))
                 seen += 1
         if usable and args.on_bad_row == "skip" and not decodes(cells.image):
             report.add("broken", number)
@@ -140,7 +139,7 @@ def _caption_ids(cells: Cells, number: int) -> list:
         raise InputError(f"Row {number} has {len(cells.captions)} captions but {len(ids)} of 'caption_id'.")
     if any(cell is None or isinstance(cell, list | dict) for cell in ids):
         raise InputError(f"The column 'caption_id' is empty in row {number}, or holds no value there; fill it.")
-    return ids
+    return [each if each is None or type(each) is int else str(each) for each in ids]
 
 
 def _refuse_noisy(row: dict, image_id: object, number: int) -> None:

@@ -33,7 +33,7 @@ def adamw_step(
     gradient: Tensor,
     exp_avg: Tensor | None,
     exp_avg_sq: Tensor | None,
-    step: int,
+    step: int | Tensor,
     learning_rate: float,
     betas: tuple[float, float],
     eps: float,
@@ -46,7 +46,7 @@ def adamw_step(
         gradient: of the same shape.
         exp_avg: running mean of gradients before this step, or None before the first.
         exp_avg_sq: running mean of squared gradients, or None.
-        step: how many steps those have seen, >= 0.
+        step: how many steps those have seen, >= 0; a scalar tensor is not read, so nothing waits for its device.
         learning_rate: > 0.
         betas: decay of the two means, in [0, 1).
         eps: > 0.
@@ -56,6 +56,12 @@ def adamw_step(
         The parameter after the step, a new tensor.
     """
     mean, square = adamw_moments(gradient, exp_avg, exp_avg_sq, betas)
-    mean = mean / (1 - betas[0] ** (step + 1))
-    square = square / (1 - betas[1] ** (step + 1))
+    mean = mean / _bias_correction(betas[0], step)
+    square = square / _bias_correction(betas[1], step)
     return parameter * (1 - learning_rate * weight_decay) - learning_rate * mean / (square.sqrt() + eps)
+
+
+def _bias_correction(beta: float, step: int | Tensor) -> float | Tensor:
+    if isinstance(step, Tensor):  # in float32, 1 - 0.999 would have four digits
+        return (1 - beta ** (step.double() + 1)).float()
+    return 1 - beta ** (step + 1)

@@ -37,7 +37,7 @@ class MemoryBank:
         provenance: JSON-able facts; `fingerprint` names the data it was built for.
 
     Raises:
-        ValueError: there are no entries, or they are no rows of the pairs.
+        ValueError: there are no entries, they are no rows of the pairs, or scores are not float32.
     """
 
     entries: dict[str, Tensor]
@@ -51,6 +51,14 @@ class MemoryBank:
         for name, rows in self.entries.items():
             if rows.dtype != torch.int64 or not ((rows >= 0) & (rows < len(rows))).all():
                 raise ValueError(f"the entries {name!r} are not rows of {len(rows)} pairs")
+        for name, values in self.scores.items():
+            if values.dtype not in (torch.float32, torch.float64):
+                raise ValueError(f"the scores {name!r} are {values.dtype} and not float32")
+        if not isinstance(self.provenance.get("noise") or {}, dict):
+            raise ValueError("the noise in its provenance is no object")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.entries.values())))
 
     def told(self, **facts) -> "MemoryBank":
         """The same bank with further facts in its provenance: each caller adds what it alone knows."""
@@ -79,20 +87,27 @@ class MemoryBank:
             raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str) -> "MemoryBank":
+    def load(cls, path: str | Path, fingerprint: str, pairs: int | None = None) -> "MemoryBank":
         """Reads a bank for the data of that fingerprint.
+
+        Args:
+            path: of the file.
+            fingerprint: of the pairs.
+            pairs: how many there are; not compared if left out.
 
         Raises:
             InputError: the file is no bank, or was built for other data.
         """
         bank = cls.read(path)
-        bank.refuse_other_data(fingerprint, f"The memory bank {path}")
+        bank.refuse_other_data(fingerprint, pairs, f"The memory bank {path}")
         return bank
 
-    def refuse_other_data(self, fingerprint: str | None, name: str = "The memory bank") -> None:
-        """Does nothing if the bank is of the data of that fingerprint.
+    def refuse_other_data(
+        self, fingerprint: str | None, pairs: int | None = None, name: str = "The memory bank"
+    ) -> None:
+        """Does nothing if the bank is of the data of that fingerprint; see `load`.
 
         Raises:
             InputError: it was built for other data.
         """
-        refuse_other_data(self.provenance, fingerprint, name)
+        refuse_other_data(self.provenance, fingerprint, len(self), pairs, name, "entries")

@@ -63,7 +63,11 @@ def score_pairs(
         if scoring.score == "cosine":
             group = (images * texts).sum(dim=1)
         else:
-            same = same_image_mask(image, image, torch.arange(len(rows), device=rows.device))
+            own = torch.arange(len(rows), device=rows.device)
+            same = same_image_mask(image, image, own)
+            if caption is not None:  # nor is a picture compared with its right caption, which went to another pair
+                right = same_image_mask(image, encoded.image_of_pair[caption[rows]], own)
+                same |= right | right.T
             group = pair_losses(images, texts, logit_scale, same, scoring.same_image)
         scores[rows[start - first :]] = group[start - first :]
     return scores
@@ -73,8 +77,8 @@ def score_pairs(
 def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scoring: Scoring) -> Tensor:
     """The same for pairs that are wrong on purpose: what a caption that was moved at random would score.
 
-    Each picture gets the caption of a pair of the group before, so that no right caption is among its negatives, as
-    is the case where captions are shuffled.
+    Each picture gets the caption of a pair of the group before, and its right captions are left out of its negatives:
+    where captions are shuffled, they are as good as never among them.
 
     Returns:
         float32 (M,), M <= N: pairs that got another caption of their own picture are left out.

@@ -24,7 +24,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Reads what `write_tensors` wrote.
 
     Raises:
-        ValueError: the file is something else; SafetensorError and OSError are taken for it too.
+        ValueError: the file is something else, or cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -32,15 +32,25 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             if not isinstance(provenance, dict):
                 raise ValueError("its provenance is no object")
             return {key: file.get_tensor(key) for key in file.keys()}, provenance  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
-def refuse_other_data(provenance: dict, fingerprint: str | None, name: str) -> None:
+def refuse_other_data(
+    provenance: dict, fingerprint: str | None, length: int, pairs: int | None, name: str, holds: str
+) -> None:
     """Does nothing if what has this provenance is of the data of that fingerprint.
 
+    Args:
+        provenance: of what is kept.
+        fingerprint: of the data; None fits nothing.
+        length: of how many pairs something is kept.
+        pairs: how many there are; not compared if None.
+        name: what it is, for the sentence.
+        holds: what it has of each pair, likewise.
+
     Raises:
-        InputError: it was made for other data.
+        InputError: it was made for other data, or has another number of pairs.
     """
     own, noise = provenance.get("fingerprint"), provenance.get("noise") or {}
     if own is None or own != fingerprint:
@@ -49,3 +59,5 @@ def refuse_other_data(provenance: dict, fingerprint: str | None, name: str) -> N
             f"{name} was built for other data (fingerprint {own}{f', with noise of {told}' if told else ''}; this "
             f"data has {fingerprint}); build it again for this data."
         )
+    if pairs is not None and length != pairs:
+        raise InputError(f"{name} is damaged: it has {holds} for {length} pairs, and there are {pairs}.")

@@ -56,13 +56,15 @@ class TrustScores:
         """The same scores with further facts in their provenance."""
         return replace(self, provenance={**self.provenance, **facts})
 
-    def refuse_other_data(self, fingerprint: str | None, name: str = "The scores of pairs") -> None:
-        """Does nothing if the scores are of the data of that fingerprint.
+    def refuse_other_data(
+        self, fingerprint: str | None, pairs: int | None = None, name: str = "The file of scores"
+    ) -> None:
+        """Does nothing if the scores are of the data of that fingerprint; see `load`.
 
         Raises:
             InputError: they are of other data.
         """
-        refuse_other_data(self.provenance, fingerprint, name)
+        refuse_other_data(self.provenance, fingerprint, len(self.cosine), pairs, name, "scores")
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file."""
@@ -70,8 +72,13 @@ class TrustScores:
         write_tensors(path, {"cosine": self.cosine}, facts)
 
     @classmethod
-    def load(cls, path: str | Path, fingerprint: str | None) -> "TrustScores":
+    def load(cls, path: str | Path, fingerprint: str | None, pairs: int | None = None) -> "TrustScores":
         """Reads scores of the data of that fingerprint.
+
+        Args:
+            path: of the file.
+            fingerprint: of the pairs.
+            pairs: how many there are; not compared if left out.
 
         Raises:
             InputError: the file holds no such scores, or those of other data.
@@ -84,7 +91,7 @@ class TrustScores:
             raise InputError(
                 f"{path} holds no scores of pairs ({error}); delete it, and they are made anew."
             ) from error
-        scores.refuse_other_data(fingerprint, f"The file of scores {path}")
+        scores.refuse_other_data(fingerprint, pairs, f"The file of scores {path}")
         return scores
 
 

@@ -270,6 +270,15 @@ class NoisyITMModel(PreTrainedModel):
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
+    def begin_run(self) -> None:
+        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays."""
+        own = (part for name, part in self.named_children() if name != self.base_model_prefix)
+        for module in (module for part in own for module in part.modules()):
+            if hasattr(module, "reset"):
+                module.reset()
+        self._start(self.state_dict())
+
+    @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:
         """Takes in what `forward` returned as `to_remember`, gathered from all processes, (G, …) each.
 

@@ -57,11 +57,6 @@ def look_ahead(
         raise InputError("The virtual step moves nothing: all trainable parameters lie outside its scope; widen it.")
     gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
     found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
-    # Reading a step from a GPU waits for it; within a group all parameters have seen the same number.
-    steps = {}
-    if follow == "adamw":
-        own = None if moments is None else int(moments.steps.count)
-        steps = {id(group): _steps(group, optimizer) if own is None else own for group in optimizer.param_groups}
     ahead = {}
     for name, gradient in zip(found, exchange.mean(list(found.values()))):
         parameter, group = trainable[name], group_of[id(trainable[name])]
@@ -70,19 +65,14 @@ def look_ahead(
             continue
         if moments is None:
             state = optimizer.state.get(parameter, {})
-            means, seen = (state.get("exp_avg"), state.get("exp_avg_sq")), steps[id(group)] if state else 0
+            means, seen = (state.get("exp_avg"), state.get("exp_avg_sq")), state.get("step", 0)
         else:
-            means, seen = moments.of(name), steps[id(group)]
+            means, seen = moments.of(name), moments.steps.count
             moments.note(name, gradient, group["betas"])
         ahead[name] = adamw_step(
             parameter, gradient, *means, seen, group["lr"], group["betas"], group["eps"], group["weight_decay"]
         )
     return ahead
-
-
-def _steps(group: dict, optimizer: torch.optim.Optimizer) -> int:
-    states = (optimizer.state.get(parameter) for parameter in group["params"])
-    return next((int(state["step"]) for state in states if state), 0)
 
 
 def _refuse_other_than_adamw(optimizer: torch.optim.Optimizer) -> None:

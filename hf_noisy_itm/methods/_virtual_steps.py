@@ -43,6 +43,8 @@ def losses_around_batch_step(
 ) -> tuple[dict[str, Tensor] | None, dict[str, Tensor]]:
     """Losses of the entries before a virtual step on the batch, and after it; the model is not changed.
 
+    Float16 is refused: the gradient of the virtual step is not scaled as that of the real one is, and would underflow.
+
     Args:
         model: with an optimizer attached.
         batch: embedded before under `recorded(fixed_layers(…))`, whose outputs are in `batch.kept["outputs"]`.
@@ -59,6 +61,12 @@ def losses_around_batch_step(
             "NPC's virtual step needs the optimizer that trains the model: train with NoisyITMTrainer, or call "
             "model.attach(exchange, optimizer) first."
         )
+    rounded = torch.is_autocast_enabled(model.device.type)
+    if rounded and torch.get_autocast_dtype(model.device.type) == torch.float16:
+        raise InputError(
+            "NPC's virtual step on the batch cannot be taken in float16, where its gradient underflows: train with "
+            "--bf16 true or in float32, or give --virtual_step pair, which needs no gradient."
+        )
     ahead = look_ahead(
         model,
         loss,
@@ -68,24 +76,28 @@ def losses_around_batch_step(
         _fixed_parameters(model, step.blocks),
         step.moments,
     )
-    rounded = torch.is_autocast_enabled(model.device.type)
     with torch.autocast(model.device.type, enabled=False):
         before = _losses_at(model, batch, {}, step, entry_losses) if rounded else None
         return before, _losses_at(model, batch, ahead, step, entry_losses)
 
 
 @torch.no_grad()
-def losses_after_single_steps(
+def losses_around_single_steps(
     model: NoisyITMModel, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, size: float
-) -> dict[str, Tensor]:
-    """Losses of the entries, each after the step of its own pair alone; see `functional.pair_steps`."""
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses of the entries before, and each after the step of its own pair alone; see `functional.pair_steps`.
+
+    Both by the same code, since rounding would decide where a step changes nothing.
+    """
     own, scale = (image_embeds[: len(batch)], text_embeds[: len(batch)]), model.logit_scale
     steps = pair_steps(*own, scale, size, **model.contrast(*own, batch.image_id))
-    after = {}
+    before, after = {}, {}
     for name, entry in batch.entries.items():
         embeds = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
-        after[name] = losses_after_pair_steps(steps, *embeds, scale, **model.contrast(*embeds, entry["image_id"]))
-    return after
+        among = model.contrast(*embeds, entry["image_id"])
+        before[name] = losses_after_pair_steps(steps._replace(size=0.0), *embeds, scale, **among)
+        after[name] = losses_after_pair_steps(steps, *embeds, scale, **among)
+    return before, after
 
 
 def embed_in_parts(model: NoisyITMModel, batch: PairBatch, drawn: Tensor) -> tuple[Tensor, Tensor]:

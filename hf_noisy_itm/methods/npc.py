@@ -23,6 +23,7 @@ Under autocast the two passes that the ratio compares are in float32 nevertheles
 by rounding on which side of 1 it lies.
 """  # noqa: D400, D415
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -35,6 +36,7 @@ from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
 from ..memory.clean import build_bank
+from ..memory.epoch import Epoch
 from ..memory.gradient_moments import GradientMoments
 from ..memory.scores import Scoring, weights_sha256
 from ..memory.steps import Steps
@@ -46,11 +48,21 @@ from ._virtual_steps import (
     BatchStep,
     embed_in_parts,
     fixed_layers,
-    losses_after_single_steps,
     losses_around_batch_step,
+    losses_around_single_steps,
 )
 
 EPS = 1e-6
+_RELEASED = {
+    "same_image": "negative",
+    "negatives": "all",
+    "weights": "impact",
+    "virtual_step": "batch",
+    "virtual_optimizer": "adamw_own_state",
+    "virtual_blocks": None,
+    "impact_every": 1,
+    "bank_share": 1.0,
+}
 
 
 def impact_ratio(before: dict[str, Tensor], after: dict[str, Tensor]) -> Tensor:
@@ -93,15 +105,17 @@ class NPCConfig(NoisyITMConfig):
         pair_step_size: length of such a step, see `pair_steps`; about 1 turns an embedding around. (Ours.)
         virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
             projections, and reuses what the blocks before have made; None moves all. (None: official code.)
-        impact_every: take the virtual step at every so many optimizer steps; in between a pair keeps the weight of its
-            last visit, which the trainer knows. (1: official code.)
+        impact_every: take virtual steps at every so many visits of a pair, that is in every so many epochs, from the
+            first; in between a pair keeps the weight of its last visit, which the trainer knows. (1: official code.)
         bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
-            as much more, so that its mean stays the same. (1: official code.)
+            as much more, so that its mean stays the same. The mean of its gradient does not quite: entries that are
+            not drawn learn nothing as wrong answers to those that are. (1: official code.)
         variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
             bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
-            same_image="negative", virtual_optimizer="adamw_own_state" and weights="impact", which it has too.
+            same_image="negative" and virtual_optimizer="adamw_own_state", which it has too, and none of the cheaper
+            forms.
         weights: "impact", the method; or "ones", the ablation that trains on batch and entries without weighing, and
-            so without a virtual step. (Ours.)
+            so without a virtual step, whatever the fields above say. (Ours.)
         bank_seed: of the order in which pairs meet when they are scored, and of the mixture's start.
     """
 
@@ -131,22 +145,25 @@ class NPCConfig(NoisyITMConfig):
                 f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
                 f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
             )
-        if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not self.pair_step_size > 0:
+        if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not 0 < self.pair_step_size < math.inf:
             raise ValueError(
-                f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0, "
-                f"got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
+                f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0 and "
+                f"finite, got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
             )
+        if not 0 <= self.bank_seed < 2**32:
+            raise ValueError(f"bank_seed must be at least 0 and below 2**32, got {self.bank_seed}.")
+        batch_only = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
+        if self.virtual_step == "pair" and (idle := _other_than(self, batch_only)):
+            raise ValueError(f"{idle[0]} says how the batch steps: give virtual_step='batch', or leave it out.")
         if self.bank_share < 1 and self.virtual_blocks is not None:
             raise ValueError("bank_share below 1 does not go with virtual_blocks: leave one of them out.")
         blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
         if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
             raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
         if self.variant == "released":
-            needed = {"same_image": "negative", "virtual_optimizer": "adamw_own_state", "weights": "impact"}
-            if other := [f"{name}={value!r}" for name, value in needed.items() if getattr(self, name) != value]:
-                raise ValueError(
-                    f"variant='released' is what the official loop computes: give {', '.join(other)} too."
-                )
+            if _other_than(self, _RELEASED):
+                needed = ", ".join(f"{name}={_RELEASED[name]!r}" for name in _other_than(self, _RELEASED))
+                raise ValueError(f"variant='released' is what the official loop computes: give {needed} too.")
 
 
 class NPCModel(NoisyITMModel):
@@ -171,11 +188,12 @@ class NPCModel(NoisyITMModel):
     def _build(self, config: NPCConfig) -> None:
         own = config.virtual_optimizer == "adamw_own_state"
         self.virtual_moments = GradientMoments(dict(self.named_parameters())) if own else None
-        self.steps = Steps() if config.bank_share < 1 or config.impact_every > 1 else None
+        self.steps = Steps() if config.bank_share < 1 else None
+        self.epoch = Epoch() if config.impact_every > 1 else None
 
     @property
     def needs_scores(self) -> bool:
-        """Between two virtual steps the last weights are asked for."""
+        """In epochs without virtual steps the last weights are asked for."""
         return super().needs_scores or self.config.impact_every > 1
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
@@ -224,19 +242,18 @@ class NPCModel(NoisyITMModel):
         """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
-        between = self.config.impact_every > 1 and int(self.steps.count) % self.config.impact_every
-        if between and batch.scores is not None:
+        if self.epoch is not None and self.epoch.number % self.config.impact_every and batch.scores is not None:
             return batch.scores["last_weight"]
-        now = {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
         if self.config.virtual_step == "pair":
             size = self.config.pair_step_size
-            before, after = None, losses_after_single_steps(self, batch, image_embeds, text_embeds, size)
+            before, after = losses_around_single_steps(self, batch, image_embeds, text_embeds, size)
         else:
             loss = weighted_mean(losses.per_pair)
             if self.config.variant == "released":
                 loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
             before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
-        return confidence_weight(impact_ratio(before or now, after))
+            before = before or {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
+        return confidence_weight(impact_ratio(before, after))
 
     @property
     def _virtual_step(self) -> BatchStep:
@@ -251,6 +268,13 @@ class NPCModel(NoisyITMModel):
             self.virtual_moments.update()
         if self.steps is not None:
             self.steps.advance()
+
+    @torch.no_grad()
+    def begin_epoch(self, epoch: int) -> None:
+        """Counts, where virtual steps are taken in some epochs only."""
+        super().begin_epoch(epoch)
+        if self.epoch is not None:
+            self.epoch.begin(epoch)
 
     def needs_bank(self, epoch: int) -> bool:
         """Before the first epoch, and every `bank_refresh_epochs`."""
@@ -268,6 +292,10 @@ class NPCModel(NoisyITMModel):
         scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
         bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
         return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
+
+
+def _other_than(config: NPCConfig, fields: dict) -> list[str]:
+    return [name for name, value in fields.items() if getattr(config, name) != value]
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

@@ -1,5 +1,6 @@
 """Makes a noisy data set of any pairs: arguments and sources in, a folder with its pedigree out."""
 
-from .make import NoisySetArguments, make_noisy_set, parse_noisy_set, told
+from .arguments import NoisySetArguments, parse_noisy_set
+from .make import make_noisy_set, told
 
 __all__ = ["NoisySetArguments", "make_noisy_set", "parse_noisy_set", "told"]

@@ -8,6 +8,12 @@ from typing import NamedTuple
 
 import datasets
 
+from ..data._sources import CAPTION_COLUMNS
+from ..data._splits import own_columns
+from ..data.labels import LABEL
+from ..errors import InputError
+from ..functional.noise import LABEL_KINDS
+
 EXAMPLES = 3  # of wrong rows, on the card
 
 _NOT_TOLD = ("output", "overwrite", "push_to_hub", "shard_mb", "license")  # of the arguments, in a command to repeat
@@ -54,6 +60,7 @@ def content_of(
     rates: list[dict],
     evaluation: dict[str, dict],
     examples: list[dict],
+    held_out: int | None = None,
 ) -> dict:
     """What `noise.json` says, less what is known when the files are written.
 
@@ -64,6 +71,7 @@ def content_of(
         rates: rows of the table, see `rate_of`.
         evaluation: by the name that they are written under, what is told of the other splits.
         examples: see `example_of`.
+        held_out: how many right captions training holds out where there is no other split; None if nobody counted.
     """
     args, data = source.args, source.data
     return {
@@ -72,6 +80,7 @@ def content_of(
         "fingerprint": fingerprints[1],
         "rates": rates,
         "evaluation": evaluation,
+        "held_out": held_out,
         "examples": examples,
         "source": {
             "dataset": last_part(data.dataset),
@@ -93,6 +102,22 @@ def rate_of(what: str, count: int, of: int | None = None) -> dict:
 def example_of(image_id: int | str, before: str, after: str, noise_source: int | str) -> dict:
     """A wrong row for the card."""
     return {"image_id": image_id, "before": before, "after": after, "noise_source": noise_source}
+
+
+def refuse_labels_alone(columns: Iterable[str] | None, data) -> None:
+    """Refuses rows that have class labels but no pictures or no captions, where captions are to be made wrong.
+
+    Raises:
+        InputError: the way out is in it.
+    """
+    columns = list(columns or ())
+    what = "caption" if data.image_column in columns else "image"
+    captions = [data.caption_column] if data.caption_column else [*CAPTION_COLUMNS, "txt"]
+    if LABEL in columns and not (data.image_column in columns and set(captions) & set(columns)):
+        raise InputError(
+            f"{data.dataset} has labels but no {what}s (columns: {', '.join(own_columns(columns))}): take one of "
+            f"--kind {', '.join(LABEL_KINDS)}, or name the column with --{what}_column."
+        )
 
 
 def _arguments(given) -> list[str]:

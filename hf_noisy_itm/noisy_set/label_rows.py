@@ -1,12 +1,15 @@
 """What label noise in memory and on a stream share: the rows that are written, and what is told of them."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 import numpy as np
 
-from ..data.labels import IS_NOISY, LABEL, TRUE_LABEL, Classes
+from ..data import DataArguments
+from ..data._splits import own_columns
+from ..data.labels import LABEL, LABEL_IS_NOISY, TRUE_LABEL, Classes
 from ..errors import InputError
 from ..functional.noise import LabelNoise, draw_label_noise
 from .content import EXAMPLES, content_of, rate_of
@@ -22,8 +25,8 @@ class Tally:
         self.clean, self.noisy = hashlib.sha256(), hashlib.sha256()
         self.examples: list[dict] = []
 
-    def add(self, before: np.ndarray, noise: LabelNoise, wrong: np.ndarray) -> None:
-        """Counts rows with their classes before and after the draw, and whether these are wrong in the end."""
+    def add(self, before: np.ndarray, noise: LabelNoise, true: np.ndarray) -> None:
+        """Counts rows with their classes before and after the draw, and the true ones."""
         self.clean.update(before.astype("<i8").tobytes())
         self.noisy.update(noise.labels.astype("<i8").tobytes())
         for place in np.flatnonzero(noise.is_noisy)[: EXAMPLES - len(self.examples)].tolist():
@@ -31,7 +34,13 @@ class Tally:
             self.examples.append({"row": self.rows + place, **dict(zip(("before", "after"), names))})
         self.rows += len(before)
         self.flipped += int(noise.is_noisy.sum())
-        self.wrong += int(wrong.sum())
+        self.wrong += int((noise.labels != true).sum())
+
+
+def check_image_column(columns: Iterable[str], data: DataArguments) -> None:
+    """Refuses a column of pictures that was named and is not there; without one labels need no pictures."""
+    if data.image_column not in (DataArguments().image_column, *columns):
+        raise InputError(f"There is no column {data.image_column!r}; there are {', '.join(own_columns(columns))}.")
 
 
 def picture_columns(features: datasets.Features) -> list[str]:
@@ -47,10 +56,11 @@ def draw(args, clean: np.ndarray, classes: Classes, rows: range | None = None) -
         raise InputError(str(error)) from error
 
 
-def labelled_row(classes: Classes, row: dict, pictures: list[str], label: int, true: int, is_noisy: bool) -> dict:
+def labelled_row(classes: Classes, row: dict, pictures: list[str], label: int, true: int) -> dict:
     """A row of `labelled_features`, with the bytes of its pictures."""
     whole = {name: _whole(row[name]) for name in pictures}
-    return {**row, **whole, LABEL: classes.values[label], TRUE_LABEL: classes.values[true], IS_NOISY: is_noisy}
+    labels = {LABEL: classes.values[label], TRUE_LABEL: classes.values[true], LABEL_IS_NOISY: label != true}
+    return {**row, **whole, **labels}
 
 
 def _whole(cell: dict) -> dict:

@@ -1,8 +1,9 @@
 """A noisy data set of rows with class labels: features, pictures or anything else, in memory or as a stream.
 
 The noisy rows are the split "train" of one config, the source's other splits stand beside it, clean. All columns are
-those of the source; `label` is noisy, `true_label` is not, and `is_noisy` says where they differ. One draw serves all
-modalities of a row; for a draw per modality see `flip_labels_symmetric` with labels of shape (M, N).
+those of the source; `label` is noisy, `true_label` is not, and `label_is_noisy` says where they differ. A column
+`is_noisy` of the source is of its captions, and stays as it is. One draw serves all modalities of a row; for a draw
+per modality see `flip_labels_symmetric` with labels of shape (M, N).
 """
 
 from collections.abc import Iterator
@@ -12,15 +13,15 @@ import numpy as np
 
 from ..data import DataArguments, RowReport, table
 from ..data._check import check_pictures
-from ..data._columns import YES, plain, read_cells
+from ..data._columns import read_cells
 from ..data._report import BadRows
 from ..data._splits import ROW, all_splits, rows_with
 from ..data._stream_rows import decodes
-from ..data.labels import IS_NOISY, LABEL, TRUE_LABEL, Classes, labelled_features, rows_as_stored
+from ..data.labels import LABEL, TRUE_LABEL, Classes, labelled_features, rows_as_stored
 from ..data.pedigree import pedigree_of_source
 from ..errors import InputError
 from .content import Part, written_splits
-from .label_rows import CONFIG, Tally, draw, label_content, labelled_row, picture_columns
+from .label_rows import CONFIG, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
 
 
 class LabelSource:
@@ -34,6 +35,7 @@ class LabelSource:
     def __init__(self, args, data: DataArguments):
         self.args, self.data, self.evaluation = args, data, {}
         train, others = all_splits(data)
+        check_image_column(train.column_names, data)
         names = [data.eval_split] if data.eval_split else list(others)
         found = {name: rows_with(others[name], data.where) for name in names}
         found = {name: _first(rows, data.max_eval_pictures) for name, rows in found.items() if rows is not None}
@@ -51,14 +53,12 @@ class LabelSource:
         if not len(self.rows):
             raise InputError(f"The split {data.train_split!r} of {data.dataset} has not one usable row.")
         for name, rows in self.held_out.items():
-            if (self._numbers(rows, LABEL) != self._true(rows)).any() or _known_noisy(rows).any():
+            if (self._numbers(rows, LABEL) != self._true(rows)).any():
                 raise InputError(f"The split {name!r} of {data.dataset} has wrong labels; only clean ones are copied.")
-        self.pedigree = pedigree_of_source(data)
-        clean, true = self._numbers(self.rows, LABEL), self._true(self.rows)
-        self.noise = draw(args, clean, self.classes)
-        self.is_noisy = (self.noise.labels != true) | _known_noisy(self.rows)
-        self.true, self.tally = true, Tally(self.classes)
-        self.tally.add(clean, self.noise, self.is_noisy)
+        self.pedigree = pedigree_of_source(data, labels=True)
+        clean, self.true = self._numbers(self.rows, LABEL), self._true(self.rows)
+        self.noise, self.tally = draw(args, clean, self.classes), Tally(self.classes)
+        self.tally.add(clean, self.noise, self.true)
         self.evaluation = {
             written: {"of": name, "rows": len(self.held_out[name])}
             for name, written in written_splits(self.held_out).items()
@@ -72,15 +72,15 @@ class LabelSource:
 
     def parts(self) -> Iterator[Part]:
         """The noisy rows, then the other splits."""
-        everything = {"train": (self.rows, self.noise.labels, self.true, self.is_noisy)}
+        everything = {"train": (self.rows, self.noise.labels, self.true)}
         for name, written in written_splits(self.held_out).items():
             rows = self.held_out[name]
             labels = self._numbers(rows, LABEL)
-            everything[written] = rows, labels, labels, np.zeros(len(rows), dtype=bool)
-        for written, (rows, labels, true, is_noisy) in everything.items():
+            everything[written] = rows, labels, labels
+        for written, (rows, labels, true) in everything.items():
             pictures = picture_columns(rows.features)
-            numbers = zip(rows_as_stored(rows), labels.tolist(), true.tolist(), is_noisy.tolist())
-            cells = (labelled_row(self.classes, row, pictures, *three) for row, *three in numbers)
+            numbers = zip(rows_as_stored(rows), labels.tolist(), true.tolist())
+            cells = (labelled_row(self.classes, row, pictures, *two) for row, *two in numbers)
             yield Part(CONFIG, "data", written, labelled_features(rows.features), cells)
 
     def content(self) -> dict:
@@ -107,10 +107,3 @@ def _check(rows: datasets.Dataset, data: DataArguments, what: str, split: str) -
                     good[row] = False
     report.pictures = int(good.sum()) if picture_columns(rows.features) else 0
     return (rows if good.all() else rows.select(np.flatnonzero(good))), report
-
-
-def _known_noisy(rows: datasets.Dataset) -> np.ndarray:
-    """Rows that the source calls noisy without saying what they truly are, bool (N,)."""
-    if IS_NOISY not in rows.column_names or TRUE_LABEL in rows.column_names:
-        return np.zeros(len(rows), dtype=bool)
-    return np.array([plain(cell) in YES for cell in read_cells(rows, IS_NOISY)], dtype=bool)

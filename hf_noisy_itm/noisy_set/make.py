@@ -3,13 +3,13 @@
 The folder opens with `datasets.load_dataset(folder)`, and trains with `recipes/train.py --dataset folder`:
 
     data/train-*.parquet        config "pairs": image, caption, image_id, caption_id, is_noisy, noise_source
-    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id; one is
-                                "test" or "validation", see `content.written_splits`
+    pictures/{split}-*.parquet  config "pictures": the source's other splits, clean: image, captions, image_id,
+                                caption_id; one is "test" or "validation", see `content.written_splits`
     noise.json                  pedigree, realised rates, fingerprints, source, versions
     README.md                   a card that is filled from noise.json
 
 Where labels are noisy there is one config instead, "labels": data/{split}-*.parquet with the source's columns and
-`true_label` and `is_noisy`.
+`true_label` and `label_is_noisy`.
 
 The same arguments on the same data give the same bytes, with the same versions of the libraries. A folder that is
 there already is left if it has the bytes that would be written: its shards are compared with the hashes in its list,
@@ -17,92 +17,24 @@ and these with the shards that are made in a temporary folder.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
-from ..arguments import Parser
 from ..data import DataArguments
-from ..data.pedigree import CARD, NOISE_FILE, read_noise_file
+from ..data.pedigree import CARD, NOISE_FILE, read_noise_file, shortfall
 from ..data.shards import write_shards
 from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
-from ..functional.noise import KINDS, LABEL_KINDS
+from ..functional.noise import LABEL_KINDS
 from ..hub import upload_dataset, write_dataset_card
+from .arguments import NoisySetArguments
 from .labels import LabelSource
 from .sources import PairsSource
 from .streamed import StreamSource
 from .streamed_labels import LabelStream
 
 _LATER = ("configs", "files", "versions")  # known when all is written
-_KEEP_NONE = ("shuffle", "shuffle_images", "label_symmetric", "label_symmetric_by_row")
 _LIBRARIES = ("datasets", "numpy", "pyarrow", "scikit-learn", "torch")
-
-
-@dataclass
-class NoisySetArguments:
-    """Which noise, and where to write."""
-
-    output: str = field(metadata={"help": "Folder to make."})
-    kind: str | None = field(default=None, metadata={"help": f"One of {', '.join((*KINDS, *LABEL_KINDS))}."})
-    rate: float | None = field(
-        default=None, metadata={"help": "Share of the training captions, or labels, to make wrong, 0 to 1."}
-    )
-    seed: int | None = field(default=None, metadata={"help": "Of the noise; 0 if unset."})
-    keep_none: bool = field(
-        default=False, metadata={"help": "For shuffles and symmetric labels: nothing that is picked stays as it is."}
-    )
-    k: int | None = field(
-        default=None, metadata={"help": "For semantic: draw from so many nearest captions; 10 if unset."}
-    )
-    text_model: str | None = field(
-        default=None, metadata={"help": "For semantic: a CLIP whose text tower says what is near; TF-IDF if unset."}
-    )
-    license: str | None = field(default=None, metadata={"help": "Of the pictures and captions, for the card."})
-    shard_mb: int = field(default=500, metadata={"help": "Begin another file after so many megabytes."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace a noisy data set that is there already."})
-    push_to_hub: str | None = field(
-        default=None, metadata={"help": "Repository on the Hub to upload the folder to; made private if it is new."}
-    )
-
-    def __post_init__(self):
-        for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if self.kind is not None and self.kind not in (*KINDS, *LABEL_KINDS):
-            raise InputError(f"There is no kind {self.kind!r}; there are {', '.join((*KINDS, *LABEL_KINDS))}.")
-        if self.rate is not None and not 0.0 <= self.rate <= 1.0:
-            raise InputError(f"rate is a share between 0 and 1, got {self.rate}.")
-        for name in ("text_model", "k"):
-            if getattr(self, name) is not None and self.kind != "semantic":
-                raise InputError(f"{name} is for --kind semantic; leave it out.")
-        if self.keep_none and self.kind not in _KEEP_NONE:
-            raise InputError(f"keep_none is for --kind {', '.join(_KEEP_NONE)}; leave it out.")
-
-
-def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArguments]:
-    """Parses `--field value …`.
-
-    Raises:
-        InputError: an unknown field, a value of the wrong kind, or fields that contradict each other.
-    """
-    classes = (NoisySetArguments, DataArguments)
-    values = Parser(classes, allow_abbrev=False).values_of(words)
-    args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
-    for name in ("noise_rate", "noise_seed", "noise_kind", "noise_keep_none"):
-        if getattr(data, name) != getattr(DataArguments(), name):
-            raise InputError(f"{name} is for noise at training time: say --{name.removeprefix('noise_')} here.")
-    for name in ("holdout_every", "holdout_by", "shuffle_buffer"):
-        if getattr(data, name) != getattr(DataArguments(), name):
-            raise InputError(f"No row is held out or shuffled here: leave {name} out.")
-    if data.noise_file and args.kind not in (None, "shuffle", "shuffle_images"):
-        raise InputError(f"A noise_file moves captions, so it is not of the kind {args.kind}; leave --kind out.")
-    if data.noise_file and (args.keep_none or data.streaming or args.seed is not None):
-        raise InputError("A noise_file says of all captions where they go; leave keep_none, seed and streaming out.")
-    if not data.noise_file and (args.kind is None or args.rate is None):
-        raise InputError("Say which noise: --kind and --rate, or --noise_file for a published draw.")
-    return args, data
 
 
 def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, bool]:
@@ -174,6 +106,10 @@ def told(content: dict, output: str | Path, made: bool) -> str:
     what = f"{output} holds" if made else f"{output} was there already with the same content, and is left as it is:"
     pedigree = content["pedigree"]
     head = f"{what} {pedigree['kind']} noise, SHA-256 {pedigree['sha256']}."
+    if pedigree.get("mean_cosine") is not None:
+        lines.append(f"  {'mean cosine of a new caption with the one it replaced':60} {pedigree['mean_cosine']:>9.2f}")
+    if (doubt := shortfall(pedigree)) is not None:
+        lines.append(f"warning: {doubt}")
     return "\n".join([head, *lines])
 
 

@@ -7,15 +7,24 @@ import numpy as np
 
 from ..data import DataArguments, Pairs, table
 from ..data._noise import add_drawn, add_published
-from ..data._splits import all_splits, rows_with
+from ..data._splits import all_splits, held_out_groups, rows_with
 from ..data.load import read_pairs, refuse_bad_rows
 from ..data.pedigree import PAIRS, PICTURES, pedigree_of_source
 from ..data.shards import id_type_of, pair_features, pair_rows, picture_features, picture_rows
 from ..data.stream_noise import REPEATED
 from ..errors import InputError
 from ..functional.noise import TEXT_KINDS
-from .content import EXAMPLES, Part, content_of, example_of, last_part, rate_of, written_splits
-from .embeds import embed_by_model, embed_by_words
+from .content import (
+    EXAMPLES,
+    Part,
+    content_of,
+    example_of,
+    last_part,
+    rate_of,
+    refuse_labels_alone,
+    written_splits,
+)
+from .embeds import embed_by_model, embed_by_words, share_no_word
 
 
 class PairsSource:
@@ -28,6 +37,7 @@ class PairsSource:
 
     def __init__(self, args, data: DataArguments):
         train, others = all_splits(data)
+        refuse_labels_alone(train.column_names, data)
         clean = read_pairs(train, data, "training", data.max_train_pictures, data.train_split)
         names = [data.eval_split] if data.eval_split else list(others)
         found = {name: rows_with(others[name], data.where) for name in names}
@@ -47,7 +57,10 @@ class PairsSource:
         clean = replace(clean, pedigree=pedigree_of_source(data))
         self.args, self.data, self.clean = args, data, clean
         self.noisy = self._with_noise()
-        self.id_type = id_type_of(self.noisy.noise_source, *(pairs.name for pairs in everything))
+        self.id_types = (
+            id_type_of(self.noisy.noise_source, *(pairs.name for pairs in everything)),
+            id_type_of(*(pairs.caption_name for pairs in everything)),
+        )
 
     def _with_noise(self) -> Pairs:
         args, pairs = self.args, self.clean
@@ -63,10 +76,10 @@ class PairsSource:
 
     def parts(self) -> Iterator[Part]:
         """The noisy training rows, then the other splits."""
-        yield Part(PAIRS, "data", "train", pair_features(self.id_type), pair_rows(self.noisy, self.id_type))
+        yield Part(PAIRS, "data", "train", pair_features(*self.id_types), pair_rows(self.noisy, *self.id_types))
         for name, written in written_splits(self.held_out).items():
-            rows = picture_rows(self.held_out[name], self.id_type)
-            yield Part(PICTURES, PICTURES, written, picture_features(self.id_type), rows)
+            rows = picture_rows(self.held_out[name], *self.id_types)
+            yield Part(PICTURES, PICTURES, written, picture_features(*self.id_types), rows)
 
     def content(self) -> dict:
         """What `noise.json` says."""
@@ -85,6 +98,10 @@ class PairsSource:
             rate_of("pictures with a wrong caption", int((wrong_per_picture > 0).sum()), pictures),
             rate_of("pictures with wrong captions only", int((wrong_per_picture == per_picture).sum()), pictures),
         ]
+        if self.args.kind == "semantic" and not self.args.text_model:
+            moved = np.flatnonzero(noisy.caption_id != clean.caption_id).tolist()
+            strange = sum(share_no_word(clean.captions[i], noisy.captions[i]) for i in moved)
+            rates.append(rate_of("replaced captions without a word of the new one", strange, len(moved)))
         shown = np.flatnonzero(wrong & (np.array(clean.captions) != np.array(noisy.captions)))[:EXAMPLES].tolist()
         names, sources = noisy.name[noisy.image_row].tolist(), noisy.noise_source.tolist()
         examples = [example_of(names[i], clean.captions[i], noisy.captions[i], sources[i]) for i in shown]
@@ -97,4 +114,12 @@ class PairsSource:
             }
             for name, written in written_splits(self.held_out).items()
         }
-        return content_of(self, noisy.pedigree, (clean.fingerprint, noisy.fingerprint), rates, evaluation, examples)
+        prints = clean.fingerprint, noisy.fingerprint
+        return content_of(self, noisy.pedigree, prints, rates, evaluation, examples, self._right_held_out())
+
+    def _right_held_out(self) -> int | None:
+        """How many right captions training holds out of the written rows; None if there is another split for that."""
+        if self.held_out:
+            return None
+        held_out = held_out_groups(self.noisy.name[self.noisy.image_row], DataArguments().holdout_every)
+        return int((held_out & ~self.noisy.is_noisy).sum())

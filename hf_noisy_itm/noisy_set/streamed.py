@@ -14,7 +14,7 @@ from ..data.pedigree import PAIRS, PICTURES
 from ..data.shards import pair_features, picture_features
 from ..data.stream_noise import REPEATED, check_streamed_kind, clean_pairs, damaged_pairs, stream_pictures
 from ..errors import InputError
-from .content import EXAMPLES, Part, content_of, example_of, rate_of, written_splits
+from .content import EXAMPLES, Part, content_of, example_of, rate_of, refuse_labels_alone, written_splits
 
 
 class StreamSource:
@@ -33,13 +33,16 @@ class StreamSource:
         check_streamed_kind(args.kind)
         splits, self.root = open_stream(data)
         check_splits(data, splits)
+        refuse_labels_alone((splits[data.train_split].features or {}).keys(), data)
         self.args, self.data, self.splits = args, data, splits
         self.reports: list[RowReport] = []
         rows = self._pictures(data.train_split, data.max_train_pictures, "training")
         first = next(rows, None)
         if first is None:
             raise InputError(f"The split {data.train_split!r} of {data.dataset} has not one usable pair.")
-        self.id_type = "int64" if isinstance(first["image_id"], int) else "string"
+        self.id_types = tuple(
+            "int64" if isinstance(each, int) else "string" for each in (first["image_id"], first["caption_id"][0])
+        )
         self._rows = chain([first], rows)
         self._texts = hashlib.sha256()
         self._captions = self._wrong = 0
@@ -53,7 +56,7 @@ class StreamSource:
 
     def parts(self) -> Iterator[Part]:
         """The noisy training rows, then the other splits; each is read to its end before the next is asked for."""
-        yield Part(PAIRS, "data", "train", pair_features(self.id_type), self._pair_rows())
+        yield Part(PAIRS, "data", "train", pair_features(*self.id_types), self._pair_rows())
         others = [name for name in self.splits if name != self.data.train_split]
         found = {}
         for name in [self.data.eval_split] if self.data.eval_split else others:
@@ -62,7 +65,7 @@ class StreamSource:
                 found[name] = chain([first], rows)
         for name, written in written_splits(found).items():
             rows = self._counted(name, written, found[name])
-            yield Part(PICTURES, PICTURES, written, picture_features(self.id_type), rows)
+            yield Part(PICTURES, PICTURES, written, picture_features(*self.id_types), rows)
         print(table(self.reports))
 
     def _pair_rows(self) -> Iterator[dict]:

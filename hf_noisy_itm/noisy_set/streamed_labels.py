@@ -3,10 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain, islice
 
-import numpy as np
-
 from ..data import DataArguments, RowReport, table
-from ..data._columns import YES, plain
 from ..data._passing import PassingRows
 from ..data._paths import PictureFolder
 from ..data._report import BadRows
@@ -14,12 +11,12 @@ from ..data._sources import open_stream
 from ..data._splits import check_splits
 from ..data._stream_load import condition
 from ..data._stream_rows import decodes, reading
-from ..data.labels import IS_NOISY, LABEL, TRUE_LABEL, Classes, labelled_features
+from ..data.labels import LABEL, TRUE_LABEL, Classes, labelled_features
 from ..data.pedigree import pedigree_of_source
 from ..data.stream import undecoded
 from ..errors import InputError
 from .content import Part, written_splits
-from .label_rows import CONFIG, Tally, draw, label_content, labelled_row, picture_columns
+from .label_rows import CONFIG, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
 
 _CHUNK = 64  # rows drawn at once
 
@@ -40,6 +37,7 @@ class LabelStream:
             )
         splits, root = open_stream(data)
         check_splits(data, splits)
+        check_image_column((splits[data.train_split].features or {}).keys(), data)
         self.args, self.data, self.splits, self.evaluation = args, data, splits, {}
         self.folder = PictureFolder(root) if root else None
         self.reports: list[RowReport] = []
@@ -80,12 +78,10 @@ class LabelStream:
             true = clean
             if TRUE_LABEL in some[0][1]:
                 true = self.classes.numbers((row[TRUE_LABEL] for _, row in some), numbers, TRUE_LABEL)
-            known = np.array([TRUE_LABEL not in row and plain(row.get(IS_NOISY)) in YES for _, row in some])
             noise = draw(self.args, clean, self.classes, range(self.tally.rows, self.tally.rows + len(some)))
-            wrong = (noise.labels != true) | known
-            self.tally.add(clean, noise, wrong)
-            for (_, row), *three in zip(some, noise.labels.tolist(), true.tolist(), wrong.tolist()):
-                yield labelled_row(self.classes, row, pictures, *three)
+            self.tally.add(clean, noise, true)
+            for (_, row), *two in zip(some, noise.labels.tolist(), true.tolist()):
+                yield labelled_row(self.classes, row, pictures, *two)
 
     def _counted(self, name: str, written: str, rows: Iterator[dict]) -> Iterator[dict]:
         count = self.evaluation[written] = {"of": name, "rows": 0}
@@ -99,9 +95,9 @@ class LabelStream:
             label, true = (
                 self.classes.numbers([row.get(each, row[LABEL])], [number])[0] for each in (LABEL, TRUE_LABEL)
             )
-            if label != true or plain(row.get(IS_NOISY)) in YES:
+            if label != true:
                 raise InputError(f"The split {name!r} has a wrong label in row {number}; only clean ones are copied.")
-            yield labelled_row(self.classes, row, pictures, int(label), int(label), False)
+            yield labelled_row(self.classes, row, pictures, int(label), int(label))
 
     def _rows(self, name: str, limit: int | None, what: str) -> Iterator[tuple[int, dict]]:
         """The usable rows of a split, each with its number."""
@@ -132,4 +128,4 @@ class LabelStream:
 
     def content(self) -> dict:
         """What `noise.json` says."""
-        return label_content(self, pedigree_of_source(self.data))
+        return label_content(self, pedigree_of_source(self.data, labels=True))

@@ -228,7 +228,7 @@ def test_draws_that_fit_no_layout_are_not_written(tmp_path):
     with pytest.raises(InputError, match="20 captions are not 3 to a picture"):
         save_draw(tmp_path / "a.npy", shuffle_captions(ids, 1.0, generator()), 3)
     with pytest.raises(InputError, match="Only a draw that permutes"):
-        save_draw(tmp_path / "a.npy", swap_semantic(np.eye(20), ids, 1.0, 2, generator()))
+        save_draw(tmp_path / "a.npy", swap_semantic(np.eye(20) + 0.1, ids, 1.0, 2, generator()))
     with pytest.raises(InputError, match="Only a draw that permutes"):
         save_draw(tmp_path / "a.npy", damage_captions(["a b"] * 20, ids, "truncated", 1.0, 0))
     assert not list(tmp_path.iterdir())

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from transformers.utils import logging
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.data import DataArguments, load_pairs, load_stream
+from hf_noisy_itm.data import DataArguments, load_pairs, load_stream, table
 from hf_noisy_itm.data.caption_lines import save_caption_lines
 from hf_noisy_itm.data.draws import save_draw
 from hf_noisy_itm.data.load import to_pairs
@@ -88,7 +89,7 @@ def test_the_captions_that_npc_published_are_those_trained_on(tmp_path, c, keyed
     table = rows(40, image_id=lambda k: f"p{k}", captions=lambda k: CAPTIONS["captions"](k)[:c])
     path = parquet(tmp_path, table)
     clean, _ = load_pairs(DataArguments(path))
-    noise = draw_noise("shuffle", 0.5, 1, np.arange(36 * c) // c)
+    noise = draw_noise("shuffle", 0.5, 1, np.arange(36 * c) // c, keep_none=True)  # of the rate in the file's name
     file = tmp_path / "0.5_noise_train_caps.txt"
     noisy_lines = noise.apply(clean.captions)
     save_caption_lines(file, noisy_lines, [f"k{n}" for n in range(36 * c)] if keyed else None)
@@ -104,13 +105,18 @@ def test_the_captions_that_npc_published_are_those_trained_on(tmp_path, c, keyed
 
 def test_published_captions_must_be_those_of_the_pairs(path, tmp_path):
     clean, _ = load_pairs(DataArguments(path))
-    file = tmp_path / "0.4_noise_train_caps.txt"
+    file = tmp_path / "1.0_noise_train_caps.txt"
     save_caption_lines(file, clean.captions[2:] + clean.captions[:2])
     noisy, _ = load_pairs(DataArguments(path, noise_file=str(file), noise_kind="shuffle_images"))
     assert noisy.is_noisy.all()
-    assert noisy.pedigree["nominal"] == 0.4
+    assert noisy.pedigree["nominal"] == 1.0
+    other = tmp_path / "0.2_noise_train_caps.txt"
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match="has 100.00% of wrong captions, but a rate of 20.00% is in its name; is it "):
+        load_pairs(DataArguments(path, noise_file=str(other)))
     with pytest.raises(InputError, match=r"has 100.00% of wrong captions, but a rate of 40.00% is claimed"):
         load_pairs(DataArguments(path, noise_file=str(file), noise_rate=0.4))
+    file = tmp_path / "caps.txt"
     save_caption_lines(file, clean.captions[1:] + clean.captions[:1])
     with pytest.raises(InputError, match="of caption level, not of image level"):
         load_pairs(DataArguments(path, noise_file=str(file), noise_kind="shuffle_images"))
@@ -181,10 +187,13 @@ def test_sources_that_are_not_here_keep_their_names():
 
 
 def test_captions_known_to_be_wrong_are_not_evaluated_on(tmp_path):
-    table = rows(20, is_noisy=lambda k: [k in (9, 12), False])
-    train, held_out = load_pairs(DataArguments(parquet(tmp_path, table)))  # rows 9 and 19 are held out
+    some = rows(20, is_noisy=lambda k: [k in (9, 12), False])
+    train, held_out = load_pairs(DataArguments(parquet(tmp_path, some)))  # rows 9 and 19 are held out
     assert held_out.captions == ["9 two", "19 one", "19 two"]
     assert held_out.report.found["noisy"] == [9]
+    assert train.report.found["noisy"] == [12]
+    line = next(line for line in table([train.report, held_out.report]).splitlines() if "known to be wrong" in line)
+    assert line.split()[5:] == "1 1 trained on, not evaluated on training 12; evaluation 9".split()
     assert train.is_noisy.sum() == 1
     gone = rows(20, is_noisy=lambda k: k == 9)
     assert load_pairs(DataArguments(parquet(tmp_path, gone)))[1].captions == ["19 one", "19 two"]
@@ -198,3 +207,29 @@ def test_keep_captions_keeps_only_their_pictures(pairs):
     assert kept.image_row.tolist() == [0, 1, 1, 2]
     assert kept.image_id.tolist() == pairs.image_id[[0, 1, 23]].tolist()
     assert replace(kept, pedigree={"kind": "x"}).keep_captions(np.array([0])).pedigree == {"kind": "x"}
+
+
+@pytest.mark.parametrize("given", [{"noise_kind": "partial"}, {"noise_seed": 3}, {"noise_keep_none": True}])
+def test_noise_without_a_rate_is_refused_and_a_rate_of_zero_is_a_clean_control(path, given):
+    with pytest.raises(InputError, match=f"{next(iter(given))} is given but no noise_rate, so nothing would be made"):
+        load_pairs(DataArguments(path, **given))
+    control, _ = load_pairs(DataArguments(path, noise_rate=0.0, **given))
+    assert control.pedigree is None
+    assert not control.is_noisy.any()
+    assert DataArguments(path).noise_rate is None
+
+
+def test_a_buffer_is_for_streams(path):
+    with pytest.raises(InputError, match="shuffle_buffer is of a stream, .*; leave it out"):
+        load_pairs(DataArguments(path, shuffle_buffer=7))
+
+
+def test_noise_that_finds_nothing_to_do_is_warned_of(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.get_logger("transformers"), "propagate", True)
+    german = {"captions": lambda k: [f"ein schwarzer Hund, Bild {k}"]}
+    load_pairs(DataArguments(parquet(tmp_path, rows(40, **german)), noise_rate=0.5, noise_kind="partial"))
+    assert "Noise of the kind partial at rate 0.5 made" in caplog.text
+    assert "it replaces English words" in caplog.text
+    caplog.clear()
+    load_pairs(DataArguments(parquet(tmp_path, rows(40, **german)), noise_rate=0.5))
+    assert not caplog.text

@@ -16,6 +16,7 @@ from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.stream_noise import stream_pictures
 
 from .local_copies import picture, write
+from .test_load import rows as table_of_rows
 
 SIZE = 10  # row k has the caption 'caption k' and a picture of shade k; the last is held out
 
@@ -313,3 +314,15 @@ def test_shards_without_rows_among_others_are_passed_over(tmp_path):
     no_rows(tmp_path / "b.parquet")
     args = DataArguments(str(tmp_path / "*.parquet"))
     assert len(load_splits(args)["train"]) == len(list(open_stream(args)[0]["train"])) == 2
+
+
+def test_folders_that_datasets_cannot_open_are_named(tmp_path):
+    table_of_rows(4).to_parquet(str(tmp_path / "a[1]" / "train.parquet"))
+    for streaming in (False, True):
+        with pytest.raises(InputError, match=r"The folder .*a\[1\] has brackets, \* or \? in its path"):
+            (open_stream if streaming else load_splits)(DataArguments(str(tmp_path / "a[1]")))
+    assert len(load_splits(DataArguments(str(tmp_path / "a[1]" / "train.parquet")))["train"]) == 4
+    table = table_of_rows(4)
+    datasets.DatasetDict(train=table, odd=table.select([])).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(InputError, match="^The split 'odd' of .*saved has no rows: save it without this split.$"):
+        load_splits(DataArguments(str(tmp_path / "saved")))

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.memory import bank as bank_module
+from hf_noisy_itm.memory import stored
 from hf_noisy_itm.memory.bank import MemoryBank
 
 
@@ -48,6 +48,13 @@ def test_a_bank_of_other_data_is_refused_with_both_fingerprints(tmp_path):
         MemoryBank.load(tmp_path / "bank.safetensors", "xyz")
 
 
+def test_a_bank_of_another_length_is_refused(tmp_path):
+    a_bank().save(tmp_path / "bank.safetensors")
+    assert len(MemoryBank.load(tmp_path / "bank.safetensors", "abc", 3)) == 3
+    with pytest.raises(InputError, match="is damaged: it has entries for 3 pairs, and there are 4"):
+        MemoryBank.load(tmp_path / "bank.safetensors", "abc", 4)
+
+
 def test_a_bank_of_other_noise_says_of_which(tmp_path):
     noise = {"kind": "shuffle", "nominal": 0.4, "seed": 0, "family": None}
     a_bank().told(noise=noise).save(tmp_path / "bank.safetensors")
@@ -73,6 +80,7 @@ def test_facts_are_added_and_the_bank_before_is_left_as_it_was():
         ({"image": torch.tensor([0, 3, 1])}, {}, "'image' are not rows of 3 pairs"),
         ({"image": torch.tensor([0, -1, 1])}, {}, "'image' are not rows of 3 pairs"),
         ({"image": torch.tensor([0.0, 1.0])}, {}, "'image' are not rows of 2 pairs"),
+        ({"image": torch.arange(2)}, {"loss": torch.ones(2, dtype=torch.bfloat16)}, "'loss' are torch.bfloat16 and"),
     ],
 )
 def test_entries_that_are_no_rows_of_the_pairs_are_refused(entries, scores, sentence, tmp_path):
@@ -105,7 +113,18 @@ def write_nothing(path):
     pass
 
 
-@pytest.mark.parametrize("write", [write_text, write_half, write_a_model, write_unknown_group, write_nothing])
+def write_deep(path):
+    save_file({"entries.image": torch.arange(2)}, path, {"provenance": "[" * 100_000})
+
+
+def write_strange_noise(path):
+    save_file({"entries.image": torch.arange(2)}, path, {"provenance": json.dumps({"noise": "much"})})
+
+
+@pytest.mark.parametrize(
+    "write",
+    [write_text, write_half, write_a_model, write_unknown_group, write_nothing, write_deep, write_strange_noise],
+)
 def test_a_file_that_is_no_bank_is_refused_by_name(tmp_path, write):
     path = tmp_path / "some.safetensors"
     write(path)
@@ -129,7 +148,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, mon
         file.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(bank_module, "save_file", half_written)
+    monkeypatch.setattr(stored, "save_file", half_written)
     with pytest.raises(OSError, match="disk full"):
         a_bank().save(path)
     assert list(tmp_path.iterdir()) == ([path] if existed else [])

@@ -331,6 +331,22 @@ def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, pro
     assert torch.equal(load_file(tmp_path / "pair_negatives.safetensors")["i2t_hardest.row"], rows)
 
 
+def test_a_new_run_starts_with_an_empty_queue_and_a_fresh_twin(trained):
+    """What an earlier training remembered names rows of its own data; what it learnt stays."""
+    model, _ = trained()
+    learnt = {name: tensor.clone() for name, tensor in model.clip.state_dict().items()}
+    twin = {name: tensor for name, tensor in model.twin.state_dict().items() if "weight" in name}
+    assert not model.queue.is_empty.all()
+    assert any(not torch.equal(tensor, learnt[name]) for name, tensor in twin.items())
+    model.begin_run()
+    assert model.queue.is_empty.all()
+    assert model.match_moments.read()[0].count == 0
+    assert model.steps.count == 0
+    assert all(torch.equal(tensor, learnt[name]) for name, tensor in model.clip.state_dict().items())
+    assert all(torch.equal(tensor, learnt[name]) for name, tensor in twin.items())
+    assert not any(parameter.requires_grad for parameter in model.twin.parameters())
+
+
 def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
     assert (FNEConfig().loss, FNEConfig().units, FNEConfig().monotone) == ("triplet", "standardised", True)
     released = FNEConfig(variant="released", margin=0.3)

@@ -135,6 +135,9 @@ def test_other_fields_give_other_values(recorded, missing):
         ({**RELEASED, "virtual_optimizer": "sgd"}, "give virtual_optimizer='adamw_own_state' too"),
         ({**RELEASED, "same_image": "positive"}, "give same_image='negative' too"),
         ({**RELEASED, "weights": "ones"}, "give weights='impact' too"),
+        ({**RELEASED, "negatives": "fne", "impact_every": 2}, "give negatives='all', impact_every=1 too"),
+        ({**RELEASED, "bank_share": 0.5}, "give bank_share=1.0 too"),
+        ({**RELEASED, "virtual_blocks": 0}, "give virtual_blocks=None too"),
     ],
 )
 def test_fields_that_contradict_the_variant_are_refused(fields, sentence):

@@ -86,7 +86,7 @@ def test_it_multiplies_the_weights_of_other_methods(cls, config, fields, clip_co
 
 
 def test_a_kept_weight_of_npc_is_its_own_and_not_multiplied_twice(clip_config, processor, pairs, tmp_path):
-    """Every second step takes NPC's last weights; with a trust of 1/2 for all they would fall at each visit."""
+    """Every second epoch takes NPC's last weights; with a trust of 1/2 for all they would fall at each visit."""
     level = 0.1 + 0.5 * 0.5  # halfway: smoothstep is 1/2
     fields = {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}
     trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=21)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.noisy_set.embeds import embed_by_model, embed_by_words
+from hf_noisy_itm.noisy_set.embeds import embed_by_model, embed_by_words, share_no_word
 from hf_noisy_itm.run import load_model
 
 
@@ -31,7 +31,7 @@ def test_many_captions_are_embedded_narrowly():
 
 
 def test_captions_without_words_have_no_near_ones():
-    with pytest.raises(InputError, match="empty vocabulary.*give a --text_model"):
+    with pytest.raises(InputError, match="^No caption has a letter or a digit, .*: give a --text_model.$"):
         embed_by_words(["!", "…"])
 
 
@@ -43,3 +43,18 @@ def test_a_text_tower_embeds_captions_in_batches_as_alone(pairs):
         alone = model.eval().embed_texts(tokens["input_ids"], tokens["attention_mask"])
     assert embeds.shape[0] == 120
     torch.testing.assert_close(embeds[119:], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_captions_that_share_no_word_with_any_are_near_none():
+    """Topics would put them somewhere: 300 others fill these."""
+    others = [f"a thing{number % 150} by tree{number % 100}" for number in range(300)]
+    embeds = embed_by_words([*others, *(f"单独{number}" for number in range(50))])
+    assert embeds.shape == (350, 256)
+    assert embeds[:300].any(axis=1).all()
+    assert not embeds[300:].any()
+
+
+def test_words_in_common_are_those_that_embeddings_are_made_of():
+    assert share_no_word("A dog", "the cat")
+    assert not share_no_word("A dog!", "a cat")
+    assert share_no_word("犬在", "犬")

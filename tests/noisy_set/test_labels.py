@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.data import BadRows
+from hf_noisy_itm.data import BadRows, DataArguments, load_pairs
 from hf_noisy_itm.functional.noise import LABEL_KINDS, draw_label_noise
+from hf_noisy_itm.noisy_set import told
 
 from ..data.test_load import shade
 from ..data.test_wikipedia import wikipedia
@@ -44,13 +45,13 @@ def test_the_labels_of_wikipedia(tmp_path, kind):
     rows = split_of(tmp_path / "one")
     assert rows["label"][:] == noise.labels.tolist()
     assert rows["true_label"][:] == [k % 2 for k in range(60)]
-    assert rows["is_noisy"][:] == noise.is_noisy.tolist()
+    assert rows["label_is_noisy"][:] == noise.is_noisy.tolist()
     assert rows.features["label"] == rows.features["true_label"] == datasets.ClassLabel(names=["art", "warfare"])
     assert rows[7]["image_features"] == [7.5] * 128
     assert rows[7]["text_id"] == "train-text-7"
     test = split_of(tmp_path / "one", "test")
     assert test["label"][:] == test["true_label"][:] == [k % 2 for k in range(6)]
-    assert not any(test["is_noisy"])
+    assert not any(test["label_is_noisy"])
     assert content["evaluation"] == {"test": {"of": "test", "rows": 6}}
     pedigree = {"kind": kind, "nominal": 0.5, "realised": noise.realised, "seed": 3, "family": None, "labels": 60}
     pedigree |= {"classes": 2, "sha256": noise.sha256} | ({} if kind == "label_asymmetric" else {"keep_none": False})
@@ -94,7 +95,7 @@ def test_labels_of_any_form_keep_it(tmp_path, label):
     noise = draw_label_noise("label_symmetric", 1.0, 0, np.arange(40) % 3, 3, exclude_true=True)
     assert rows["label"][:] == [values[k] for k in noise.labels]
     assert rows["true_label"][:] == [values[k % 3] for k in range(40)]
-    assert all(rows["is_noisy"])
+    assert all(rows["label_is_noisy"])
     assert rows[5]["image"]["bytes"] == shade(5)["bytes"]
 
 
@@ -105,9 +106,9 @@ def test_noise_on_noise_keeps_the_true_labels(tmp_path):
     rows = split_of(tmp_path / "twice")
     assert second["pedigree"]["before"] == first["pedigree"]
     assert rows["true_label"][:] == [k % 3 for k in range(60)]
-    assert rows["is_noisy"][:] == [a != b for a, b in zip(rows["label"], rows["true_label"])]
+    assert rows["label_is_noisy"][:] == [a != b for a, b in zip(rows["label"], rows["true_label"])]
     assert rows["label"][:] != split_of(tmp_path / "once")["label"][:]
-    assert second["rates"][1]["count"] == sum(rows["is_noisy"])
+    assert second["rates"][1]["count"] == sum(rows["label_is_noisy"])
 
 
 @pytest.mark.parametrize("streaming", ["false", "true"])
@@ -153,17 +154,101 @@ def test_what_is_no_label_is_refused(tmp_path, rows, words, sentence):
 
 
 @pytest.mark.parametrize("streaming", ["false", "true"])
-@pytest.mark.parametrize("columns", [{"true_label": lambda k: 0}, {"is_noisy": lambda k: k == 2}])
-def test_wrong_labels_are_not_copied_as_clean(tmp_path, columns, streaming):
-    source = saved(
-        tmp_path, train=pictures(5, feature=CLASSES, **columns), test=pictures(5, feature=CLASSES, **columns)
-    )
+def test_wrong_labels_are_not_copied_as_clean(tmp_path, streaming):
+    rows = pictures(5, feature=CLASSES, true_label=lambda k: 0)
+    source = saved(tmp_path, train=rows, test=rows)
     with pytest.raises(InputError, match="only clean ones are copied"):
         make(source, tmp_path / "noisy", "--streaming", streaming, kind="label_symmetric_by_row")
 
 
-def test_what_is_known_to_be_wrong_stays_known(tmp_path):
-    source = saved(tmp_path, train=pictures(20, feature=CLASSES, is_noisy=lambda k: k == 2))
-    for streaming in ("false", "true"):
-        make(source, tmp_path / streaming, "--streaming", streaming, kind="label_symmetric_by_row", rate="0")
-        assert np.flatnonzero(split_of(tmp_path / streaming)["is_noisy"][:]).tolist() == [2]
+CAPTIONED = {"caption": lambda k: f"picture {k}", "image_id": lambda k: k}
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_rows_with_captions_and_labels_keep_their_columns_alone(tmp_path, streaming):
+    source = saved(tmp_path, train=pictures(40, feature=CLASSES, **CAPTIONED))
+    words = ["--streaming", streaming]
+    make(source, tmp_path / "once", *words, kind="label_symmetric_by_row", rate="0.5")
+    rows = split_of(tmp_path / "once")
+    assert rows.column_names == ["image", "label", "caption", "image_id", "true_label", "label_is_noisy"]
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "once")))
+    assert (len(train), len(held_out)) == (36, 4)
+    make(str(tmp_path / "once"), tmp_path / "twice", *words, kind="label_symmetric_by_row")
+    assert split_of(tmp_path / "twice").column_names == rows.column_names
+
+
+def test_what_is_said_of_captions_is_not_of_labels_and_the_other_way_round(tmp_path):
+    """`is_noisy` is of captions, `label_is_noisy` of labels: each draw counts, and changes, its own."""
+    wrong = [2, 5, 9]
+    columns = {**CAPTIONED, "is_noisy": lambda k: k in wrong}
+    source = saved(tmp_path, train=pictures(20, feature=CLASSES, **columns))
+    for streaming, kind in (("false", "label_asymmetric"), ("true", "label_symmetric_by_row")):
+        none, _ = make(source, tmp_path / f"none_{kind}", "--streaming", streaming, kind=kind, rate="0")
+        assert none["rates"][1] == {"what": "wrong labels", "count": 0, "share": 0.0}
+    content, _ = make(source, tmp_path / "labels", kind="label_symmetric", rate="0.5")
+    rows = split_of(tmp_path / "labels")
+    assert np.flatnonzero(rows["is_noisy"][:]).tolist() == wrong
+    assert rows["label_is_noisy"][:] == [a != b for a, b in zip(rows["label"], rows["true_label"])]
+    assert content["rates"][1]["count"] == sum(rows["label_is_noisy"]) > 0
+    train, _ = load_pairs(DataArguments(str(tmp_path / "labels")))
+    assert train.pedigree is None  # nothing was done to the captions on purpose
+    assert train.is_noisy.sum() == 2  # row 9 is held out, and not evaluated on
+    shuffled, _ = make(str(tmp_path / "labels"), tmp_path / "captions", rate="0")
+    assert shuffled["rates"][1]["count"] == 3
+    assert "before" not in shuffled["pedigree"]
+
+
+def test_noise_on_labels_over_noise_on_captions_keeps_both(tmp_path):
+    source = saved(tmp_path, train=pictures(40, feature=CLASSES, **CAPTIONED))
+    captions, _ = make(source, tmp_path / "captions", rate="0.5")
+    rows = split_of(tmp_path / "captions")
+    rows = rows.add_column("label", [k % 3 for k in range(40)]).cast_column("image", datasets.Image())
+    rows.to_parquet(str(tmp_path / "both.parquet"))
+    both, _ = make(str(tmp_path / "both.parquet"), tmp_path / "both", kind="label_symmetric", rate="0.5")
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "both")))
+    assert train.is_noisy.sum() == np.delete(rows["is_noisy"][:], np.arange(9, 40, 10)).sum()
+    assert not held_out.is_noisy.any()
+    assert both["pedigree"]["labels"] == 40
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_options_that_labels_have_no_use_for_are_refused(tmp_path, streaming):
+    source = saved(tmp_path, train=pictures(9, feature=CLASSES, **CAPTIONED))
+    for name, sentence in (
+        ("match_by", "match_by does nothing for label_symmetric_by_row: leave it out"),
+        ("caption_column", "caption_column does nothing"),
+        ("image_id_column", "image_id_column does nothing"),
+        ("image_column", "There is no column 'other'; there are image, label, caption, image_id."),
+    ):
+        words = ["--streaming", streaming, f"--{name}", "other"]
+        with pytest.raises(InputError, match=sentence):
+            make(source, tmp_path / "noisy", *words, kind="label_symmetric_by_row")
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_labels_alone_are_told_the_kinds_for_labels(tmp_path, streaming):
+    kind = "truncated" if streaming == "true" else "shuffle"
+    source = saved(tmp_path, train=pictures(9, feature=CLASSES))
+    sentence = r"labels but no captions \(columns: image, label\): take one of --kind label_symmetric, "
+    with pytest.raises(InputError, match=sentence):
+        make(source, tmp_path / "noisy", "--streaming", streaming, kind=kind)
+    words = ["--data_dir", str(wikipedia(tmp_path, train=6)), "--streaming", streaming]
+    with pytest.raises(InputError, match="wikipedia has labels but no images .*: take one of --kind label_symmetric"):
+        make("wikipedia", tmp_path / "noisy", *words, kind=kind)
+
+
+def test_missing_labels_name_the_columns_of_the_data_alone(tmp_path):
+    source = saved(tmp_path, train=pictures(5, **CAPTIONED).remove_columns("label"))
+    with pytest.raises(InputError, match="There is no column 'label'; there are image, caption, image_id.$"):
+        make(source, tmp_path / "noisy", kind="label_symmetric")
+
+
+def test_one_class_cannot_be_wrong_and_a_warning_says_so(tmp_path):
+    source = saved(tmp_path, train=pictures(20, lambda k: 0, datasets.ClassLabel(names=["cat"])))
+    content, made = make(source, tmp_path / "one", kind="label_symmetric", rate="1")
+    assert "warning: Noise of the kind label_symmetric at rate 1.0 made 0.00% of the labels wrong" in told(
+        content, "one", made
+    )
+    source = saved(tmp_path, "three", train=pictures(40, feature=CLASSES))
+    content, made = make(source, tmp_path / "some", kind="label_symmetric", rate="0.5")
+    assert "warning" not in told(content, "some", made)

@@ -20,6 +20,7 @@ from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.data import DataArguments, load_pairs, load_stream
 from hf_noisy_itm.data.draws import save_draw
 from hf_noisy_itm.data.load import to_pairs
+from hf_noisy_itm.data.positives import read_positives
 from hf_noisy_itm.functional.noise import KINDS, TEXT_KINDS, draw_noise
 from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
 from hf_noisy_itm.noisy_set.content import written_splits
@@ -96,7 +97,7 @@ def test_each_kind_gives_a_set_that_anyone_can_load(source, tmp_path, kind):
     pictures = table_of(tmp_path / "noisy", "pictures", split="test")
     expected = rows(5, **COLUMNS).cast_column("image", datasets.Image(decode=False)).to_list()
     assert [{**row, "image": row["image"]["bytes"]} for row in pictures] == [
-        {**row, "image": row["image"]["bytes"]} for row in expected
+        {**row, "image": row["image"]["bytes"], "caption_id": [2 * k, 2 * k + 1]} for k, row in enumerate(expected)
     ]
 
 
@@ -371,21 +372,26 @@ def test_a_published_draw(source, tmp_path):
 def test_the_captions_that_npc_published(tmp_path):
     """From NPC's folders: the data set and the noisy captions lie in one of them."""
     folder = scan_split(tmp_path / "npc", 5)
-    noisy = folder / "annotations" / "scan_split" / "0.5_noise_train_caps.txt"
+    noisy = folder / "annotations" / "scan_split" / "1.0_noise_train_caps.txt"
     clean = (noisy.parent / "train_caps.txt").read_text().splitlines()
-    noisy.write_text("\n".join(clean[5:] + clean[:5]) + "\n")
+    moved = clean[5:] + clean[:5]
+    noisy.write_text("\n".join(moved) + "\n")
     words = ["--dataset", "flickr30k", "--data_dir", str(folder), "--noise_file", str(noisy)]
     content, _ = make_noisy_set(*parse_noisy_set([*words, "--output", str(tmp_path / "noisy")]))
-    assert [row["caption"] for row in table_of(tmp_path / "noisy")] == clean[5:] + clean[:5]
+    assert [row["caption"] for row in table_of(tmp_path / "noisy")] == moved
     assert all(row["is_noisy"] for row in table_of(tmp_path / "noisy"))
-    assert content["pedigree"]["file"] == "0.5_noise_train_caps.txt"
-    assert content["pedigree"]["nominal"] == 0.5
+    assert content["pedigree"]["file"] == "1.0_noise_train_caps.txt"
+    assert content["pedigree"]["nominal"] == 1.0
 
 
 def test_semantic_noise_by_a_text_tower(source, tmp_path):
     content, _ = make(source, tmp_path / "noisy", "--text_model", "scenes-clip", "--k", "3", kind="semantic")
     assert (content["pedigree"]["near_by"], content["pedigree"]["k"]) == ("scenes-clip", 3)
     assert content["pedigree"]["realised"] == 0.4
+    cosine = content["pedigree"]["mean_cosine"]
+    assert 0.3 < cosine <= 1
+    assert f"mean cosine to the caption that was replaced {cosine:.2f}" in (tmp_path / "noisy/README.md").read_text()
+    assert told(content, "noisy", True).endswith(f" the one it replaced {cosine:>16.2f}")
 
 
 def test_figures_count_what_is_in_the_rows(source, tmp_path):
@@ -475,6 +481,13 @@ def test_a_caption_in_several_rows_is_not_damaged_in_several_ways(tmp_path):
         (["--kind", "shuffle", "--rate", "0.4", "--train_split", "dev"], "no split 'dev'; it has"),
         (["--kind", "shuffle", "--rate", "0.4", "--eval_split", "dev"], "no split 'dev'; it has"),
         (["--kind", "shuffle", "--rat", "0.4"], "did you mean 'rate'"),
+        (
+            ["--kind", "shuffle", "--rate", "0.4", "--match_by", "zz"],
+            "match_by does nothing for shuffle: leave it",
+        ),
+        (["--noise_file", "x.npy", "--match_by", "zz"], "match_by does nothing for a noise_file"),
+        (["--kind", "shuffle", "--rate", "0.4", "--license", "a: b #x"], "license 'a: b #x' is no identifier of the"),
+        (["--kind", "shuffle", "--rate", "0.4", "--license", "CC-BY"], "license 'CC-BY' is no identifier of the Hub"),
     ],
 )
 def test_wrong_input_ends_with_one_sentence(source, tmp_path, words, sentence, monkeypatch, capsys):
@@ -492,3 +505,76 @@ def test_wrong_captions_are_not_copied_as_clean(tmp_path):
         rows(5, is_noisy=lambda k, noisy=noisy: noisy).to_parquet(str(tmp_path / "source" / f"{split}.parquet"))
     with pytest.raises(InputError, match="split 'test' of .* has wrong captions"):
         make(str(tmp_path / "source"), tmp_path / "noisy")
+
+
+@pytest.mark.parametrize("folder", ["noisy[4]", "a*b/noisy"])
+def test_a_folder_that_nobody_could_open_is_not_made(tmp_path, folder):
+    with pytest.raises(InputError, match=r"--output .* has brackets, \* or \? in its path"):
+        make("no/such.parquet", tmp_path / folder)
+
+
+CHINESE = {"captions": None, "caption": lambda k: f"第{k}张图片在房间里，有很多东西{k}"}
+
+
+def test_captions_that_share_nothing_are_not_called_near(tmp_path):
+    path = parquet(tmp_path, rows(40, **CHINESE))
+    with pytest.raises(InputError, match="Of 40 captions only 0 have a near one .*but 40 are.*a --text_model"):
+        make(path, tmp_path / "noisy", kind="semantic", rate="1")
+    mixed = {**CHINESE, "caption": lambda k: f"a {COLOURS[k % 5]} dog" + " ran" * (k % 3) if k < 20 else f"图{k}"}
+    mixed = parquet(tmp_path, rows(40, **mixed, image_id=lambda k: k))
+    content, _ = make(mixed, tmp_path / "noisy", kind="semantic", rate="0.4")
+    got = [row for row in table_of(tmp_path / "noisy") if row["is_noisy"]]
+    assert len(got) == 16
+    assert all(row["image_id"] < 20 and row["noise_source"] < 20 for row in got)
+    assert content["rates"][-1] == {
+        "what": "replaced captions without a word of the new one",
+        "count": 0,
+        "share": 0.0,
+    }
+    with pytest.raises(InputError, match="Of 40 captions only 20 have a near one .*lower the rate to 0.5 or less"):
+        make(mixed, tmp_path / "more", kind="semantic", rate="0.6")
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_a_draw_that_makes_next_to_nothing_wrong_says_so(tmp_path, streaming, source):
+    words = ["--streaming", streaming]
+    content, made = make(parquet(tmp_path, rows(40, **CHINESE)), tmp_path / "none", *words, kind="partial", rate="1")
+    assert "warning: Noise of the kind partial at rate 1.0 made 0.00% of the captions wrong: it replaces English" in (
+        told(content, "none", made)
+    )
+    content, made = make(source, tmp_path / "some", *words, kind="partial", rate="1")
+    assert "warning" not in told(content, "some", made)
+
+
+def test_the_card_promises_no_evaluation_that_cannot_be(tmp_path):
+    path = parquet(tmp_path, rows(40, **COLUMNS))
+    content, _ = make(path, tmp_path / "all", "--keep_none", "true", rate="1")
+    assert content["held_out"] == 0
+    card = (tmp_path / "all" / "README.md").read_text()
+    assert "evaluates on" not in card
+    assert "of the pictures that it would hold out no caption is right" in card
+    with pytest.raises(InputError, match="All captions to evaluate on are known to be wrong"):
+        load_pairs(DataArguments(str(tmp_path / "all")))
+    content, _ = make(path, tmp_path / "half", rate="0.5")
+    _, held_out = load_pairs(DataArguments(str(tmp_path / "half")))
+    assert content["held_out"] == len(held_out) > 0
+    assert f"pictures that it holds out, {len(held_out)} of them" in (tmp_path / "half" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+@pytest.mark.parametrize("ids", [lambda k: [f"c{k}-0", f"c{k}-1"], lambda k: [90 + k, 200 + k]])
+def test_captions_keep_the_ids_of_their_source(tmp_path, streaming, ids):
+    for split, size in (("train", 9), ("test", 4)):
+        table = rows(size, **COLUMNS, caption_id=ids)
+        table.to_parquet(str(tmp_path / "source" / f"{split}.parquet"))
+    make(str(tmp_path / "source"), tmp_path / "noisy", "--streaming", streaming, kind="truncated", rate="0.5")
+    given = [each for k in range(9) for each in ids(k)]
+    assert [row["caption_id"] for row in table_of(tmp_path / "noisy")] == given
+    assert [row["caption_id"] for row in table_of(tmp_path / "noisy", "pictures", split="test")] == [
+        ids(k) for k in range(4)
+    ]
+    train, held_out = load_pairs(DataArguments(str(tmp_path / "noisy")))
+    assert train.caption_name.tolist() == given
+    file = tmp_path / "positives.json"
+    file.write_text(json.dumps({"i2t": {"p1": list(map(str, ids(2)))}}))
+    assert read_positives(file, held_out)["i2t"].rows[1] == [4, 5]

@@ -12,7 +12,8 @@
 `draw_noise` draws any of the first four by its name: "shuffle", "shuffle_images", "semantic", "partial", "truncated",
 "duplicated"; `draw_label_noise` the last three: "label_symmetric", "label_asymmetric", "label_symmetric_by_row". The
 same seed gives the same indices on every machine and with every version of NumPy (`draw.py` says how); only
-`swap_semantic` also depends on floating point.
+`swap_semantic` also depends on floating point. Which words and letters `damage_captions` sees in a text depends on the
+Unicode tables of Python, where these change from version to version.
 """
 
 from .draw import hash_bits, hash_uniform, random_order
@@ -20,7 +21,7 @@ from .kinds import KINDS, LABEL_KINDS, draw_label_noise, draw_noise
 from .labels import LabelNoise, flip_labels_asymmetric, flip_labels_by_row, flip_labels_symmetric
 from .move import shuffle_captions, shuffle_images
 from .result import Noise
-from .semantic import nearest_of_other_pictures, swap_semantic
+from .semantic import nearest_of_other_pictures, similarity_to_source, swap_semantic
 from .text import TEXT_KINDS, damage_captions
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "random_order",
     "shuffle_captions",
     "shuffle_images",
+    "similarity_to_source",
     "swap_semantic",
 ]

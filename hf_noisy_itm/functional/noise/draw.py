@@ -8,6 +8,7 @@ Draws that must work on a stream, where a row does not know the others, are hash
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,13 +50,24 @@ def hash_bits(seed: int, kind: str, rows: np.ndarray, draw: int = 0) -> np.ndarr
 
     Returns:
         uint64 (N,).
+
+    Raises:
+        ValueError: a row number is no integer.
     """
     state = int.from_bytes(hashlib.sha256(f"{int(seed)}/{kind}/{int(draw)}".encode()).digest()[:8], "little")
-    word = np.array(rows, dtype=np.int64, ndmin=1).view(np.uint64)
+    word = np.array(row_numbers(rows), ndmin=1).view(np.uint64)
     word = (word + np.uint64(1)) * np.uint64(_GAMMA) + np.uint64(state)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return word ^ (word >> np.uint64(31))
+
+
+def row_numbers(rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Numbers of rows as int64; raises ValueError if they are no integers, which would be cut to such."""
+    rows = np.asarray(rows)
+    if rows.size and rows.dtype.kind not in "iu":
+        raise ValueError(f"Row numbers are integers, got {rows.dtype}: {rows.flat[0]!r}.")
+    return rows.astype(np.int64)
 
 
 def hash_uniform(seed: int, kind: str, rows: np.ndarray) -> np.ndarray:

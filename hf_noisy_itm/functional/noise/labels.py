@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .draw import hash_bits, hash_uniform, random_order, random_words, share_of
+from .draw import hash_bits, hash_uniform, random_order, random_words, row_numbers, share_of
 from .result import check_rate
 
 _BY_ROW = "label_symmetric_by_row"
@@ -118,11 +118,12 @@ def flip_labels_by_row(
         rows: number of each row, the i above: for a part of the data, those of the whole; 0..N-1 if left out.
 
     Raises:
-        ValueError: the rate is outside [0, 1], a label outside [0, K), K is too small, or the lengths differ.
+        ValueError: the rate is outside [0, 1], a label outside [0, K), K is too small, a row number is no integer, or
+            the lengths differ.
     """
     labels = _checked(labels, num_classes, rate)
     _check_choice(num_classes, exclude_true)
-    rows = np.arange(labels.shape[-1]) if rows is None else np.asarray(rows, dtype=np.int64)
+    rows = np.arange(labels.shape[-1]) if rows is None else row_numbers(rows)
     if labels.ndim != 1 or rows.shape != labels.shape:
         raise ValueError(f"Labels and row numbers are vectors of one length, got {labels.shape} and {rows.shape}.")
     picked = np.flatnonzero(hash_uniform(seed, _BY_ROW, rows) < rate)

@@ -66,8 +66,16 @@ def check_rate(rate: float) -> None:
 
 
 def picture_ids(image_of_caption: Sequence | np.ndarray) -> np.ndarray:
-    """Picture ids as an array (N,); raises ValueError for another shape."""
+    """Picture ids as an array (N,); raises ValueError for another shape, or for what is no number and no string."""
     ids = np.asarray(image_of_caption)
     if ids.ndim != 1:
         raise ValueError(f"image_of_caption names one picture for each caption, got shape {ids.shape}.")
+    cells = ids.tolist() if ids.dtype.kind in "fcO" else ()
+    wrong = next(
+        (row for row, cell in enumerate(cells) if not isinstance(cell, int | float | str) or cell != cell), None
+    )
+    if wrong is not None:
+        raise ValueError(f"The picture id of row {wrong} is {cells[wrong]!r}: ids are numbers or strings, none empty.")
+    if len({isinstance(cell, str) for cell in cells}) > 1:
+        raise ValueError("Some picture ids are strings and some numbers; make them of one kind.")
     return ids

@@ -10,6 +10,7 @@ from torch import Tensor
 from .draw import random_order, random_words, share_of
 from .result import Noise, check_rate, moved, picture_ids
 
+_MORE = 4096  # rows that are looked at anew where some have no near caption
 _LANE = 64  # captions per group; the k best captions lie in the k groups with the highest best
 
 
@@ -21,12 +22,14 @@ def swap_semantic(
     rng: np.random.Generator,
     max_similarity: float = 0.9999,
     block: int = 256,
+    min_similarity: float = 0.01,
 ) -> Noise:
     """Puts a near caption of another picture in the place of a given share of the captions.
 
     Exact: `floor(rate * N)` rows are picked, and each is noisy: its new caption is drawn, all alike, from the k that
-    are nearest by cosine among those of other pictures and not nearer than `max_similarity` (fewer, if there are no
-    k). `source` is no permutation: a caption may stand in several rows, and others are lost. Which rows are picked
+    are nearest by cosine among those of other pictures, not nearer than `max_similarity` and not as far as
+    `min_similarity` (fewer, if there are no k). Where there is none, another row is picked instead. `source` is no
+    permutation: a caption may stand in several rows, and others are lost. Which rows are picked
     and which rank is drawn depend on `rng` alone, and picks are nested over rates; who has that rank depends on all
     embeddings, and between near-equals on the machine's floating point. No stream.
 
@@ -38,25 +41,51 @@ def swap_semantic(
         rng: the only source of randomness.
         max_similarity: captions with a higher cosine say the same in the same words: no wrong caption.
         block: queries per block, see `nearest_of_other_pictures`.
+        min_similarity: captions with a cosine no higher have nothing in common, whatever their rank (ours).
 
     Raises:
-        ValueError: rate, k or shapes do not fit, an embedding is not finite, or a picked row has no such caption.
+        ValueError: rate, k or shapes do not fit, an embedding is not finite, or too few rows have such a caption.
     """
     check_rate(rate)
     ids = picture_ids(image_of_caption)
-    picked = random_order(len(ids), rng)[: share_of(len(ids), rate)]
-    words = random_words(len(picked), rng)
-    nearest, found = nearest_of_other_pictures(text_embeds, ids, picked, k, max_similarity, block)
-    if len(picked) and not found.min():
-        row = picked[int(found.argmin())]
-        raise ValueError(
-            f"No caption can stand in for row {row}: those of other pictures are all nearer than {max_similarity}, "
-            f"or there are none."
-        )
-    rank = (words % found.astype(np.uint64)).astype(np.int64)
+    order, count = random_order(len(ids), rng), share_of(len(ids), rate)
+    words = random_words(len(ids), rng)
     source = np.arange(len(ids), dtype=np.int64)
-    source[picked] = nearest[np.arange(len(picked)), rank]
+    start = taken = 0
+    while taken < count and start < len(order):
+        stop = start + max(count - taken, _MORE if start else 0)
+        rows, word = order[start:stop], words[start:stop]
+        nearest, found = nearest_of_other_pictures(text_embeds, ids, rows, k, max_similarity, block, min_similarity)
+        near = np.flatnonzero(found)[: count - taken]
+        rank = (word[near] % found[near].astype(np.uint64)).astype(np.int64)
+        source[rows[near]] = nearest[near, rank]
+        start, taken = stop, taken + len(near)
+    if taken < count:
+        raise ValueError(
+            f"Of {len(ids)} captions only {taken} have a near one of another picture, one with a cosine above "
+            f"{min_similarity} and not above {max_similarity}, but {count} are to be replaced: lower the rate to "
+            f"{int(1000 * taken / len(ids)) / 1000} or less, or give other embeddings (a --text_model)."
+        )
     return moved(source, ids, rate)
+
+
+def similarity_to_source(text_embeds: Tensor | np.ndarray, source: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Cosines of the captions of some rows with those that replaced them, how near a draw came.
+
+    Args:
+        text_embeds: (N, D), any scale.
+        source: row whose caption now stands in each of the rows, (Q,).
+        rows: (Q,).
+
+    Returns:
+        float64 (Q,).
+    """
+    embeds = torch.as_tensor(text_embeds).detach()
+    parts = [
+        (_unit_rows(embeds[source[start : start + 8192]]) * _unit_rows(embeds[rows[start : start + 8192]])).sum(dim=1)
+        for start in range(0, len(rows), 8192)
+    ]
+    return torch.cat(parts).double().cpu().numpy()[: len(rows)] if parts else np.zeros(0)
 
 
 @torch.no_grad()
@@ -67,6 +96,7 @@ def nearest_of_other_pictures(
     k: int,
     max_similarity: float = math.inf,
     block: int = 256,
+    min_similarity: float = -math.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k captions nearest to those of some rows by cosine, captions of the same picture left out.
 
@@ -76,6 +106,7 @@ def nearest_of_other_pictures(
         rows: which captions to search for, (Q,).
         k: how many, at least 1.
         max_similarity: leave out captions with a higher cosine.
+        min_similarity: leave out captions with no higher cosine.
         block: queries per block. Memory is a copy of the embeddings in float32 and `block` x N similarities.
 
     Returns:
@@ -111,7 +142,7 @@ def nearest_of_other_pictures(
         few = by_lane.gather(1, lane[:, :, None].expand(-1, -1, _LANE)).flatten(1)  # (block, k * _LANE)
         top = few.topk(min(k, few.shape[1]), dim=1)
         row = lane.gather(1, top.indices // _LANE) * _LANE + top.indices % _LANE
-        found = row.masked_fill(top.values == -torch.inf, -1).cpu().numpy()
+        found = row.masked_fill(top.values <= min_similarity, -1).cpu().numpy()
         nearest[start : start + len(part), : found.shape[1]] = found
     return nearest, (nearest >= 0).sum(axis=1)
 

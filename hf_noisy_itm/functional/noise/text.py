@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from ._vocabulary import CLASSES, NEVER_PUT_IN, NOT_AFTER, NOT_BEFORE, ONLY_BEFORE, OR_AFTER
-from .draw import hash_bits, hash_uniform
+from .draw import hash_bits, hash_uniform, row_numbers
 from .result import Noise, check_rate, picture_ids
 
 _MEMBER_OF = {
@@ -50,8 +50,9 @@ def damage_captions(
 
     Row i is chosen if `hash_uniform(seed, kind, i)` is below the rate: on average, not exactly, `rate * N` rows. A
     chosen caption that has nothing to damage stays as it is and is clean, so `realised` is lower than `nominal`, most
-    of all for "partial". Every noisy row has another text than before. No caption moves: `source` is 0..N-1, and
-    `noise_source` is `image_of_caption`. Row i depends on seed, kind, i and caption i only: it works on a stream.
+    of all for "partial", which knows English alone. Every noisy row has another text than before. No caption moves:
+    `source` is 0..N-1, and `noise_source` is `image_of_caption`. Row i depends on seed, kind, i and caption i only: it
+    works on a stream. What a word is, and its lower case, say Python's Unicode tables, which change with its version.
 
     Args:
         captions: N strings.
@@ -63,15 +64,18 @@ def damage_captions(
             0..N-1 if left out.
 
     Raises:
-        ValueError: the kind is none of these, the rate is outside [0, 1], or the lengths differ.
+        ValueError: the kind is none of these, the rate is outside [0, 1], a caption is no string, a row number no
+            integer, or the lengths differ.
     """
     check_rate(rate)
     if kind not in TEXT_KINDS:
         raise ValueError(f"There is no kind of text noise {kind!r}; there are {', '.join(TEXT_KINDS)}.")
     ids = picture_ids(image_of_caption)
-    rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
+    rows = np.arange(len(captions)) if rows is None else row_numbers(rows)
     if not len(captions) == len(ids) == len(rows):
         raise ValueError(f"There are {len(captions)} captions, {len(ids)} picture ids and {len(rows)} row numbers.")
+    if wrong := [row for row, caption in enumerate(captions) if not isinstance(caption, str)]:
+        raise ValueError(f"Caption {wrong[0]} is {type(captions[wrong[0]]).__name__}, not a string.")
     chosen = np.flatnonzero(hash_uniform(seed, kind, rows) < rate)
     words = np.stack([hash_bits(seed, kind, rows[chosen], draw) for draw in (1, 2, 3)], axis=1).tolist()
     damaged = list(captions)

@@ -49,8 +49,13 @@ def recall_of_ranks(ranks: Ranks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, f
         directions `*_median_rank` and `*_mean_rank` (1 is best).
 
     Raises:
-        ValueError: K does not fit.
+        ValueError: K does not fit, or these are no ranks.
     """
+    if not isinstance(ranks, Ranks):
+        raise ValueError(
+            f"Ranks are a Ranks(i2t=…, t2i=…), as retrieval_ranks and similarity_ranks give it, got a "
+            f"{type(ranks).__name__}."
+        )
     ks = checked_ks(ks, min(len(ranks.i2t), len(ranks.t2i)))
     return {name: float(value) for name, value in _figures(ranks, ks).items()}
 

@@ -1,6 +1,7 @@
 """Kinds by name are the functions they name, with the seed's generator."""
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hf_noisy_itm.functional.noise import (
     TEXT_KINDS,
     damage_captions,
     draw_noise,
+    flip_labels_by_row,
+    hash_uniform,
     shuffle_captions,
     shuffle_images,
     swap_semantic,
@@ -74,3 +77,34 @@ def test_the_hash_of_a_draw_is_that_of_source_and_changed_captions():
     damaged = draw_noise("truncated", 0.5, 3, IDS, CAPTIONS)
     text = b"".join(caption.encode() + b"\0" for caption in damaged.captions)
     assert damaged.sha256 == hashlib.sha256(text + np.arange(60, dtype="<i8").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda: damage_captions(["two dogs"], [0], "partial", 1.0, 0, rows=[2.7]),
+            "Row numbers are integers, got fl",
+        ),
+        (lambda: flip_labels_by_row(np.array([0, 1]), 2, 1.0, 0, rows=[0.5, 1.2]), "Row numbers are integers, got fl"),
+        (lambda: hash_uniform(0, "x", [True]), "Row numbers are integers, got bool"),
+        (lambda: damage_captions(["a b", None], [0, 1], "partial", 1.0, 0), "Caption 1 is NoneType, not a string"),
+        (
+            lambda: draw_noise("shuffle", 1.0, 0, [1, None, 2, 3], keep_none=True),
+            "id of row 1 is None: ids are numbers",
+        ),
+        (lambda: draw_noise("shuffle", 1.0, 0, [math.nan] * 4), "id of row 0 is nan: ids are numbers or strings"),
+        (
+            lambda: draw_noise("shuffle", 1.0, 0, np.array([1, "a"], dtype=object)),
+            "some numbers; make them of one kind",
+        ),
+    ],
+)
+def test_what_is_no_row_no_caption_and_no_id_is_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_ids_of_any_length_and_kind_are_taken():
+    for ids in ([2**70, 3, 4], np.array(["a", "bb", "c"], dtype=object), [0.5, 1.5, 2.5], ["a", "b", "c"]):
+        assert draw_noise("shuffle", 1.0, 0, ids, keep_none=True).is_noisy.all()

@@ -4,7 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_noisy_itm.functional.noise import nearest_of_other_pictures, semantic, swap_semantic
+from hf_noisy_itm.functional.noise import (
+    nearest_of_other_pictures,
+    semantic,
+    similarity_to_source,
+    swap_semantic,
+)
 
 
 def generator(seed=0):
@@ -75,7 +80,7 @@ def test_picks_and_what_they_get_are_nested_over_rates():
 
 def test_the_same_words_are_no_wrong_caption():
     # Captions 0 and 1 of two pictures say the same; the nearest other one is caption 2.
-    embeds = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0], [-1.0, 0.0]])
+    embeds = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     assert swap_semantic(embeds, [0, 1, 2, 3], 1.0, 1, generator()).source[:2].tolist() == [2, 2]
     assert nearest_of_other_pictures(embeds, [0, 1, 2, 3], [0], 1)[0].tolist() == [[1]]
 
@@ -105,8 +110,9 @@ def test_lanes_cover_every_caption(monkeypatch):
         ({"text_embeds": np.zeros((5, 2))}, r"6 captions need a matrix with as many rows, got shape \(5, 2\)"),
         ({"text_embeds": np.zeros(6)}, r"got shape \(6,\)"),
         ({"text_embeds": np.array([[1.0], [2], [3], [np.nan], [5], [6]])}, "embedding of caption 3 is not finite"),
-        ({"image_of_caption": [4] * 6}, "No caption can stand in for row"),
-        ({"text_embeds": np.ones((6, 2))}, "all nearer than 0.9999"),
+        ({"image_of_caption": [4] * 6}, "Of 6 captions only 0 have a near one of another picture"),
+        ({"text_embeds": np.ones((6, 2))}, "not above 0.9999, but 6 are to be replaced"),
+        ({"text_embeds": np.eye(6)}, "a cosine above 0.01 .*lower the rate to 0.0 or less"),
     ],
 )
 def test_wrong_input_is_named(change, message):
@@ -118,3 +124,32 @@ def test_wrong_input_is_named(change, message):
 def test_a_rate_of_zero_and_no_captions():
     assert swap_semantic(embeddings(6), range(6), 0.0, 2, generator()).source.tolist() == list(range(6))
     assert swap_semantic(np.zeros((0, 4)), [], 1.0, 2, generator()).realised == 0
+
+
+@pytest.mark.parametrize("more", [1, 4096])
+def test_rows_without_a_near_caption_are_passed_over(monkeypatch, more):
+    """Rows 0 to 39 are near each other, the others are at right angles to all."""
+    monkeypatch.setattr(semantic, "_MORE", more)
+    embeds = np.eye(200)
+    embeds[:40, :40] = np.abs(embeddings(40, 40))
+    orders = []
+    for rate in (0.05, 0.2):
+        noise = swap_semantic(embeds, np.arange(200), rate, 3, generator())
+        assert noise.is_noisy.sum() == 200 * rate
+        assert np.flatnonzero(noise.is_noisy).max() < 40
+        assert noise.source[noise.is_noisy].max() < 40
+        orders.append(noise)
+    low, high = orders
+    assert (high.source[low.is_noisy] == low.source[low.is_noisy]).all()
+    with pytest.raises(ValueError, match="Of 200 captions only 40 have a near one .*lower the rate to 0.2 or less"):
+        swap_semantic(embeds, np.arange(200), 0.21, 3, generator())
+
+
+def test_how_near_a_draw_came_is_the_cosine_of_old_and_new():
+    embeds, ids = embeddings(), np.arange(300) // 5
+    noise = swap_semantic(embeds * 1e6, ids, 0.4, 3, generator())
+    rows = np.flatnonzero(noise.is_noisy)
+    unit = embeds / np.linalg.norm(embeds, axis=1, keepdims=True)
+    expected = [unit[row] @ unit[noise.source[row]] for row in rows]
+    np.testing.assert_allclose(similarity_to_source(embeds, noise.source[rows], rows), expected, atol=1e-6)
+    assert similarity_to_source(embeds, rows[:0], rows[:0]).shape == (0,)

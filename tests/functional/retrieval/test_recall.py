@@ -39,6 +39,11 @@ def test_r_at_10_of_the_two_directions_is_not_mixed():
     assert figures["rsum"] == 50 + 50 + 50 + 0 + 75 + 75
 
 
+def test_a_plain_pair_of_tensors_is_no_ranks():
+    with pytest.raises(ValueError, match=r"Ranks are a Ranks\(i2t=…, t2i=…\), .*got a tuple"):
+        recall_of_ranks((torch.zeros(50), torch.zeros(50)))
+
+
 def test_pictures_that_cannot_be_divided_evenly_are_refused():
     with pytest.raises(ValueError, match="17 pictures cannot be divided into 5 folds"):
         recall_of_folds(*uneven(17, 40), folds=5)
