@@ -98,6 +98,8 @@ class NoisyITMTrainer(Trainer):
         keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
         self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
         self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
+        weight = train_dataset.weight if keeps_weights else None
+        self._data_weight = None if weight is None else torch.from_numpy(weight)
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
@@ -134,7 +136,7 @@ class NoisyITMTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
-        if self.model.needs_scores and "index" in inputs:
+        if (self.model.needs_scores or self._data_weight is not None) and "index" in inputs:
             inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
@@ -159,11 +161,13 @@ class NoisyITMTrainer(Trainer):
         return loss
 
     def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What bank, scorer and ledger know of some pairs, (B,); no worker's job, since weights change each step."""
+        """What bank, scorer, data and ledger know of some pairs, (B,); no worker's job: weights change each step."""
         scores = {} if self.bank is None else self.bank.scores
         known = {name: values[index] for name, values in scores.items()}
         if self.trust is not None:
             known |= self.trust.of(index)
+        if self._data_weight is not None:
+            known["data_weight"] = self._data_weight[index]
         return known | {"last_weight": self.pair_weights.last[index]}
 
     def _note(self, name: str, value: torch.Tensor) -> None:

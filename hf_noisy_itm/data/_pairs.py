@@ -38,6 +38,8 @@ class Pairs:
         pedigree: what is known of noise that was put in on purpose, see `data/pedigree.py`; None where there was none.
         caption_name: the source's own id of each caption, integers or strings, or its number as loaded; moves with the
             text, (N,); `caption_id` if left out.
+        weight: how much each pair counts in training by the data's own word, in [0, 1], float32 (N,); stays where it
+            is when captions move. None where the data say nothing.
     """
 
     pictures: datasets.Dataset
@@ -53,6 +55,7 @@ class Pairs:
     elsewhere: dict[int, int | str] = field(default_factory=dict)
     pedigree: dict | None = None
     caption_name: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -65,8 +68,8 @@ class Pairs:
             object.__setattr__(self, "name", self.image_id)
         if self.caption_name is None:
             object.__setattr__(self, "caption_name", self.caption_id)
-        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name")
-        lengths = {len(getattr(self, name)) for name in of_captions}
+        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight")
+        lengths = {len(values) for name in of_captions if (values := getattr(self, name)) is not None}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
 
@@ -180,6 +183,7 @@ class Pairs:
             caption_id=self.caption_id[kept],
             caption_name=self.caption_name[kept],
             damaged=self.damaged[kept],
+            weight=None if self.weight is None else self.weight[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,
         )

@@ -17,6 +17,7 @@ from ._columns import (
     read_image_ids,
     read_noise,
     read_pictures,
+    read_weights,
 )
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
@@ -41,6 +42,8 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
+    if args.weight_column is not None:
+        find_column(train, args.weight_column)
     train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
     eval_pairs = read_pairs(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
@@ -84,6 +87,7 @@ def read_pairs(
     caption_names = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
     caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, caption_names)
     written_for, damaged = read_noise(rows, row_of, number, image_ids)
+    weights = read_weights(rows, args.weight_column, row_of, number)
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
     report.split = split
@@ -116,6 +120,7 @@ def read_pairs(
         name,
         dict(enumerate(beyond.tolist(), len(first))),
         caption_name=caption_names[kept],
+        weight=None if weights is None else weights[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)

@@ -46,6 +46,7 @@ class NoisyITMModel(PreTrainedModel):
     and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
     `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
     frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
+    Where the data have weights, `data_weight` comes in the same way, for every method.
     """
 
     config_class = NoisyITMConfig
@@ -161,7 +162,7 @@ class NoisyITMModel(PreTrainedModel):
         bank: dict | None = None,
         scores: dict | None = None,
     ) -> NoisyITMOutput:
-        """Mean of what `losses` returns, each pair's share weighted by `weigh`, and by a scorer's trust, in training.
+        """Mean of what `losses` returns, each pair's share weighted by `weigh` and by others' trust in training.
 
         Args:
             pixel_values: (B, C, H, W).
@@ -176,8 +177,8 @@ class NoisyITMModel(PreTrainedModel):
         image_embeds, text_embeds = self.embed(batch)
         losses = self.losses(batch, image_embeds, text_embeds)
         own = weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
-        if self.training and self.needs_scorer:
-            trust = trust_in(batch, self.config, self.exchange)
+        trust = trust_in(batch, self.config, self.exchange) if self.training else None
+        if trust is not None:
             own = torch.ones_like(trust) if own is None else own
             weight = own * trust
         loss = self.average(losses.per_pair, weight)

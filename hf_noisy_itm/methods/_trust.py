@@ -1,4 +1,8 @@
-"""How much a frozen scorer trusts each pair: what all methods share of OSA, see `osa.py` for the method."""
+"""How much others trust each pair, whatever the method thinks of it.
+
+By the data's own word, where they have a column of weights, and by a frozen scorer: that is what all methods share of
+OSA, see `osa.py` for the method.
+"""
 
 import torch
 from torch import Tensor
@@ -11,13 +15,20 @@ from ._config import NoisyITMConfig
 
 
 @torch.no_grad()
-def trust_in(batch: PairBatch, config: NoisyITMConfig, exchange: Exchange) -> Tensor:
-    """Weight of each local pair by what the batch knows from the scorer, (B,) in [0, 1].
+def trust_in(batch: PairBatch, config: NoisyITMConfig, exchange: Exchange) -> Tensor | None:
+    """Weight of each local pair by what the batch knows from others, (B,) in [0, 1]; None where nobody is asked.
 
     Raises:
-        InputError: it knows nothing.
+        InputError: the config asks for a scorer, and the batch knows of none.
     """
-    known = batch.scores or {}
+    by_data = (batch.scores or {}).get("data_weight")
+    if config.trust == "all":
+        return by_data
+    by_scorer = _by_scorer(batch.scores or {}, config, exchange)
+    return by_scorer if by_data is None else by_data * by_scorer
+
+
+def _by_scorer(known: dict[str, Tensor], config: NoisyITMConfig, exchange: Exchange) -> Tensor:
     if "scorer_cosine" not in known:
         raise InputError(
             "trust='osa' weighs pairs by a scorer's cosines, and this batch has none: train with NoisyITMTrainer, or "

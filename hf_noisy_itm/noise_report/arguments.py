@@ -25,7 +25,11 @@ class ReportArguments:
         default=None, metadata={"help": "Folder to make: the data without the pairs that are likely wrong."}
     )
     weighted: str | None = field(
-        default=None, metadata={"help": "Folder to make: the data with the column weight, the chance of being right."}
+        default=None,
+        metadata={
+            "help": "Folder to make: the data with the column weight, the chance of being right, which "
+            "recipes/train.py takes in by --weight_column weight."
+        },
     )
     features: str | None = field(
         default=None, metadata={"help": "File that keeps the embeddings for another report; made if it is not there."}

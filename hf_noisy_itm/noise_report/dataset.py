@@ -61,8 +61,11 @@ def write_data(
     if not len(kept):
         raise InputError("Every pair is more likely wrong than right, so nothing would be left of the data.")
     training = pairs if weighted else pairs.keep_captions(kept)
-    id_type = id_type_of(pairs.noise_source, pairs.name, held_out.name)
-    features, rows = pair_features(id_type), pair_rows(training, id_type)
+    id_types = (
+        id_type_of(pairs.noise_source, pairs.name, held_out.name),
+        id_type_of(pairs.caption_name, held_out.caption_name),
+    )
+    features, rows = pair_features(*id_types), pair_rows(training, *id_types)
     if weighted:
         features = datasets.Features({**features, "weight": datasets.Value("float32")})
         rows = _with_weights(rows, 1 - findings.probability)
@@ -70,8 +73,8 @@ def write_data(
         with atomic_folder(folder, replace=True) as temporary:
             files = write_shards(temporary / "data", "train", features, rows, _SHARD_BYTES)
             if len(held_out):
-                pictures = picture_rows(held_out, id_type)
-                files += write_shards(temporary / PICTURES, "test", picture_features(id_type), pictures, _SHARD_BYTES)
+                pictures, features = picture_rows(held_out, *id_types), picture_features(*id_types)
+                files += write_shards(temporary / PICTURES, "test", features, pictures, _SHARD_BYTES)
             hashes = {path.relative_to(temporary).as_posix(): sha256_of_file(path) for path in files}
             write_json(temporary / NOISE_FILE, {"pedigree": pairs.pedigree, "files": hashes, _OURS: figures})
             (temporary / CARD).write_text(_card(figures, hashes, weighted), encoding="utf-8")

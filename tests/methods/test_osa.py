@@ -1,8 +1,10 @@
 """OSA alone, and as a component of the other methods."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +25,7 @@ from hf_noisy_itm.methods import (
 )
 
 from ..test_trainer import losses_of, make_trainer
+from .table import METHODS
 from .test_contract import make, make_batch
 
 LEVELS = {"wrong": 0.1, "confident": 0.6, "noise": 0.0}
@@ -105,6 +108,33 @@ def test_a_pair_of_no_trust_adds_nothing_of_its_own(clip_config, processor, pair
     batch["scores"] = scores_of(pairs, torch.full((len(pairs),), -0.5)).of(batch["index"])
     model(**batch).loss.backward()
     assert all(not parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)
+
+
+def test_the_data_s_own_weights_multiply_those_of_method_and_scorer(clip_config, processor, pairs):
+    batch = make_batch(processor, pairs)
+    by_data = torch.linspace(0, 1, 8)
+    weighted = {**batch, "scores": {**batch["scores"], "data_weight": by_data}}
+    for name in ("baseline", "osa", "npc", "fne-osa"):
+        model = make(*METHODS[name], clip_config)[0]
+        before, after = model(**batch), model(**weighted)
+        known = torch.ones(8) if before.weight_per_pair is None else before.weight_per_pair
+        torch.testing.assert_close(after.weight_per_pair, known * by_data)
+        own = torch.ones(8) if before.own_weight_per_pair is None else before.own_weight_per_pair
+        torch.testing.assert_close(after.own_weight_per_pair, own)
+        assert model.eval()(**weighted).weight_per_pair is None
+
+
+def test_a_trainer_brings_the_data_s_weights_to_a_method_that_asks_for_nothing(
+    clip_config, processor, pairs, tmp_path
+):
+    weight = np.linspace(0, 1, len(pairs), dtype=np.float32)
+    given = replace(pairs, weight=weight)
+    trainer = make_trainer(BaselineModel, BaselineConfig, {}, clip_config, processor, given, tmp_path, max_steps=9)
+    trainer.train()
+    ledger = trainer.pair_weights
+    seen = (ledger.count > 0).numpy()
+    np.testing.assert_allclose(ledger.mean().numpy()[seen], weight[seen], rtol=1e-6)
+    assert (ledger.last == 1).all()  # what the method itself said
 
 
 def test_without_scores_it_says_what_is_missing_and_evaluation_needs_none(clip_config, processor, pairs):

@@ -16,6 +16,7 @@ from PIL import Image
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.noise_report import make_report, parse_report, write_report
+from hf_noisy_itm.noise_report.dataset import write_data
 
 from .conftest import HOSTILE, TOLD, small_world
 
@@ -95,13 +96,31 @@ def test_the_cleaned_data_lack_what_was_flagged_and_can_be_trained_on(made, monk
     assert metrics["noise"]["realised"] == pytest.approx(np.mean(rows["is_noisy"]))
 
 
-def test_the_weighted_data_have_every_pair_and_its_chance_of_being_right(made):
+def test_the_weighted_data_have_every_pair_and_its_chance_of_being_right(made, monkeypatch, tmp_path):
     folder, _, _ = made
     rows = datasets.load_dataset(str(folder / "weighted"), split="train")
     scores = pq.read_table(folder / "report" / "scores.parquet").to_pydict()
     np.testing.assert_allclose(rows["weight"], scores["weight"], atol=1e-6)
     assert rows["caption"] == scores["caption"]
     assert json.loads((folder / "weighted" / "noise.json").read_text())["pedigree"]["kind"] == "shuffle"
+    words = ["recipes/baseline/scenes_noise40.yaml", "--dataset", folder / "weighted", "--noise_rate", "0"]
+    words = [*words, "--dataset_config", "pairs", "--weight_column", "weight", "--max_steps", "2"]
+    words += ["--per_device_train_batch_size", "64", "--disable_tqdm", "true", "--output_dir", tmp_path]
+    run("train.py", *words, monkeypatch=monkeypatch)
+    assert json.loads((tmp_path / "metrics.json").read_text())["weights"]["auc"] > 0.95
+
+
+def test_ids_that_are_texts_stay_what_they_are(tmp_path):
+    pairs, encoded = small_world()
+    names = {"name": np.char.mod("picture-%d", pairs.image_id), "caption_name": np.char.mod("c%d", pairs.caption_id)}
+    pairs = replace(pairs, **names)
+    findings, figures = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    write_data(tmp_path / "clean", findings, pairs, pairs, figures, weighted=False)
+    rows = datasets.load_dataset(str(tmp_path / "clean"), split="train")
+    assert rows["caption_id"] == names["caption_name"][~findings.flagged].tolist()
+    assert rows["image_id"] == names["name"][pairs.image_row[~findings.flagged]].tolist()
+    scores = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    assert scores["caption_id"] == names["caption_name"].tolist()
 
 
 def test_features_at_hand_are_used_and_those_of_others_refused(made, monkeypatch, tmp_path):
