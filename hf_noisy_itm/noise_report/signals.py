@@ -6,7 +6,8 @@
                 pictures are compared with pictures and captions with captions, so that what the scorer makes of this
                 pair does not enter (the idea, to ask the neighbours, is cleanlab's; the form is ours)
 
-The same is measured of pairs that are wrong on purpose (`memory.scores.wrong_captions`).
+The same is measured of pairs that are wrong on purpose (`memory.scores.wrong_captions`), as if their captions had been
+moved: a caption's neighbours are then sought where it is now, not where it stands in the data.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ..memory.scores import Scoring, score_pairs, wrong_captions
 
 NEIGHBOURS = 10
 _FURTHER = 8  # of the own picture, which do not count
+_DRAWS = 3  # of random partners: the more, the less chance decides what these look like
 _LOSS, _COSINE = Scoring("loss"), Scoring("cosine")
 
 
@@ -35,28 +37,39 @@ class Neighbours:
     Args:
         pictures: rows of pictures, -1 where there are no more, (P, K), and their cosines.
         captions: rows of pairs of other pictures, likewise, (N, K), and their cosines.
+        near: rows of the nearest captions, of the own picture or not, the own row too, (N, K + `_FURTHER`).
     """
 
     pictures: tuple[Tensor, Tensor]
     captions: tuple[Tensor, Tensor]
+    near: Tensor
 
     @classmethod
     def of(cls, encoded: EncodedPairs) -> "Neighbours":
         """Finds them; on a GPU if the embeddings are there."""
-        picture = torch.arange(len(encoded.image_embeds), device=encoded.image_embeds.device)
-        return cls(
-            _others(encoded.image_embeds, picture, 1),
-            _others(encoded.text_embeds, encoded.image_of_pair, _FURTHER),
-        )
+        images, texts, picture = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
+        cosines, rows = nearest_k(images, images, NEIGHBOURS + 1)
+        pictures = _kept(rows, cosines, rows == torch.arange(len(rows), device=rows.device)[:, None])
+        cosines, near = nearest_k(texts, texts, NEIGHBOURS + _FURTHER)
+        return cls(pictures, _kept(near, cosines, picture[near.clamp(min=0)] == picture[:, None]), near)
+
+    def of_moved(self, caption: Tensor, picture: Tensor) -> Tensor:
+        """Neighbours of captions that were moved, rows of pairs, (N, K), -1 where there are no more.
+
+        Args:
+            caption: row of the caption that each pair has now, (N,).
+            picture: row of each pair's picture, (N,); captions of this one do not count, nor does the moved one.
+        """
+        rows = self.near[caption]
+        out = (rows == caption[:, None]) | (picture[rows.clamp(min=0)] == picture[:, None])
+        return _kept(rows, torch.zeros_like(rows, dtype=torch.float32), out)[0]
 
 
-def _others(embeds: Tensor, group: Tensor, further: int) -> tuple[Tensor, Tensor]:
-    """The nearest rows of another group, (R, K), -1 where fewer were found, and their cosines."""
-    cosines, rows = nearest_k(embeds, embeds, NEIGHBOURS + further)
-    own = (group[rows.clamp(min=0)] == group[:, None]) | (rows < 0)
-    first = own.long().argsort(dim=1, stable=True)[:, :NEIGHBOURS]  # others before own, nearest first
-    rows = rows.masked_fill(own, -1).gather(1, first)
-    return rows, cosines.masked_fill(own, -torch.inf).gather(1, first)
+def _kept(rows: Tensor, cosines: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """The first neighbours that are not out, (R, K), -1 where fewer are left, and their cosines."""
+    out = out | (rows < 0)
+    first = out.long().argsort(dim=1, stable=True)[:, :NEIGHBOURS]  # others before those that are out, nearest first
+    return rows.masked_fill(out, -1).gather(1, first), cosines.masked_fill(out, -torch.inf).gather(1, first)
 
 
 @dataclass(frozen=True)
@@ -95,45 +108,51 @@ def measure(encoded: EncodedPairs, logit_scale: float, neighbours: Neighbours) -
     Raises:
         InputError: all captions are of one picture.
     """
-    caption, is_wrong = wrong_captions(encoded, _LOSS)
-    if not is_wrong.any():
+    draws = [wrong_captions(encoded, _LOSS, draw) for draw in range(_DRAWS)]
+    if not any(is_wrong.any() for _, is_wrong in draws):
         raise InputError("All captions are of one picture, so that nobody knows what wrong pairs look like.")
-    to_text, to_image = _contexts(encoded, neighbours)
-    everyone = torch.arange(len(caption), device=caption.device)
-
-    def signals_of(captions: Tensor) -> dict[str, np.ndarray]:
-        moved = None if captions is everyone else captions
-        picture = encoded.image_of_pair
-        agreement = (
-            _inner(encoded.text_embeds, captions, to_text, picture),
-            _inner(to_image, captions, encoded.image_embeds, picture),
-        )
-        values = {
-            "cosine": -score_pairs(encoded, logit_scale, _COSINE, moved),
-            "loss": score_pairs(encoded, logit_scale, _LOSS, moved),
-            "by captions": -agreement[0],
-            "by pictures": -agreement[1],
-        }
-        return {name: value.cpu().numpy().astype(np.float64) for name, value in values.items()}
-
-    chosen = is_wrong.cpu().numpy()
-    own = signals_of(everyone)
-    wrong = {name: values[chosen] for name, values in signals_of(caption).items()}
+    said = _said_nearby(encoded, neighbours)
+    own = _looks(encoded, logit_scale, said, _shown_nearby(encoded, neighbours.captions[0]))
+    parts = []
+    for caption, is_wrong in draws:
+        shown = _shown_nearby(encoded, neighbours.of_moved(caption, encoded.image_of_pair))
+        chosen = is_wrong.cpu().numpy()
+        parts.append({key: each[chosen] for key, each in _looks(encoded, logit_scale, said, shown, caption).items()})
+    wrong = {name: np.concatenate([part[name] for part in parts]) for name in own}
     both = [normal_scores(own.pop(name), wrong.pop(name)) for name in ("by captions", "by pictures")]
     own["agreement"], wrong["agreement"] = (sum(each) / 2 for each in zip(*both))
     picture = encoded.image_of_pair.cpu().numpy()
     mixture = fit_loss_mixture(own["loss"])
-    return Signals(own, wrong, picture, picture[chosen], 1 - mixture.clean_posterior)
+    wrong_picture = np.concatenate([picture[is_wrong.cpu().numpy()] for _, is_wrong in draws])
+    return Signals(own, wrong, picture, wrong_picture, 1 - mixture.clean_posterior)
 
 
-def _contexts(encoded: EncodedPairs, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
-    """What captions of similar pictures say on the whole, (P, D), and pictures of similar captions show, (N, D)."""
-    images, texts, picture = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
-    said = torch.zeros(len(images), texts.shape[1], device=texts.device).index_add_(0, picture, texts)
-    by_captions = _sum_of(said, neighbours.pictures[0])
-    rows = neighbours.captions[0]
-    shown = torch.where(rows < 0, -1, picture[rows.clamp(min=0)])
-    return by_captions, _sum_of(images, shown)
+def _looks(
+    encoded: EncodedPairs, logit_scale: float, said: Tensor, shown: Tensor, caption: Tensor | None = None
+) -> dict[str, np.ndarray]:
+    """The signals of all pairs, (N,) by name, each with the caption of another if rows of such are given."""
+    picture = encoded.image_of_pair
+    everyone = torch.arange(len(picture), device=picture.device)
+    values = {
+        "cosine": -score_pairs(encoded, logit_scale, _COSINE, caption),
+        "loss": score_pairs(encoded, logit_scale, _LOSS, caption),
+        "by captions": -_inner(encoded.text_embeds, everyone if caption is None else caption, said, picture),
+        "by pictures": -_inner(shown, everyone, encoded.image_embeds, picture),
+    }
+    return {name: value.cpu().numpy().astype(np.float64) for name, value in values.items()}
+
+
+def _said_nearby(encoded: EncodedPairs, neighbours: Neighbours) -> Tensor:
+    """What captions of similar pictures say on the whole, (P, D)."""
+    texts = encoded.text_embeds
+    said = torch.zeros(len(encoded.image_embeds), texts.shape[1], device=texts.device)
+    return _sum_of(said.index_add_(0, encoded.image_of_pair, texts), neighbours.pictures[0])
+
+
+def _shown_nearby(encoded: EncodedPairs, captions: Tensor) -> Tensor:
+    """What the pictures of some captions show on the whole, (N, D), of rows of pairs (N, K), -1 for none."""
+    picture = torch.where(captions < 0, -1, encoded.image_of_pair[captions.clamp(min=0)])
+    return _sum_of(encoded.image_embeds, picture)
 
 
 def _sum_of(vectors: Tensor, rows: Tensor) -> Tensor:

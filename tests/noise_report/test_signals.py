@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from hf_noisy_itm import InputError
 from hf_noisy_itm.functional.mixture import fit_loss_mixture
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.noise_report.signals import NEIGHBOURS, Neighbours, _contexts, measure
+from hf_noisy_itm.noise_report.signals import NEIGHBOURS, Neighbours, _said_nearby, _shown_nearby, measure
 
 from .conftest import small_world
 
@@ -22,10 +22,22 @@ def test_neighbours_are_the_nearest_of_other_pictures():
     assert not (found.pictures[0] == torch.arange(30)[:, None]).any()
 
 
+def test_neighbours_of_a_moved_caption_are_sought_where_it_is_now():
+    """Those of its old picture count, itself and those of the new picture do not."""
+    _, encoded = small_world(pictures=30)
+    texts, owner = encoded.text_embeds, encoded.image_of_pair
+    caption = torch.arange(90).roll(7)
+    found = Neighbours.of(encoded).of_moved(caption, owner)
+    for row in range(90):
+        others = [each for each in range(90) if each != caption[row] and owner[each] != owner[row]]
+        nearest = sorted(others, key=lambda each: -float(texts[caption[row]] @ texts[each]))[:NEIGHBOURS]
+        assert found[row].tolist() == nearest
+
+
 def test_contexts_are_sums_over_neighbours():
     _, encoded = small_world(pictures=30)
     neighbours = Neighbours.of(encoded)
-    said, shown = _contexts(encoded, neighbours)
+    said, shown = _said_nearby(encoded, neighbours), _shown_nearby(encoded, neighbours.captions[0])
     texts, images, owner = encoded.text_embeds, encoded.image_embeds, encoded.image_of_pair
     for picture in range(30):
         near = neighbours.pictures[0][picture].tolist()
