@@ -93,7 +93,8 @@ class RunArguments:
 
     method: str = field(default="baseline", metadata={"help": "Name of a method: baseline, npc, …"})
     model: str = field(
-        default="scenes-clip", metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub."}
+        default="scenes-clip",
+        metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub; of vectors 'none': a new one."},
     )
     bank: str | None = field(
         default=None,

@@ -17,19 +17,27 @@ from transformers import CLIPProcessor
 from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
-from .data import BadRows, PairCollator, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, table
-from .encode import encode
+from .data import (
+    BadRows,
+    FeatureProcessor,
+    FeatureRows,
+    Pairs,
+    StreamedPairs,
+    known_matches,
+    load_pairs,
+    load_stream,
+    load_test,
+    table,
+)
 from .errors import InputError, last_line
-from .files import shown, write_json
+from .files import write_json
 from .hub import write_model_card
-from .loading import load_model
+from .loading import start_model
 from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
-from .memory.scores import weights_sha256
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
-from .noise_report import told as report_told
-from .noise_report import write_report
+from .noise_report import report_training
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
 
@@ -59,7 +67,8 @@ def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = No
         pairs = load_stream(recipe.data, recipe.training.seed)
     train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
-    model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
+    start = recipe.run.model, recipe.name, recipe.method, train_pairs, recipe.data.standardize
+    model, processor = start_model(*start)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
 
 
@@ -80,23 +89,25 @@ def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
-    processor: CLIPProcessor,
-    pairs: tuple[Pairs | StreamedPairs, Pairs],
+    processor: CLIPProcessor | FeatureProcessor,
+    pairs: tuple[Pairs | StreamedPairs, Pairs] | tuple[FeatureRows, FeatureRows],
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     is_stream = isinstance(train_pairs, StreamedPairs)
-    if is_stream and recipe.run.report:
-        raise InputError("A noise report needs all pairs at once, and a stream does not know them: leave one out.")
+    if recipe.run.report and not isinstance(train_pairs, Pairs):
+        reason = "a stream does not know them" if is_stream else "vectors have no captions"
+        raise InputError(f"A noise report needs all pairs at once, and {reason}: leave --report out.")
     if not is_stream:
         _check_size(recipe, train_pairs)
+    test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
     resume = _resume(recipe)
     trust = _score(recipe, model, processor, pairs) if resume is None else None
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, trust)
     if trainer.is_world_process_zero():
         print(
-            f"Training {recipe.name} on {_told(train_pairs)}, "
+            f"Training {recipe.name} on {train_pairs.told}, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
@@ -106,6 +117,7 @@ def train_model(
     folder = Path(recipe.training.output_dir)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
+    reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
         "model": recipe.run.model,
@@ -113,15 +125,17 @@ def train_model(
         "pairs": {
             "train": None if is_stream else len(train_pairs),
             "eval": len(eval_pairs),
+            **({} if test is None else {"test": len(test)}),
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
             **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
+            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
         },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
+        "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
         "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives, recipe, train_pairs),
@@ -142,9 +156,11 @@ def train_model(
     }
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
-        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"))
+        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"), model.embeds_by_clip_alone)
     if recipe.run.report:
-        _report(recipe, trainer, processor, train_pairs)
+        report_training(
+            model, processor, train_pairs, trainer.pair_weights, recipe.data, trainer.args, trainer.exchange
+        )
     return metrics
 
 
@@ -230,32 +246,11 @@ def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
 def _score(
     recipe: Recipe, model: NoisyITMModel, processor: CLIPProcessor, pairs: tuple[Pairs | StreamedPairs, Pairs]
 ) -> TrustScores | None:
-    if model.needs_scorer and not isinstance(pairs[0], StreamedPairs):
+    if model.needs_scorer and isinstance(pairs[0], Pairs):
         return scores_for(recipe, model, processor, pairs)
     if recipe.run.scorer or recipe.run.scorer_steps:
         raise InputError(f"{type(model).__name__} asks for no scorer: give --trust osa, or leave scorer fields out.")
     return None
-
-
-def _report(recipe: Recipe, trainer: NoisyITMTrainer, processor: CLIPProcessor, pairs: Pairs) -> None:
-    """A noise report by the trained model, and by the weights of the training if there are any."""
-    model, args = trainer.model, trainer.args
-    collator = PairCollator(processor, pairs, args.cache_pictures, model.config.text_config.max_position_embeddings)
-    encoded = encode(
-        model, collator, args.per_device_eval_batch_size, args.dataloader_num_workers, trainer.exchange, "Reporting"
-    )
-    if not trainer.is_world_process_zero():
-        return
-    folder = Path(args.output_dir)
-    told = {
-        "scorer": {"model": shown(str(folder)), "weights_sha256": weights_sha256(model.clip)},
-        "data": {name: value for name, value in vars(recipe.data).items() if value is not None},
-        "run": shown(str(folder)) if trainer.pair_weights.count.any() else None,
-    }
-    weight = trainer.pair_weights.mean().numpy() if told["run"] else None
-    scale = float(model.logit_scale.detach())
-    _, figures = write_report(folder / "noise_report", pairs, encoded, scale, told, weight)
-    print(f"{report_told(figures)}\nOpen {folder / 'noise_report' / 'report.html'}.")
 
 
 def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
@@ -266,13 +261,7 @@ def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
     return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
 
 
-def _told(pairs: Pairs | StreamedPairs) -> str:
-    if isinstance(pairs, StreamedPairs):
-        return "a stream of pairs"
-    return f"{len(pairs)} pairs over {len(pairs.image_id)} pictures"
-
-
-def _check_size(recipe: Recipe, pairs: Pairs) -> None:
+def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:
     batch = recipe.training.per_device_train_batch_size * recipe.training.world_size
     if len(pairs) < batch:
         raise InputError(

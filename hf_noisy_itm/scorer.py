@@ -6,7 +6,8 @@ from pathlib import Path
 from transformers import CLIPProcessor
 
 from .arguments import Recipe
-from .data import PairCollator, Pairs
+from .batches import collator_of_all
+from .data import Pairs
 from .files import shown
 from .loading import load_model
 from .memory.trust import TrustScores
@@ -42,8 +43,7 @@ def scores_for(
     if run.scorer_steps:
         _adapt(recipe, scorer, processor, pairs)
     scorer.to(args.device)
-    positions = scorer.config.text_config.max_position_embeddings
-    collator = PairCollator(processor, pairs[0], args.cache_pictures, positions, args.picture_cache)
+    collator = collator_of_all(pairs[0], scorer, processor, args.cache_pictures, args.picture_cache)
     scores = score_pairs_once(
         scorer,
         collator,

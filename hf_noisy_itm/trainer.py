@@ -15,7 +15,7 @@ from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, load_trust, save_memory
-from .data import Pairs, StreamedPairs
+from .data import FeatureRows, Pairs, StreamedPairs
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
 from .errors import InputError
@@ -36,15 +36,16 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights, pair
+    once and returns recall, and of data with labels mAP, as `eval_*`; a checkpoint holds bank, pair weights, pair
     negatives and the pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
         args: training arguments.
-        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
-        eval_dataset: pairs to evaluate on.
-        processing_class: CLIP's processor.
+        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair; or
+            vectors with labels, for methods that take these.
+        eval_dataset: pairs, or vectors, to evaluate on.
+        processing_class: CLIP's processor; of vectors a `FeatureProcessor`.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
         trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting
@@ -63,8 +64,8 @@ class NoisyITMTrainer(Trainer):
         self,
         model: NoisyITMModel,
         args: NoisyITMArguments,
-        train_dataset: Pairs | StreamedPairs | None = None,
-        eval_dataset: Pairs | None = None,
+        train_dataset: Pairs | StreamedPairs | FeatureRows | None = None,
+        eval_dataset: Pairs | FeatureRows | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
         trust: TrustScores | None = None,
@@ -95,10 +96,10 @@ class NoisyITMTrainer(Trainer):
         self.exchange = self.exchange_of(args)
         self.bank: MemoryBank | None = None
         self.trust = trust
-        keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
+        keeps_weights = isinstance(train_dataset, Pairs | FeatureRows)  # a stream does not say how many it has
         self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
         self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
-        weight = train_dataset.weight if keeps_weights else None
+        weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
         self._data_weight = None if weight is None else torch.from_numpy(weight)
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
@@ -241,7 +242,7 @@ class NoisyITMTrainer(Trainer):
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Recall in both directions over all pictures and captions of `eval_dataset`, logged as `eval_*`."""
+        """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
         pairs = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(pairs, dict):
             parts = (self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}") for name, part in pairs.items())
@@ -322,9 +323,9 @@ class NoisyITMTrainer(Trainer):
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
 
 
-def _known_of_data(pairs: Pairs | StreamedPairs | None) -> tuple[str | None, int | None]:
+def _known_of_data(pairs: Pairs | StreamedPairs | FeatureRows | None) -> tuple[str | None, int | None]:
     """Fingerprint and number of pairs that are all known."""
-    return (pairs.fingerprint, len(pairs)) if isinstance(pairs, Pairs) else (None, None)
+    return (pairs.fingerprint, len(pairs)) if isinstance(pairs, Pairs | FeatureRows) else (None, None)
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

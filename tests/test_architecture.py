@@ -23,10 +23,10 @@ RULES = {
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "methods"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "scorer": (
-        {"arguments", "data", "loading", "memory", "methods", "scoring", "trainer"},
+        {"arguments", "batches", "data", "loading", "memory", "methods", "scoring", "trainer"},
         {"accelerate", "datasets"},
     ),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
@@ -38,7 +38,7 @@ RULES = {
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
-        {"arguments", "data", "encode", "functional", "loading", "memory"},
+        {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
     "banking": (
@@ -46,7 +46,7 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "noise_report": (_LOOKING | {"checkpoint", "functional", "scoring"}, {"accelerate"}),
+    "noise_report": (_LOOKING | {"batches", "checkpoint", "functional", "scoring"}, {"accelerate"}),
     "run": (_LOOKING | {"noise_report", "scorer", "trainer"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

@@ -120,6 +120,13 @@ def test_the_benchmark_of_npcs_step_writes_its_figures(tmp_path):
         assert all(name in told for name in figures[kind]["seconds"])
 
 
+def test_a_committed_step_of_npc_costs_what_was_promised():
+    figures = committed("npc_step")
+    times = figures["bank"]["times the control"]
+    assert times["each pair alone"] <= 2  # what the recipes have
+    assert times["full, every 4th visit"] < times["full: all parameters move"] <= 4.4
+
+
 def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
     figures, told = measured("fne_step", "--layers 1 --batch 4 --queue 200 --repeats 1", tmp_path)
     assert set(figures["share of loss, draw and queue"]) == {"triplet", "infonce"}
@@ -132,6 +139,14 @@ def test_a_committed_step_of_fne_costs_what_was_promised():
     assert (figures["queue"], figures["parameters"] > 150e6) == (65_536, True)
     assert max(figures["share of loss, draw and queue"].values()) < 0.1
     assert figures["times the control's step"] <= 1.5
+
+
+def test_the_gradient_of_a_share_is_set_beside_the_whole(tmp_path):
+    figures, told = measured("npc_share", "--pairs 100 --batch_size 16 --draws 4", tmp_path)
+    for share in figures["shares"].values():
+        assert 0 < share["entries"]["cosine"] < share["batch and entries"]["cosine"] <= 1
+    assert figures["shares"].keys() == committed("npc_share")["shares"].keys()
+    assert "cosine of one draw" in told
 
 
 def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):

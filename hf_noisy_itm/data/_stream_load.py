@@ -35,8 +35,9 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
             "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate and the like "
             "out, or make a noisy data set first with recipes/make_noise.py and stream that."
         )
-    if args.weight_column is not None:
-        raise InputError("weight_column is read of pairs in memory: leave it or --streaming out.")
+    for name in ("label_column", "feature_columns", "test_split", "weight_column"):
+        if getattr(args, name) is not None:
+            raise InputError(f"{name} is for data that are read at once: leave --streaming out.")
     if args.shuffle_buffer < 1:
         raise InputError(f"shuffle_buffer must be at least 1, got {args.shuffle_buffer}.")
     splits, root = open_stream(args)

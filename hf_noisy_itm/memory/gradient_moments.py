@@ -28,6 +28,7 @@ class GradientMoments(nn.Module):
     @torch.no_grad()
     def reset(self) -> None:
         """Starts as if no gradient had been seen."""
+        self._noted.clear()
         for moment in self.buffers(recurse=False):
             moment.zero_()
 

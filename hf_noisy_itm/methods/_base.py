@@ -9,14 +9,17 @@
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
 
-What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
-by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
-what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
-own, where the state is as it was saved.
+What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, which a new
+training calls too (`begin_run`), and what is trained by `reset_parameters()`, as torch's layers do. `copies` names
+those that start as another module and are not trained, and `frozen` what is not trained either. All three hold for a
+model from a config, from a plain CLIP, and from a checkpoint of its own, where the state is as it was saved.
+
+What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
+where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import torch
@@ -47,6 +50,7 @@ class NoisyITMModel(PreTrainedModel):
     `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
     frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
     Where the data have weights, `data_weight` comes in the same way, for every method.
+    `embeds_by_clip_alone` says whether `clip` without the rest embeds as the model does.
     """
 
     config_class = NoisyITMConfig
@@ -62,10 +66,11 @@ class NoisyITMModel(PreTrainedModel):
     paper: ClassVar[Paper | None] = None
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
+    embeds_by_clip_alone: bool = True
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
-        self.clip = CLIPModel(config)
+        self._build_towers(config)
         self.match_moments = None if config.negatives == "all" else match_moments(config)
         self._build(config)
         self.attach(Exchange(), None)
@@ -80,6 +85,10 @@ class NoisyITMModel(PreTrainedModel):
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
         return (model, report) if output_loading_info else model
+
+    def _build_towers(self, config: NoisyITMConfig) -> None:
+        """Makes what embeds pictures and captions; a hook for methods that can also do without."""
+        self.clip = CLIPModel(config)
 
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
@@ -140,8 +149,16 @@ class NoisyITMModel(PreTrainedModel):
         """Embeds captions, (B, L) -> unit rows (B, D)."""
         return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
 
-    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D)."""
+    @property
+    def embedders(self) -> dict[str, Callable[..., Tensor]]:
+        """What embeds each modality of a data set, by its name."""
+        return {"image": self.embed_images, "text": self.embed_texts}
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D).
+
+        A method that takes further modalities returns one matrix for each; all go to `losses` and `weigh`.
+        """
         return (
             self.embed_images(batch.all_pixel_values),
             self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
@@ -154,13 +171,15 @@ class NoisyITMModel(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_id: Tensor | None = None,
         index: Tensor | None = None,
         bank: dict | None = None,
         scores: dict | None = None,
+        features: dict | None = None,
+        category: dict | None = None,
     ) -> NoisyITMOutput:
         """Mean of what `losses` returns, each pair's share weighted by `weigh` and by others' trust in training.
 
@@ -172,11 +191,14 @@ class NoisyITMModel(PreTrainedModel):
             index: row of each pair in the training set, (B,).
             bank: entries of the memory bank as `PairCollator` lays them out.
             scores: what is known of each pair, (B,) by name, where the method `needs_scores`.
+            features: vectors instead of pictures and captions, (B, D) by modality.
+            category: class label of each pair, as the data give it and so perhaps wrong, int64 (B,) by modality. (The
+                word "labels" is avoided: `Trainer` takes a loss that comes with them as scaled for accumulation.)
         """
-        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores)
-        image_embeds, text_embeds = self.embed(batch)
-        losses = self.losses(batch, image_embeds, text_embeds)
-        own = weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
+        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores, features, category)
+        embeds = self.embed(batch)
+        losses = self.losses(batch, *embeds)
+        own = weight = self.weigh(batch, *embeds, losses=losses) if self.training else None
         trust = trust_in(batch, self.config, self.exchange) if self.training else None
         if trust is not None:
             own = torch.ones_like(trust) if own is None else own
@@ -189,8 +211,8 @@ class NoisyITMModel(PreTrainedModel):
             loss_per_pair=losses.per_pair.detach(),
             weight_per_pair=weight,
             own_weight_per_pair=own,
-            image_embeds=image_embeds[: len(batch)],
-            text_embeds=text_embeds[: len(batch)],
+            image_embeds=embeds[0][: len(batch)],
+            text_embeds=embeds[1][: len(batch)],
             to_remember=losses.to_remember,
             report=losses.report,
             negatives=losses.negatives,
@@ -245,13 +267,12 @@ class NoisyITMModel(PreTrainedModel):
             "log_weight": None if self.config.negatives == "all" else self.match_moments.log_weight,
         }
 
-    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
+    def weigh(self, batch: PairBatch, *embeds: Tensor, losses: PairLosses) -> Tensor | None:
         """Trust in each pair of a training batch, (B,) in [0, 1], or None for all ones.
 
         Args:
             batch: what `forward` was given.
-            image_embeds: as in `losses`.
-            text_embeds: as in `losses`.
+            embeds: as in `losses`.
             losses: with their graph, so that a method may differentiate them.
         """
         return None

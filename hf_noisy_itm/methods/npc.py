@@ -2,8 +2,9 @@
 
 Before each update the model looks where the batch alone would take it, and asks, for every pair, whether that helps a
 clean pair of the same kind (its entries in a memory bank). Pairs whose entries get worse are given less weight, and
-the entries themselves are trained on. It trusts what a mixture of two Gaussians calls clean, and pays with a second
-backward pass and two further forward passes on the entries.
+the entries themselves are trained on. It trusts what a mixture of two Gaussians calls clean, and pays with forward
+and backward passes of the entries, a second backward pass of the batch and a second forward pass of the entries: where
+none of these is in the batch, 13/3 of a plain step and what one step of AdamW costs.
 
 Relations: with all weights 1 and no bank this is `baseline`. Like OSA it weighs pairs, but by what the current model
 learns from them, not by a frozen scorer.
@@ -17,10 +18,10 @@ which Adam nearly ignores. Its bank, half precision, staircase of learning rates
 temperature are not part of it.
 Ours as well, and cheaper: `virtual_step="pair"` asks what each pair alone does to its entries instead of what the
 batch does to them, in closed form and without a pass; `virtual_blocks`, `impact_every` and `bank_share` leave parts
-of the work out. In a batch of 128 the others hide what one pair does, and the paper's weights tell right from wrong
-pairs little better than chance on the data that we have; those of single pairs tell them well.
+of the work out. In a batch of 128 the others hide what one pair does: on `scenes` the paper's weights tell right from
+wrong pairs little better than chance, and those of single pairs tell them well, as far as the bank is right.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
-by rounding on which side of 1 it lies.
+by rounding on which side of 1 it lies; and they are without dropout, which would decide by its draw.
 """  # noqa: D400, D415
 
 import math
@@ -43,10 +44,9 @@ from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
-from ._replay import recorded
+from ._parts import towers_of
 from ._virtual_steps import (
     BatchStep,
-    embed_in_parts,
     fixed_layers,
     losses_around_batch_step,
     losses_around_single_steps,
@@ -105,8 +105,9 @@ class NPCConfig(NoisyITMConfig):
         pair_step_size: length of such a step, see `pair_steps`; about 1 turns an embedding around. (Ours.)
         virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
             projections, and reuses what the blocks before have made; None moves all. (None: official code.)
-        impact_every: take virtual steps at every so many visits of a pair, that is in every so many epochs, from the
-            first; in between a pair keeps the weight of its last visit, which the trainer knows. (1: official code.)
+        impact_every: take virtual steps in every so many epochs, from the first; in between a pair keeps its last
+            weight, which the trainer knows: 1, if the last such epoch left it out of an incomplete batch. (1: official
+            code.)
         bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
             as much more, so that its mean stays the same. The mean of its gradient does not quite: entries that are
             not drawn learn nothing as wrong answers to those that are. (1: official code.)
@@ -197,14 +198,13 @@ class NPCModel(NoisyITMModel):
         return super().needs_scores or self.config.impact_every > 1
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""
+        """See `NoisyITMModel.embed`; in training in parts, which a virtual step uses again."""
         if not (self.training and batch.entries):
             return super().embed(batch)
-        with recorded(fixed_layers(self, self.config.virtual_blocks)) as batch.kept["outputs"]:
-            if self.config.bank_share == 1:
-                return super().embed(batch)
-            batch.kept["trained_on"] = drawn = self._drawn(batch)
-            return embed_in_parts(self, batch, drawn)
+        batch.kept["trained_on"] = drawn = None if self.config.bank_share == 1 else self._drawn(batch)
+        fixed = fixed_layers(self, self.config.virtual_blocks)
+        images, texts = batch.kept["towers"] = towers_of(self, batch, fixed, drawn)
+        return images.embed(), texts.embed()
 
     def _drawn(self, batch: PairBatch) -> Tensor:
         """Whose entries are trained on at this step, bool (B,)."""
@@ -212,7 +212,10 @@ class NPCModel(NoisyITMModel):
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
-        own = super().losses(batch, image_embeds, text_embeds)
+        towers = batch.kept.get("towers")
+        own = super().losses(
+            batch, *([tower.own_embeds for tower in towers] if towers else (image_embeds, text_embeds))
+        )
         entries = self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale)
         batch.kept["entry_losses"] = entries
         if (drawn := batch.kept.get("trained_on")) is not None:

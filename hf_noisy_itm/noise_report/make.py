@@ -19,8 +19,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from ..batches import collator_of_all
 from ..checkpoint import WEIGHTS_FILE
-from ..data import DataArguments, PairCollator, Pairs, load_pairs, table
+from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
@@ -64,7 +65,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     weight = training_weights(args.run, pairs) if args.run else None
     groups = {column: column_of(data, pairs, column) for column in args.group_by or ()}
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    collator = PairCollator(processor, pairs, max_length=model.config.text_config.max_position_embeddings)
+    collator = collator_of_all(pairs, model, processor)
     sha256 = weights_sha256(model.clip)
     encoded = embeddings_of(model, collator, sha256, args.features, args.batch_size, args.num_workers)
     told = {

@@ -5,11 +5,15 @@ from hf_noisy_itm.methods import (
     BaselineModel,
     FNEConfig,
     FNEModel,
+    MRLConfig,
+    MRLModel,
     NPCConfig,
     NPCModel,
     OSAConfig,
     OSAModel,
 )
+
+_CLASSES = {"class_names": ["red", "green", "blue"]}  # of the tests' pairs
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
@@ -38,4 +42,23 @@ METHODS = {
     "osa-released": (OSAModel, OSAConfig, {"trust_form": "released"}),
     "npc-osa": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}),
     "fne-osa": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "trust": "osa"}),
+    "mrl": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16}),
+    "mrl-trained": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16, "train_clip": True}),
+    "mrl-clip": (
+        MRLModel,
+        MRLConfig,
+        {
+            **_CLASSES,
+            "heads": "none",
+            "train_clip": True,
+            "proxy_temperature": 0.05,
+            "contrast_temperature": 0.05,
+            "beta": 0.3,
+        },
+    ),
+    "mrl-contrast": (
+        MRLModel,
+        MRLConfig,
+        {"beta": 0.0, "head_width": 24, "embed_width": 16, "same_image": "positive", "contrast_form": "paper"},
+    ),
 }

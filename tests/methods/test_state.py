@@ -47,7 +47,7 @@ class Proxies(nn.Module):
         self.rows = nn.Parameter(torch.empty(count, width))
 
     @torch.no_grad()
-    def reset(self):
+    def reset_parameters(self):
         self.rows.copy_(nn.functional.normalize(torch.randn_like(self.rows), dim=1))
 
 
