@@ -96,11 +96,9 @@ class NoisyITMTrainer(Trainer):
         self.exchange = self.exchange_of(args)
         self.bank: MemoryBank | None = None
         self.trust = trust
-        keeps_weights = isinstance(train_dataset, Pairs | FeatureRows)  # a stream does not say how many it has
-        self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
-        self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
         weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
         self._data_weight = None if weight is None else torch.from_numpy(weight)
+        self._open_ledgers()
         self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
@@ -109,6 +107,12 @@ class NoisyITMTrainer(Trainer):
     def exchange_of(args: NoisyITMArguments) -> Exchange:
         """The processes of a run."""
         return ProcessExchange() if args.world_size > 1 else Exchange()
+
+    def _open_ledgers(self) -> None:
+        """Of weights and negatives of each pair, empty; a stream does not say how many pairs it has."""
+        known = isinstance(self.train_dataset, Pairs | FeatureRows)
+        self.pair_weights = PairWeights(len(self.train_dataset)) if known else None
+        self.pair_negatives = PairNegatives(len(self.train_dataset)) if known else None
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -298,7 +302,7 @@ class NoisyITMTrainer(Trainer):
         if isinstance(resume_from_checkpoint, str | Path):
             check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
+            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives, self.model)
             if bank is not None:
                 self.use_bank(bank)
             self.trust = load_trust(
@@ -306,13 +310,16 @@ class NoisyITMTrainer(Trainer):
             )
         else:
             self.model.begin_run()
+            self._open_ledgers()
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
-            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, self.trust)
+            is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            remembered = self.model.memory() if is_checkpoint else None
+            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered, self.trust)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)

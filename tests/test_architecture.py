@@ -22,7 +22,7 @@ RULES = {
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "arguments": ({"data", "methods"}, {"accelerate"}),
-    "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
+    "checkpoint": ({"memory", "methods"}, {"accelerate", "datasets", "transformers"}),
     "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "scorer": (

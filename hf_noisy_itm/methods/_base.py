@@ -19,6 +19,7 @@ where there are labels. `embed` returns one matrix for each modality, and `losse
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
@@ -75,16 +76,23 @@ class NoisyITMModel(PreTrainedModel):
         self._build(config)
         self.attach(Exchange(), None)
         self.post_init()
+        self._keys_to_ignore_on_save = set(self.memory())
+        self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
         self._start(self.state_dict())
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says."""
+        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
+        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
         return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, *args, **kwargs):
+        """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
+        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
+        return super().save_pretrained(*args, **kwargs)
 
     def _build_towers(self, config: NoisyITMConfig) -> None:
         """Makes what embeds pictures and captions; a hook for methods that can also do without."""
@@ -289,16 +297,46 @@ class NoisyITMModel(PreTrainedModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
+    def memory(self) -> dict[str, Tensor]:
+        """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
+
+        It belongs into checkpoints, where `NoisyITMTrainer` puts it, and not into what is published: it holds nothing
+        that was learnt, and rows of the training data.
+        """
+        parts = {*self.copies, *(name for name, _ in self._memories())}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if any(_is_part(name, part) for part in parts)
+        }
+
+    def _memories(self) -> Iterator[tuple[str, nn.Module]]:
+        for own, part in self.named_children():
+            if own != self.base_model_prefix:
+                yield from (
+                    (name, module) for name, module in part.named_modules(prefix=own) if hasattr(module, "reset")
+                )
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def begin_run(self) -> None:
         """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays."""
-        own = (part for name, part in self.named_children() if name != self.base_model_prefix)
-        for module in (module for part in own for module in part.modules()):
-            if hasattr(module, "reset"):
-                module.reset()
+        for _, module in self._memories():
+            module.reset()
         self._start(self.state_dict())
+
+    @torch.no_grad()
+    def resume_run(self, memory: dict[str, Tensor]) -> None:
+        """Remembers what `memory` gave.
+
+        Raises:
+            ValueError: it is of another method, or of other sizes.
+        """
+        try:
+            unknown = self.load_state_dict(memory, strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[-1].strip()) from error
+        if wrong := [*unknown, *(self.memory().keys() - memory.keys())]:
+            raise ValueError(f"{wrong[0]} is not in both.")
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:

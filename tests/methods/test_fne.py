@@ -280,7 +280,7 @@ def test_what_is_published_is_the_online_model(trained, tmp_path):
     model, batch = trained(twin_momentum=0.999)
     model.save_pretrained(tmp_path)
     names = load_file(tmp_path / "model.safetensors").keys()
-    assert {name.split(".")[0] for name in names} == {"clip", "twin", "queue", "match_moments", "steps", "epoch"}
+    assert {name.split(".")[0] for name in names} == {"clip"}
     plain = CLIPModel.from_pretrained(tmp_path)
     assert plain.state_dict().keys() == model.clip.state_dict().keys()
     for name, tensor in plain.state_dict().items():

@@ -91,7 +91,8 @@ def test_gradient_checkpointing_changes_no_loss_no_weight_and_no_gradient(fields
         model.zero_grad()
         model.activation_checkpointing_enable()
     (plain, wanted, once), (saving, got, more) = results
-    assert more == once + 2  # computed again for the virtual gradient, and for the real one
+    parts = 1 if fields.get("variant") == "released" else 2  # there the entries have no gradient
+    assert more == once + 1 + parts  # the batch again for the virtual gradient, all again for the real one
     assert torch.equal(plain.loss, saving.loss)
     assert torch.equal(plain.weight_per_pair, saving.weight_per_pair)
     for name, gradient in wanted.items():
