@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 _LEVELS = np.linspace(0.6, 0.95, 36)  # of random partners, where the share of wrong pairs is read off
 _QUANTILE = 0.25  # of what the levels say: right pairs that look bad add to it, the more the lower the level
@@ -36,28 +37,25 @@ def normal_scores(own: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.nd
     return scores[: len(own)], scores[len(own) :]
 
 
-def signal_weights(own: np.ndarray, wrong: np.ndarray, most: np.ndarray | None = None) -> np.ndarray:
-    """Weights of the sum of signals that best tells pairs from random partners, by least squares, none negative.
+def signal_weights(own: np.ndarray, wrong: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Weights of the sum of signals: given shares, times how well each tells pairs from random partners.
 
-    How many of the pairs are wrong does not matter: it scales all weights alike.
+    Random partners show whether a signal sees anything, and so what it is worth by this scorer and on these data; but
+    not how well it sees a caption that is nearly right. So weights that tell random partners best are not the best.
 
     Args:
         own: normal scores, (N, S).
         wrong: (M, S).
-        most: the most that each may weigh, (S,); what is above that is shared out among the others as they stand. A
-            signal may tell random partners well and yet be blind to what is nearly right.
+        shares: of the signals, (S,), none negative.
 
     Returns:
-        (S,), adding up to 1; all alike where nothing tells them apart.
+        (S,), adding up to 1; a signal that tells random partners no better than chance has none, where others have.
     """
-    both = np.concatenate([own, wrong])
-    weights = LinearRegression(positive=True).fit(both, np.repeat([0.0, 1.0], [len(own), len(wrong)])).coef_
-    weights = weights / weights.sum() if weights.sum() > 0 else np.full(own.shape[1], 1 / own.shape[1])
-    if most is None or (weights <= most).all():
-        return weights
-    held = weights > most
-    rest = np.where(held, 0, weights) if weights[~held].any() else np.where(held, 0.0, 1.0)
-    return np.where(held, most, rest / max(rest.sum(), 1e-12) * (1 - most[held].sum()))
+    labels = np.repeat([0, 1], [len(own), len(wrong)])
+    told = [2 * roc_auc_score(labels, np.concatenate(each)) - 1 for each in zip(own.T, wrong.T)]
+    weights = shares * np.clip(told, 0, None)
+    weights = weights if weights.sum() > 0 else shares
+    return weights / weights.sum()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def write_page(
 
 def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count: int) -> Iterable[dict]:
     best, weight = findings.alike.foreign[:, 0], findings.signals.get(TRAINING_WEIGHT)
-    signals = {name: findings.signals[name] for name in ("cosine", "loss", "agreement")}
+    signals = {name: findings.signals[name] for name in ("cosine", "loss", "agreement", "prediction")}
     for place, row in enumerate(findings.order[:count].tolist()):
         picture = int(pairs.image_row[row])
         yield {
@@ -82,6 +82,7 @@ def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count:
             "cosine": -float(signals["cosine"][row]),
             "loss": float(signals["loss"][row]),
             "agreement": -float(signals["agreement"][row]),
+            "prediction": -float(signals["prediction"][row]),
             "weight": None if weight is None or np.isnan(weight[row]) else -float(weight[row]),
             "wrong": bool(pairs.is_noisy[row]),
         }

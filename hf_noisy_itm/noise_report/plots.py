@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from .findings import Findings
 
 RIGHT, WRONG, RANDOM, GREY = "#2a7f62", "#c8553d", "#d9a441", "#8d99ae"
-_LINES = ("#1d3557", "#2a7f62", "#d9a441", "#7a5c99", "#c8553d")
+_LINES = ("#1d3557", "#2a7f62", "#d9a441", "#7a5c99", "#c8553d", "#6baed6")
 _HIGH_IS_WORSE = ("loss",)
 _POINTS = 400  # of a curve
 _BINS = 60

@@ -5,6 +5,7 @@
     agreement   of the caption with those of similar pictures, and of the picture with those of similar captions:
                 pictures are compared with pictures and captions with captions, so that what the scorer makes of this
                 pair does not enter (the idea, to ask the neighbours, is cleanlab's; the form is ours)
+    prediction  of the caption from the picture and the other way round, see `predicted.py`
 
 The same is measured of pairs that are wrong on purpose (`memory.scores.wrong_captions`), as if their captions had been
 moved: a caption's neighbours are then sought where it is now, not where it stands in the data.
@@ -23,11 +24,13 @@ from ..functional.nearest_k import nearest_k
 from ..functional.similarity import normalize
 from ..memory.bank import EncodedPairs
 from ..memory.scores import Scoring, score_pairs, wrong_captions
+from .predicted import Predictions
 
 NEIGHBOURS = 10
 _FURTHER = 8  # of the own picture, which do not count
 _DRAWS = 3  # of random partners: the more, the less chance decides what these look like
 _LOSS, _COSINE = Scoring("loss"), Scoring("cosine")
+_OF_TWO = {"agreement": ("by captions", "by pictures"), "prediction": ("from pictures", "from captions")}
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Signals:
         own_picture: row of each pair's picture, (N,).
         wrong_picture: likewise, (M,).
         noisy_by_loss: posterior of the mixture's high-loss component, (N,).
+        clarity: of each picture, how firmly it predicts its captions, (P,).
     """
 
     own: dict[str, np.ndarray]
@@ -89,6 +93,7 @@ class Signals:
     own_picture: np.ndarray
     wrong_picture: np.ndarray
     noisy_by_loss: np.ndarray
+    clarity: np.ndarray
 
     def normal(self) -> tuple[np.ndarray, np.ndarray]:
         """Normal scores of the signals, (N, S) and (M, S), see `functional.mismatch`."""
@@ -112,34 +117,38 @@ def measure(encoded: EncodedPairs, logit_scale: float, neighbours: Neighbours) -
     if not any(is_wrong.any() for _, is_wrong in draws):
         raise InputError("All captions are of one picture, so that nobody knows what wrong pairs look like.")
     said = _said_nearby(encoded, neighbours)
-    own = _looks(encoded, logit_scale, said, _shown_nearby(encoded, neighbours.captions[0]))
+    predictions = Predictions(encoded)
+    everyone = torch.arange(len(encoded.image_of_pair), device=encoded.image_of_pair.device)
+
+    def looks(shown: Tensor, caption: Tensor | None = None) -> dict[str, np.ndarray]:
+        given = everyone if caption is None else caption
+        picture = encoded.image_of_pair
+        predicted = predictions.agree(given)
+        values = {
+            "cosine": -score_pairs(encoded, logit_scale, _COSINE, caption),
+            "loss": score_pairs(encoded, logit_scale, _LOSS, caption),
+            "by captions": -_inner(encoded.text_embeds, given, said, picture),
+            "by pictures": -_inner(shown, everyone, encoded.image_embeds, picture),
+            "from pictures": -predicted[0],
+            "from captions": -predicted[1],
+        }
+        return {name: value.cpu().numpy().astype(np.float64) for name, value in values.items()}
+
+    own = looks(_shown_nearby(encoded, neighbours.captions[0]))
     parts = []
     for caption, is_wrong in draws:
         shown = _shown_nearby(encoded, neighbours.of_moved(caption, encoded.image_of_pair))
         chosen = is_wrong.cpu().numpy()
-        parts.append({key: each[chosen] for key, each in _looks(encoded, logit_scale, said, shown, caption).items()})
+        parts.append({name: values[chosen] for name, values in looks(shown, caption).items()})
     wrong = {name: np.concatenate([part[name] for part in parts]) for name in own}
-    both = [normal_scores(own.pop(name), wrong.pop(name)) for name in ("by captions", "by pictures")]
-    own["agreement"], wrong["agreement"] = (sum(each) / 2 for each in zip(*both))
+    for total, (one, other) in _OF_TWO.items():
+        both = [normal_scores(own.pop(name), wrong.pop(name)) for name in (one, other)]
+        own[total], wrong[total] = (sum(each) / 2 for each in zip(*both))
     picture = encoded.image_of_pair.cpu().numpy()
     mixture = fit_loss_mixture(own["loss"])
     wrong_picture = np.concatenate([picture[is_wrong.cpu().numpy()] for _, is_wrong in draws])
-    return Signals(own, wrong, picture, wrong_picture, 1 - mixture.clean_posterior)
-
-
-def _looks(
-    encoded: EncodedPairs, logit_scale: float, said: Tensor, shown: Tensor, caption: Tensor | None = None
-) -> dict[str, np.ndarray]:
-    """The signals of all pairs, (N,) by name, each with the caption of another if rows of such are given."""
-    picture = encoded.image_of_pair
-    everyone = torch.arange(len(picture), device=picture.device)
-    values = {
-        "cosine": -score_pairs(encoded, logit_scale, _COSINE, caption),
-        "loss": score_pairs(encoded, logit_scale, _LOSS, caption),
-        "by captions": -_inner(encoded.text_embeds, everyone if caption is None else caption, said, picture),
-        "by pictures": -_inner(shown, everyone, encoded.image_embeds, picture),
-    }
-    return {name: value.cpu().numpy().astype(np.float64) for name, value in values.items()}
+    clarity = predictions.said.norm(dim=1).cpu().numpy()
+    return Signals(own, wrong, picture, wrong_picture, 1 - mixture.clean_posterior, clarity)
 
 
 def _said_nearby(encoded: EncodedPairs, neighbours: Neighbours) -> Tensor:

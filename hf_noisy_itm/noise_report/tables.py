@@ -39,6 +39,7 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
         "loss": findings.signals["loss"],
         "noisy_by_loss": findings.noisy_by_loss,
         "disagreement": findings.signals["agreement"],
+        "misprediction": findings.signals["prediction"],
     }
     if TRAINING_WEIGHT in findings.signals:
         columns["training_weight"] = -findings.signals[TRAINING_WEIGHT]

@@ -105,7 +105,7 @@ def page(pairs: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     picture = np.arange(pairs) // 5
     cosine, probability = rng.random(pairs), rng.random(pairs)
-    signals = {"cosine": -cosine, "loss": 1 - cosine, "agreement": -cosine}
+    signals = {"cosine": -cosine, "loss": 1 - cosine, "agreement": -cosine, "prediction": -cosine}
     foreign = rng.integers(pairs, size=(picture[-1] + 1, 1))
     couples = rng.integers(picture[-1] + 1, size=(100, 2))
     alike = Alike(couples, np.ones(100), couples, np.ones(100), 0, foreign, np.ones(foreign.shape),

@@ -39,21 +39,21 @@ def test_a_scale_does_not_matter(factor, shift):
     )
 
 
-def test_weights_go_to_what_tells_and_none_is_negative():
+def test_weights_are_shares_times_what_a_signal_tells():
     rng = np.random.default_rng(0)
     own, _, wrong, _ = drawn(0.4)
     chance = rng.standard_normal((2, len(own)))
     against = -own + rng.standard_normal(len(own)), -wrong + rng.standard_normal(len(wrong))
     scores = [normal_scores(*each) for each in ((own, wrong), tuple(chance), against)]
-    weights = signal_weights(*(np.stack(each, axis=1) for each in zip(*scores)))
+    own, wrong = (np.stack(each, axis=1) for each in zip(*scores))
+    weights = signal_weights(own, wrong, np.array([0.2, 0.2, 0.6]))
     assert weights.sum() == pytest.approx(1)
     assert weights[0] > 0.9
-    assert (weights >= 0).all()
-    held = signal_weights(*(np.stack(each, axis=1) for each in zip(*scores)), most=np.array([0.4, 1.0, 1.0]))
-    assert held[0] == pytest.approx(0.4)
-    assert held.sum() == pytest.approx(1)
+    assert weights[2] == 0  # it tells the wrong way round
+    twice = signal_weights(own[:, [0, 0, 2]], wrong[:, [0, 0, 2]], np.array([0.1, 0.3, 0.6]))
+    np.testing.assert_allclose(twice, [0.25, 0.75, 0])
     nothing = np.zeros((10, 3))
-    np.testing.assert_allclose(signal_weights(nothing, nothing), 1 / 3)
+    np.testing.assert_allclose(signal_weights(nothing, nothing, np.array([1.0, 1.0, 2.0])), [0.25, 0.25, 0.5])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.6, 1.0])

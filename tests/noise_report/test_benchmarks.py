@@ -42,7 +42,7 @@ def test_what_is_found_is_measured_on_any_data(tmp_path):
     shuffled = figures["noise"][0]
     assert shuffled["wrong"] == pytest.approx(0.4, abs=0.02)
     assert shuffled["auc"]["combined"] > 0.95
-    assert shuffled["weights"].keys() == {"cosine", "loss", "agreement"}
+    assert shuffled["weights"].keys() == {"cosine", "loss", "agreement", "prediction"}
     assert "| shuffle 40% |" in told
 
 

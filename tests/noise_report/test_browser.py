@@ -74,7 +74,7 @@ def test_the_policy_stops_a_script_that_got_in_all_the_same(page):
     page.run("document.body.lastChild.remove(); document.body.lastChild.remove()")
 
 
-@pytest.mark.parametrize("key", ["probability", "cosine", "loss", "agreement", "wrong"])
+@pytest.mark.parametrize("key", ["probability", "cosine", "loss", "agreement", "prediction", "wrong"])
 def test_a_click_sorts_and_another_one_turns_around(page, key):
     click(page, key)
     up = [float(value) for value in column(page, key)]

@@ -25,6 +25,16 @@ def test_the_rate_and_the_order_are_found(noise):
     assert truth["kinds"]["moved"]["pairs"] == pairs.is_noisy.sum()
 
 
+def test_pictures_that_say_nothing_are_not_counted_as_wrong():
+    """A third of the pictures look all alike, so that nobody can tell which captions are theirs."""
+    pairs, encoded = small_world(pictures=600, noise=0.3)
+    rng = torch.Generator().manual_seed(1)
+    images = encoded.image_embeds.clone()
+    images[::3] = images.mean(dim=0) + 0.01 * torch.randn(200, 24, generator=rng)
+    blank = EncodedPairs(torch.nn.functional.normalize(images, dim=1), encoded.text_embeds, encoded.image_of_pair, "x")
+    assert examine(blank, 30.0, pairs.captions).rate.value == pytest.approx(0.3, abs=0.07)
+
+
 def test_as_many_are_chosen_as_the_rate_says_and_these_are_the_first():
     pairs, encoded = small_world()
     findings = examine(encoded, 30.0, pairs.captions)

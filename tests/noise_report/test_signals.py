@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 from hf_noisy_itm import InputError
 from hf_noisy_itm.functional.mixture import fit_loss_mixture
 from hf_noisy_itm.memory.bank import EncodedPairs
+from hf_noisy_itm.noise_report.predicted import Predictions
 from hf_noisy_itm.noise_report.signals import NEIGHBOURS, Neighbours, _said_nearby, _shown_nearby, measure
 
 from .conftest import small_world
@@ -51,7 +52,7 @@ def test_contexts_are_sums_over_neighbours():
 def test_each_signal_tells_wrong_pairs_and_random_partners_look_like_them():
     pairs, encoded = small_world(pictures=300)
     signals = measure(encoded, 30.0, Neighbours.of(encoded))
-    assert list(signals.own) == ["cosine", "loss", "agreement"]
+    assert list(signals.own) == ["cosine", "loss", "agreement", "prediction"]
     for name, values in signals.own.items():
         assert roc_auc_score(pairs.is_noisy, values) > 0.75, name
         wrong = np.median(values[pairs.is_noisy])
@@ -72,6 +73,37 @@ def test_agreement_does_not_look_at_the_pair_itself():
     before, after = (measure(each, 30.0, Neighbours.of(each)).own for each in (encoded, turned))
     assert roc_auc_score(pairs.is_noisy, after["cosine"]) < 0.7 < roc_auc_score(pairs.is_noisy, before["cosine"])
     np.testing.assert_allclose(after["agreement"], before["agreement"], atol=0.05)
+
+
+def test_a_prediction_learns_what_belongs_together_in_these_data():
+    """Captions turned into another space: the scorer's cosines mean nothing, and a map finds the turn."""
+    pairs, encoded = small_world(pictures=900)
+    turn, _ = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(3)))
+    turned = EncodedPairs(encoded.image_embeds, encoded.text_embeds @ turn, encoded.image_of_pair, "turned")
+    found = measure(turned, 30.0, Neighbours.of(turned)).own
+    assert roc_auc_score(pairs.is_noisy, found["cosine"]) < 0.6
+    assert roc_auc_score(pairs.is_noisy, found["prediction"]) > 0.95
+
+
+def test_a_picture_s_captions_play_no_part_in_what_it_predicts():
+    _, encoded = small_world(pictures=50)
+    texts = encoded.text_embeds.clone()
+    fold = Predictions(encoded).fold
+    own = (fold[encoded.image_of_pair] == 0).nonzero().squeeze(1)
+    texts[own] = texts[own.roll(1)]  # the mean stays what it was
+    other = Predictions(EncodedPairs(encoded.image_embeds, texts, encoded.image_of_pair, "other"))
+    torch.testing.assert_close(other.said[fold == 0], Predictions(encoded).said[fold == 0])
+    assert not torch.allclose(other.said[fold == 1], Predictions(encoded).said[fold == 1])
+
+
+def test_predictions_agree_with_right_pairs_and_not_with_moved_captions():
+    _, encoded = small_world(pictures=300, noise=0)
+    predictions = Predictions(encoded)
+    rows = torch.arange(900)
+    own, moved = predictions.agree(rows), predictions.agree(rows.roll(50))
+    for one, other in zip(own, moved):
+        assert one.shape == (900,)
+        assert one.mean() > 0.5 > 0.2 > other.mean()
 
 
 def test_one_picture_is_refused():
