@@ -90,11 +90,9 @@ def estimate_rate(
         seed: of the resampling.
     """
     levels = np.quantile(wrong, _LEVELS)
-    count = 1 + int(max(own_picture.max(), wrong_picture.max()))
-    of_own, of_wrong = (
-        _counts_above(values, levels, pictures, count)
-        for values, pictures in ((own, own_picture), (wrong, wrong_picture))
-    )
+    known, place = np.unique(np.concatenate([own_picture, wrong_picture]), return_inverse=True)
+    count, places = len(known), np.split(place, [len(own)])
+    of_own, of_wrong = (_counts_above(values, levels, each, count) for values, each in zip((own, wrong), places))
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(_SAMPLES):
