@@ -105,6 +105,28 @@ class RunArguments:
             "own."
         },
     )
+    scorer: str | None = field(
+        default=None,
+        metadata={"help": "For --trust osa: the frozen CLIP that scores the training pairs; --model if unset."},
+    )
+    scorer_steps: int = field(
+        default=0, metadata={"help": "Let the scorer train so many steps on the noisy pairs before it is frozen."}
+    )
+    score_cache: str | None = field(
+        default=None, metadata={"help": "Folder in which scores are kept for later runs; one under HF_HOME if unset."}
+    )
+
+    report: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave a noise report of the training pairs in noise_report/ of output_dir: by the trained model "
+            "and, where the method weighs pairs, their weights."
+        },
+    )
+
+    def __post_init__(self):
+        if self.scorer_steps < 0:
+            raise InputError(f"scorer_steps must be at least 0, got {self.scorer_steps}.")
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,11 @@ from .files import write_json
 from .hub import write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
+from .memory.trust import TrustScores
 from .methods import NoisyITMModel
+from .noise_report import report_training
 from .resuming import to_resume
+from .scorer import scores_for
 from .trainer import NoisyITMTrainer
 from .truth import negatives_in_truth
 
@@ -81,12 +84,19 @@ def train_model(
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     is_stream = isinstance(train_pairs, StreamedPairs)
+    if recipe.run.report and not isinstance(train_pairs, Pairs):
+        reason = "a stream does not know them" if is_stream else "vectors have no captions"
+        raise InputError(f"A noise report needs all pairs at once, and {reason}: leave --report out.")
     if not is_stream:
         _check_size(recipe, train_pairs)
     test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
     is_match = None if is_stream else known_matches(recipe.data, train_pairs)
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match)
+    resume = _resume(recipe)
+    trust = _score(recipe, model, processor, pairs) if resume is None else None
+    trainer = NoisyITMTrainer(
+        model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match, trust=trust
+    )
     if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {train_pairs.told}, "
@@ -94,7 +104,7 @@ def train_model(
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_resume(recipe))
+    trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - start
     folder = Path(recipe.training.output_dir)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
@@ -127,6 +137,7 @@ def train_model(
         if trainer.bank
         else None,
         "bank": trainer.bank.provenance if trainer.bank else None,
+        "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
         "versions": {
             "python": platform.python_version(),
@@ -138,6 +149,10 @@ def train_model(
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
         write_model_card(folder, metrics, type(model), version("hf-noisy-itm"), model.embeds_by_clip_alone)
+    if recipe.run.report:
+        report_training(
+            model, processor, train_pairs, trainer.pair_weights, recipe.data, trainer.args, trainer.exchange
+        )
     return metrics
 
 
@@ -185,6 +200,24 @@ def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     if isinstance(pairs, StreamedPairs):
         raise InputError("A memory bank is of pairs that are all known, and a stream's are not: leave --bank out.")
     return MemoryBank.load(recipe.run.bank, pairs.fingerprint, len(pairs))
+
+
+def _score(
+    recipe: Recipe, model: NoisyITMModel, processor: CLIPProcessor, pairs: tuple[Pairs | StreamedPairs, Pairs]
+) -> TrustScores | None:
+    if model.needs_scorer and isinstance(pairs[0], Pairs):
+        return scores_for(recipe, model, processor, pairs)
+    if recipe.run.scorer or recipe.run.scorer_steps:
+        raise InputError(f"{type(model).__name__} asks for no scorer: give --trust osa, or leave scorer fields out.")
+    return None
+
+
+def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
+    """Who scored the pairs, by which levels, and how well the cosines tell right from wrong."""
+    trust = trainer.trust
+    if trust is None:
+        return None
+    return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
 
 
 def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:

@@ -8,6 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hf_noisy_itm"
 FOUNDATION = {"errors", "files", "exchange"}  # one idea each, of everyone's
 
+_LOOKING = {"arguments", "data", "encode", "hub", "loading", "memory", "methods"}
+
 # layer -> (our layers it may import, packages it must not import)
 RULES = {
     "functional": (set(), {"transformers", "datasets", "accelerate", "evaluate"}),
@@ -23,11 +25,16 @@ RULES = {
     "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
     "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
+    "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
+    "scorer": (
+        {"arguments", "batches", "data", "loading", "memory", "methods", "scoring", "trainer"},
+        {"accelerate", "datasets"},
+    ),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
-        | {"truth"},
+        | {"scoring", "truth"},
         {"accelerate", "datasets"},
     ),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
@@ -43,10 +50,8 @@ RULES = {
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "resuming": (set(), {"torch", "accelerate", "datasets"}),
-    "run": (
-        {"arguments", "data", "hub", "loading", "memory", "methods", "resuming", "trainer", "truth"},
-        {"accelerate", "datasets"},
-    ),
+    "noise_report": (_LOOKING | {"batches", "checkpoint", "functional", "scoring"}, {"accelerate"}),
+    "run": (_LOOKING | {"noise_report", "resuming", "scorer", "trainer", "truth"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

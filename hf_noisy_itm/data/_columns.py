@@ -187,6 +187,26 @@ def read_noise(
     return written_for, noisy & (written_for == own)
 
 
+def read_weights(
+    rows: datasets.Dataset, column: str | None, row_of: np.ndarray, number: np.ndarray
+) -> np.ndarray | None:
+    """What a column says of how much each of C captions counts, float32 (C,); None without such a column.
+
+    Raises:
+        InputError: a cell is no number from 0 to 1; its row is named.
+    """
+    cells = None if column is None else _per_caption(rows, column, row_of, number)
+    if cells is None:
+        return None
+    for place, cell in enumerate(cells):
+        if isinstance(cell, bool | str) or cell is None or not 0 <= cell <= 1:
+            raise InputError(
+                f"The column {column!r} holds {cell!r} in row {number[row_of[place]]}, and a weight is a number from "
+                f"0 to 1: mend it, or leave --weight_column out."
+            )
+    return np.array(cells, dtype=np.float32)
+
+
 def _per_caption(rows: datasets.Dataset, name: str, row_of: np.ndarray, number: np.ndarray) -> list | None:
     """A column spread over captions: a list gives one cell to each caption of its row, another cell goes to all."""
     if name not in rows.column_names:

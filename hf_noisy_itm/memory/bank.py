@@ -1,19 +1,15 @@
 """The memory bank: for each training pair, the clean pairs it is measured against."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import atomic_path
+from .stored import read_tensors, refuse_other_data, write_tensors
 
 KINDS = ("image", "text")
-_TOLD = {"kind": "kind", "nominal": "rate", "seed": "seed"}  # of a pedigree
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,8 @@ class MemoryBank:
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, under its final name only when it is whole."""
-        tensors = {f"entries.{name}": rows.contiguous().clone() for name, rows in self.entries.items()}
-        tensors |= {f"scores.{name}": values.contiguous().clone() for name, values in self.scores.items()}
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"provenance": json.dumps(self.provenance, sort_keys=True)})
+        tensors = {f"entries.{name}": rows for name, rows in self.entries.items()}
+        write_tensors(path, tensors | {f"scores.{name}": each for name, each in self.scores.items()}, self.provenance)
 
     @classmethod
     def read(cls, path: str | Path) -> "MemoryBank":
@@ -90,15 +84,12 @@ class MemoryBank:
         """
         groups: dict[str, dict[str, Tensor]] = {"entries": {}, "scores": {}}
         try:
-            with safe_open(path, framework="pt") as file:
-                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-                if not isinstance(provenance, dict):
-                    raise ValueError("its provenance is no object")
-                for key in file.keys():  # noqa: SIM118
-                    group, name = key.split(".", 1)
-                    groups[group][name] = file.get_tensor(key)
+            tensors, provenance = read_tensors(path)
+            for key, values in tensors.items():
+                group, name = key.split(".", 1)
+                groups[group][name] = values
             return cls(groups["entries"], groups["scores"], provenance)
-        except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
+        except (ValueError, KeyError) as error:
             raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
 
     @classmethod
@@ -125,12 +116,4 @@ class MemoryBank:
         Raises:
             InputError: it was built for other data.
         """
-        own, noise = self.provenance.get("fingerprint"), self.provenance.get("noise") or {}
-        if own is None or own != fingerprint:
-            told = ", ".join(f"{word} {noise[key]}" for key, word in _TOLD.items() if noise.get(key) is not None)
-            raise InputError(
-                f"{name} was built for other data (fingerprint {own}{f', with noise of {told}' if told else ''}; this "
-                f"data has {fingerprint}); build it again for this data."
-            )
-        if pairs is not None and len(self) != pairs:
-            raise InputError(f"{name} is damaged: it has entries for {len(self)} pairs, and there are {pairs}.")
+        refuse_other_data(self.provenance, fingerprint, len(self), pairs, name, "entries")

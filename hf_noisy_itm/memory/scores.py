@@ -110,11 +110,23 @@ def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scorin
     Returns:
         float32 (M,), M <= N: pairs that got another caption of their own picture are left out.
     """
+    caption, is_wrong = wrong_captions(encoded, scoring)
+    return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
+
+
+def wrong_captions(encoded: EncodedPairs, scoring: Scoring, draw: int = 0) -> tuple[Tensor, Tensor]:
+    """For each pair the row of the one whose caption it gets to be wrong on purpose, (N,), and whether it is, bool.
+
+    Args:
+        encoded: N pairs.
+        scoring: whose order and groups count.
+        draw: number of the draw, from 0; the first few give each pair different captions.
+    """
     order = _order(encoded, scoring)
     caption = torch.empty_like(order)
-    caption[order] = order.roll(min(scoring.group_size, len(order) // 2))
-    is_wrong = encoded.image_of_pair[caption] != encoded.image_of_pair
-    return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
+    size = scoring.group_size
+    caption[order] = order.roll(min(size, len(order) // 2) + draw * max(min(size, len(order) // 8), 1))
+    return caption, encoded.image_of_pair[caption] != encoded.image_of_pair
 
 
 def weights_sha256(model: nn.Module) -> str:

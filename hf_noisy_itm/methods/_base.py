@@ -36,6 +36,7 @@ from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 from ._negatives import InBatch, in_batch_proposals, match_moments, told
+from ._trust import trust_in
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
 
@@ -48,9 +49,10 @@ class NoisyITMModel(PreTrainedModel):
 
     A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
     and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
-    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, and
-    `last_weight`, the last weight that the pair was given (1 before the first). `embeds_by_clip_alone` says whether
-    `clip` without the rest embeds as the model does.
+    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
+    frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
+    Where the data have weights, `data_weight` comes in the same way, for every method.
+    `embeds_by_clip_alone` says whether `clip` without the rest embeds as the model does.
     """
 
     config_class = NoisyITMConfig
@@ -66,7 +68,6 @@ class NoisyITMModel(PreTrainedModel):
     paper: ClassVar[Paper | None] = None
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
-    needs_scores: bool = False
     embeds_by_clip_alone: bool = True
 
     def __init__(self, config: NoisyITMConfig):
@@ -137,6 +138,16 @@ class NoisyITMModel(PreTrainedModel):
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
         self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer
 
+    @property
+    def needs_scorer(self) -> bool:
+        """Whether a frozen scorer's cosines of all training pairs are wanted."""
+        return self.config.trust == "osa"
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `forward` is to be given what is known of each pair."""
+        return self.needs_scorer
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
@@ -179,7 +190,7 @@ class NoisyITMModel(PreTrainedModel):
         features: dict | None = None,
         category: dict | None = None,
     ) -> NoisyITMOutput:
-        """Mean of what `losses` returns, each pair's share weighted by `weigh` in training.
+        """Mean of what `losses` returns, each pair's share weighted by `weigh` and by others' trust in training.
 
         Args:
             pixel_values: (B, C, H, W).
@@ -196,7 +207,11 @@ class NoisyITMModel(PreTrainedModel):
         batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores, features, category)
         embeds = self.embed(batch)
         losses = self.losses(batch, *embeds)
-        weight = self.weigh(batch, *embeds, losses=losses) if self.training else None
+        own = weight = self.weigh(batch, *embeds, losses=losses) if self.training else None
+        trust = trust_in(batch, self.config, self.exchange) if self.training else None
+        if trust is not None:
+            own = torch.ones_like(trust) if own is None else own
+            weight = own * trust
         loss = self.average(losses.per_pair, weight)
         for further in losses.further.values():
             loss = loss + weighted_mean(further)
@@ -204,6 +219,7 @@ class NoisyITMModel(PreTrainedModel):
             loss=loss,
             loss_per_pair=losses.per_pair.detach(),
             weight_per_pair=weight,
+            own_weight_per_pair=own,
             image_embeds=embeds[0][: len(batch)],
             text_embeds=embeds[1][: len(batch)],
             to_remember=losses.to_remember,

@@ -83,6 +83,7 @@ class NoisyITMOutput(ModelOutput):
         loss: scalar, what is minimised.
         loss_per_pair: (B,), before weighting.
         weight_per_pair: (B,), trust in each pair in [0, 1]; None where the method does not weigh.
+        own_weight_per_pair: (B,), what `weigh` alone said; the same unless a frozen scorer's trust multiplies it.
         image_embeds: unit rows, (B, D); of vectors those of the first modality.
         text_embeds: unit rows, (B, D); of vectors those of the second modality.
         to_remember: see `PairLosses`.
@@ -93,6 +94,7 @@ class NoisyITMOutput(ModelOutput):
     loss: Tensor | None = None
     loss_per_pair: Tensor | None = None
     weight_per_pair: Tensor | None = None
+    own_weight_per_pair: Tensor | None = None
     image_embeds: Tensor | None = None
     text_embeds: Tensor | None = None
     to_remember: dict[str, Tensor] | None = None

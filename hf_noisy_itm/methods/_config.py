@@ -44,6 +44,10 @@ class NoisyITMConfig(CLIPConfig):
         monotone: a more similar candidate is never less suspicious. (Ours; false in FNE's code.)
         moments: statistics start anew "per_epoch" (FNE's code), or the past fades at each batch ("ema", ours).
         moments_kept: by "ema", what remains of the past at each batch, in (0, 1]. (Ours.)
+        trust: "all" pairs alike, as far as the method does not weigh them, or each as a frozen scorer says ("osa"): a
+            component for every method, whose weights it multiplies.
+        trust_form: how the scorer's cosine becomes a weight, see `functional/trust.py`: by the "paper", as "released",
+            or "monotone" (ours).
 
     Raises:
         InputError: an unknown field; the nearest is named. Unknown fields of a stored config are kept, as
@@ -66,6 +70,8 @@ class NoisyITMConfig(CLIPConfig):
     monotone: bool = True
     moments: Literal["per_epoch", "ema"] = "ema"
     moments_kept: float = 0.99
+    trust: Literal["all", "osa"] = "all"
+    trust_form: Literal["paper", "released", "monotone"] = "monotone"
 
     def __post_init__(self, **kwargs):
         if not kwargs.pop("_is_stored", False):

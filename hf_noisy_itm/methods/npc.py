@@ -193,7 +193,7 @@ class NPCModel(NoisyITMModel):
     @property
     def needs_scores(self) -> bool:
         """In epochs without virtual steps the last weights are asked for."""
-        return self.config.impact_every > 1
+        return super().needs_scores or self.config.impact_every > 1
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See `NoisyITMModel.embed`; in training in parts, which a virtual step uses again."""
@@ -252,7 +252,7 @@ class NPCModel(NoisyITMModel):
         """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
-        if self.needs_scores and self.epoch.number % self.config.impact_every and batch.scores is not None:
+        if self.epoch is not None and self.epoch.number % self.config.impact_every and batch.scores is not None:
             return batch.scores["last_weight"]
         if self.config.virtual_step == "pair":
             size = self.config.pair_step_size

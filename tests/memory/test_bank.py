@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.memory import bank as bank_module
+from hf_noisy_itm.memory import stored
 from hf_noisy_itm.memory.bank import KINDS, MemoryBank
 
 
@@ -160,7 +160,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path, mon
         file.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(bank_module, "save_file", half_written)
+    monkeypatch.setattr(stored, "save_file", half_written)
     with pytest.raises(OSError, match="disk full"):
         a_bank().save(path)
     assert list(tmp_path.iterdir()) == ([path] if existed else [])

@@ -6,7 +6,7 @@ import torch
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256
+from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256, wrong_captions
 
 SCALE = 10.0
 
@@ -129,6 +129,18 @@ def test_pairs_wrong_on_purpose_have_captions_of_other_pictures_out_of_another_g
 
 def test_of_one_picture_no_pair_can_be_made_wrong():
     assert not len(score_wrong_pairs(random_pairs(num_images=1), SCALE, Scoring()))
+
+
+@pytest.mark.parametrize("num_images", [3, 40, 300])
+def test_further_draws_of_wrong_captions_are_others(num_images):
+    encoded = random_pairs(num_images=num_images)
+    draws = [wrong_captions(encoded, Scoring("cosine"), draw)[0] for draw in range(3)]
+    everyone = torch.arange(len(encoded.image_of_pair))
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (draws[one] != draws[other]).all()
+    for caption in draws:
+        assert torch.equal(caption.sort().values, everyone)
+        assert (caption != everyone).all()
 
 
 def test_the_hash_of_weights_sees_names_types_shapes_and_bits():

@@ -9,6 +9,7 @@ from transformers import AutoModel, CLIPModel
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.memory.bank import MemoryBank
+from hf_noisy_itm.memory.trust import TrustScores
 
 from .table import METHODS
 
@@ -29,7 +30,16 @@ def make_batch(processor, pairs, rows=range(0, 40, 5), entries=True):
     if entries:
         shifted = torch.arange(len(pairs)).roll(5)
         collator.entries = {"image": torch.arange(len(pairs)).numpy(), "text": shifted.numpy()}
-    return collator([pairs[row] for row in rows])
+    batch = collator([pairs[row] for row in rows])
+    return {**batch, "scores": known_of(batch["index"])}
+
+
+def known_of(index):
+    """What a trainer knows of pairs of which a scorer has seen some to be right."""
+    rng = torch.Generator().manual_seed(1)
+    levels = {"wrong": 0.1, "confident": 0.6, "noise": 0.0}
+    scores = TrustScores(torch.rand(1000, generator=rng) - 0.2, levels, 14.0)
+    return {**scores.of(index), "last_weight": torch.ones(len(index))}
 
 
 def state(model):
