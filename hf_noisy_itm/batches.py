@@ -4,22 +4,25 @@ import torch
 from torch.utils.data import DataLoader
 
 from .arguments import NoisyITMArguments
-from .data import PairCollator, Pairs, StreamCollator, StreamedPairs
+from .data import FeatureCollator, FeatureProcessor, FeatureRows, PairCollator, Pairs, StreamCollator, StreamedPairs
 from .errors import InputError
 from .methods import NoisyITMModel
 
 
 def collator_of(
-    pairs: Pairs | StreamedPairs, model: NoisyITMModel, args: NoisyITMArguments, processor, cache_pictures: int = 0
-) -> PairCollator | StreamCollator:
+    pairs: Pairs | StreamedPairs | FeatureRows,
+    model: NoisyITMModel,
+    args: NoisyITMArguments,
+    processor,
+    cache_pictures: int = 0,
+) -> PairCollator | StreamCollator | FeatureCollator:
     """The collator of one data set; a caption is cut where the model's positions end.
 
     Raises:
-        InputError: a stream, and a method that needs all pairs at once, or no number of steps.
+        InputError: a stream, and a method that needs all pairs at once, or no number of steps; see `collator_of_all`.
     """
-    positions = model.config.text_config.max_position_embeddings
     if not isinstance(pairs, StreamedPairs):
-        return PairCollator(processor, pairs, cache_pictures, positions, args.picture_cache)
+        return collator_of_all(pairs, model, processor, cache_pictures, args.picture_cache)
     if model.needs_bank(0):
         raise InputError(
             f"{type(model).__name__} builds a memory bank of all training pairs, and a stream does not know them all: "
@@ -27,7 +30,29 @@ def collator_of(
         )
     if args.max_steps <= 0:
         raise InputError("A stream has no end: say with --max_steps how long to train.")
-    return StreamCollator(processor, positions)
+    return StreamCollator(processor, model.config.text_config.max_position_embeddings)
+
+
+def collator_of_all(
+    pairs: Pairs | FeatureRows,
+    model: NoisyITMModel,
+    processor,
+    cache_pictures: int = 0,
+    picture_cache: str | None = None,
+) -> PairCollator | FeatureCollator:
+    """The collator of a data set that is all there.
+
+    Raises:
+        InputError: the data are vectors and the model is for pictures and captions, or the other way round.
+    """
+    of_vectors = isinstance(processor, FeatureProcessor), isinstance(pairs, FeatureRows)
+    kinds = ["vectors" if each else "pictures and captions" for each in of_vectors]
+    if kinds[0] != kinds[1]:
+        raise InputError(f"{type(model).__name__} was made for {kinds[0]} here, and the data are {kinds[1]}.")
+    if isinstance(pairs, FeatureRows):
+        return FeatureCollator(processor, pairs)
+    positions = model.config.text_config.max_position_embeddings
+    return PairCollator(processor, pairs, cache_pictures, positions, picture_cache)
 
 
 def stream_loader(

@@ -1,10 +1,12 @@
-"""What a checkpoint holds beside model and optimizer: the memory bank, and weights and negatives of the pairs."""
+"""What a checkpoint holds beside model and optimizer: what the method remembers, the memory bank, and the ledgers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from .errors import InputError
 from .files import atomic_path, write_json
@@ -15,6 +17,7 @@ from .memory.weights import PairWeights
 BANK_FILE = "memory_bank.safetensors"
 WEIGHTS_FILE = "pair_weights.safetensors"
 NEGATIVES_FILE = "pair_negatives.safetensors"
+METHOD_FILE = "method_memory.safetensors"
 LIST_FILE = "memory.json"  # names those of the others that belong to the checkpoint
 
 
@@ -23,6 +26,7 @@ def save_memory(
     bank: MemoryBank | None,
     weights: PairWeights | None,
     negatives: PairNegatives | None = None,
+    memory: dict[str, Tensor] | None = None,
 ) -> None:
     """Writes what there is, and a list of it; files of an earlier run go.
 
@@ -31,9 +35,10 @@ def save_memory(
         bank: None where the method has none.
         weights: None, or one that has seen no pair, is not written.
         negatives: likewise.
+        memory: of a method, see `NoisyITMModel.memory`; None or nothing is not written.
     """
     folder = Path(folder)
-    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE):
+    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, METHOD_FILE):
         (folder / name).unlink(missing_ok=True)
     files = []
     if bank is not None:
@@ -47,6 +52,10 @@ def save_memory(
         with atomic_path(folder / NEGATIVES_FILE) as temporary:
             save_file(negatives.state_dict(), temporary)
         files.append(NEGATIVES_FILE)
+    if memory:
+        with atomic_path(folder / METHOD_FILE) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in memory.items()}, temporary)
+        files.append(METHOD_FILE)
     write_json(folder / LIST_FILE, {"files": files})
 
 
@@ -55,14 +64,16 @@ def load_memory(
     weights: PairWeights | None,
     fingerprint: str | None,
     negatives: PairNegatives | None = None,
+    resume: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> MemoryBank | None:
-    """Reads weights and negatives into what is given for them, and returns the bank, or None where there is none.
+    """Reads what is remembered into what is given for it, and returns the bank, or None where there is none.
 
     Args:
         folder: of the checkpoint.
         weights: of as many pairs as there are; None if none are kept.
         fingerprint: of the pairs; None for a stream, which has no bank.
         negatives: as `weights`.
+        resume: takes what a method remembered, see `NoisyITMModel.resume_run`.
 
     Raises:
         InputError: a file that belongs to the checkpoint is missing or broken, or is of other data.
@@ -88,6 +99,11 @@ def load_memory(
             raise InputError(
                 f"{folder / NEGATIVES_FILE} does not hold negatives of {negatives.num_pairs} pairs."
             ) from error
+    if resume is not None:
+        try:
+            resume(load_file(folder / METHOD_FILE) if METHOD_FILE in files else {})
+        except (OSError, SafetensorError, ValueError) as error:
+            raise InputError(f"{folder / METHOD_FILE} does not hold what this method remembers: {error}") from error
     if BANK_FILE not in files:
         return None
     if fingerprint is None:

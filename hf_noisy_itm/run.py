@@ -14,29 +14,29 @@ import torch
 import transformers
 from sklearn.metrics import roc_auc_score
 from transformers import CLIPProcessor
-from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
-from .data import BadRows, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, table
+from .data import (
+    BadRows,
+    FeatureProcessor,
+    FeatureRows,
+    Pairs,
+    StreamedPairs,
+    known_matches,
+    load_pairs,
+    load_stream,
+    load_test,
+    table,
+)
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
-from .loading import load_model
+from .loading import start_model
 from .memory.bank import MemoryBank
 from .methods import NoisyITMModel
+from .resuming import to_resume
 from .trainer import NoisyITMTrainer
 from .truth import negatives_in_truth
-
-_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "adapter_model.safetensors",
-        "pytorch_model_fsdp*",
-        "global_step*",
-    ),
-    ("trainer_state.json",),
-)
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -53,7 +53,8 @@ def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = No
         pairs = load_stream(recipe.data, recipe.training.seed)
     train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
-    model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
+    start = recipe.run.model, recipe.name, recipe.method, train_pairs, recipe.data.standardize
+    model, processor = start_model(*start)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
 
 
@@ -74,20 +75,21 @@ def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
-    processor: CLIPProcessor,
-    pairs: tuple[Pairs | StreamedPairs, Pairs],
+    processor: CLIPProcessor | FeatureProcessor,
+    pairs: tuple[Pairs | StreamedPairs, Pairs] | tuple[FeatureRows, FeatureRows],
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     is_stream = isinstance(train_pairs, StreamedPairs)
     if not is_stream:
         _check_size(recipe, train_pairs)
+    test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
     is_match = None if is_stream else known_matches(recipe.data, train_pairs)
     trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match)
     if trainer.is_world_process_zero():
         print(
-            f"Training {recipe.name} on {_told(train_pairs)}, "
+            f"Training {recipe.name} on {train_pairs.told}, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
@@ -97,6 +99,7 @@ def train_model(
     folder = Path(recipe.training.output_dir)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
+    reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
         "model": recipe.run.model,
@@ -104,15 +107,17 @@ def train_model(
         "pairs": {
             "train": None if is_stream else len(train_pairs),
             "eval": len(eval_pairs),
+            **({} if test is None else {"test": len(test)}),
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
             **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
+            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
         },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
+        "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
         "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives.read(), is_match),
@@ -132,7 +137,7 @@ def train_model(
     }
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
-        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"))
+        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"), model.embeds_by_clip_alone)
     return metrics
 
 
@@ -182,13 +187,7 @@ def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     return MemoryBank.load(recipe.run.bank, pairs.fingerprint, len(pairs))
 
 
-def _told(pairs: Pairs | StreamedPairs) -> str:
-    if isinstance(pairs, StreamedPairs):
-        return "a stream of pairs"
-    return f"{len(pairs)} pairs over {len(pairs.image_id)} pictures"
-
-
-def _check_size(recipe: Recipe, pairs: Pairs) -> None:
+def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:
     batch = recipe.training.per_device_train_batch_size * recipe.training.world_size
     if len(pairs) < batch:
         raise InputError(
@@ -204,15 +203,5 @@ def _given(training: NoisyITMArguments) -> dict:
 
 
 def _resume(recipe: Recipe) -> str | None:
-    value = str(recipe.training.resume_from_checkpoint or "false")
-    folder = Path(recipe.training.output_dir)
-    if value.lower() == "false":
-        return None
-    if value.lower() == "true":
-        value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
-        if value in ("False", "None"):
-            raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
-    if not Path(value).is_dir() or missing:
-        raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
-    return value
+    args = recipe.training
+    return to_resume(args.resume_from_checkpoint, args.output_dir, tells=args.process_index == 0)

@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
-from .data import Pairs, StreamedPairs
+from .data import FeatureRows, Pairs, StreamedPairs
 from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
@@ -26,6 +25,7 @@ from .memory.bank import EncodedPairs, MemoryBank
 from .memory.negatives import PairNegatives
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+from .resuming import STATE_FILE, to_resume
 from .truth import match_shares
 
 logger = logging.get_logger(__name__)
@@ -36,22 +36,22 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights, pair
+    once and returns recall, and of data with labels mAP, as `eval_*`; a checkpoint holds bank, pair weights, pair
     negatives and the pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
         args: training arguments.
-        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
-        eval_dataset: pairs to evaluate on.
-        processing_class: CLIP's processor.
+        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair; or
+            vectors with labels, for methods that take these.
+        eval_dataset: pairs, or vectors, to evaluate on.
+        processing_class: CLIP's processor; of vectors a `FeatureProcessor`.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
         is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
-        InputError: there is no processor, a trainable parameter is not float32, adapters are wrapped around a model
-            that has a memory, a stream meets a method that needs
+        InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
             all pairs, or a bank meets a method that takes none, or other pairs.
     """
 
@@ -63,8 +63,8 @@ class NoisyITMTrainer(Trainer):
         self,
         model: NoisyITMModel,
         args: NoisyITMArguments,
-        train_dataset: Pairs | StreamedPairs | None = None,
-        eval_dataset: Pairs | None = None,
+        train_dataset: Pairs | StreamedPairs | FeatureRows | None = None,
+        eval_dataset: Pairs | FeatureRows | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
         is_match: IsMatch | None = None,
@@ -73,7 +73,6 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
-        _refuse_adapters_around(model)
         if bank is not None:
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
@@ -92,13 +91,17 @@ class NoisyITMTrainer(Trainer):
         self.given_bank = bank
         self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
         self.bank: MemoryBank | None = None
-        keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
-        self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
-        self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
+        self._open_ledgers()
         self.is_match = is_match
         self._reports: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
+
+    def _open_ledgers(self) -> None:
+        """Of weights and negatives of each pair, empty; a stream does not say how many pairs it has."""
+        known = isinstance(self.train_dataset, Pairs | FeatureRows)
+        self.pair_weights = PairWeights(len(self.train_dataset)) if known else None
+        self.pair_negatives = PairNegatives(len(self.train_dataset)) if known else None
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -111,7 +114,8 @@ class NoisyITMTrainer(Trainer):
     def create_optimizer(self, model=None):
         """Creates the optimizer and lets the model read it."""
         optimizer = super().create_optimizer(model)
-        self.model.attach(self.exchange, optimizer)
+        inner = getattr(optimizer, "optimizer", optimizer)  # from the second training on, accelerate's wrapper has it
+        self.model.attach(self.exchange, inner)
         return optimizer
 
     def get_decay_parameter_names(self, model) -> list[str]:
@@ -224,7 +228,7 @@ class NoisyITMTrainer(Trainer):
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Recall in both directions over all pictures and captions of `eval_dataset`, logged as `eval_*`."""
+        """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
         pairs = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(pairs, dict):
             parts = (self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}") for name, part in pairs.items())
@@ -275,23 +279,29 @@ class NoisyITMTrainer(Trainer):
         Raises:
             InputError: the checkpoint is not whole, or is of other data.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
-        if isinstance(resume_from_checkpoint, str | Path):
-            check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
+        checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
+        self._reports.clear()  # of a training that was interrupted
+        if checkpoint is not None:
+            check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
+            ledgers = self.pair_weights, fingerprint, self.pair_negatives
+            bank = load_memory(checkpoint, *ledgers, self.model.resume_run)
             if bank is not None:
                 self.use_bank(bank)
         else:
             self.model.begin_run()
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+            self._open_ledgers()
+        return super().train(checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
-            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives)
+            is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            if is_checkpoint:
+                (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
+            remembered = self.model.memory() if is_checkpoint else None
+            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)
@@ -300,19 +310,6 @@ class NoisyITMTrainer(Trainer):
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
-
-
-def _refuse_adapters_around(model: torch.nn.Module) -> None:
-    """Around the model, adapters are all that peft saves; put into `model.clip`, they are saved with the rest."""
-    if not (hasattr(model, "peft_config") or getattr(model, "_hf_peft_config_loaded", False)):
-        return
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    memory = sorted({name.split(".")[0] for name in inner.state_dict()} - {inner.base_model_prefix})
-    if memory:
-        raise InputError(
-            f"A checkpoint of adapters alone would not hold what {type(inner).__name__} remembers "
-            f"({', '.join(memory)}): put them in with peft.inject_adapter_in_model(config, model.clip)."
-        )
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

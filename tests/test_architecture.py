@@ -19,20 +19,22 @@ RULES = {
     "convert": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
-    "arguments": ({"data", "methods"}, {"accelerate"}),
+    "parser": (set(), {"torch", "accelerate", "datasets"}),
+    "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "methods"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "truth"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
+        | {"truth"},
         {"accelerate", "datasets"},
     ),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
-        {"arguments", "data", "encode", "functional", "loading", "memory"},
+        {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
     "banking": (
@@ -40,8 +42,9 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
+    "resuming": (set(), {"torch", "accelerate", "datasets"}),
     "run": (
-        {"arguments", "data", "hub", "loading", "memory", "methods", "trainer", "truth"},
+        {"arguments", "data", "hub", "loading", "memory", "methods", "resuming", "trainer", "truth"},
         {"accelerate", "datasets"},
     ),
     "errors": (set(), {"torch", "transformers"}),

@@ -80,7 +80,7 @@ def test_a_run_folder_gives_its_name(runs, tmp_path):
 
 def test_what_is_no_run_is_refused(runs, tmp_path):
     (tmp_path / "other.json").write_text('{"metrics": {}}')
-    with pytest.raises(InputError, match=r"other.json is not the metrics.json of a training \(KeyError: 'rsum'\)"):
+    with pytest.raises(InputError, match=r"other.json is not the metrics.json of a training \(KeyError: 'map'\)"):
         compare([tmp_path / "other.json"])
     with pytest.raises(InputError, match="second run of npc with seed 0 on scenes, 40 %"):
         compare([runs[2], runs[2]])

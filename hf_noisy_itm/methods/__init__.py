@@ -5,6 +5,7 @@ from ._batch import NoisyITMOutput
 from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
 from .fne import FNEConfig, FNEModel
+from .mrl import MRLConfig, MRLModel
 from .npc import NPCConfig, NPCModel
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "BaselineModel",
     "FNEConfig",
     "FNEModel",
+    "MRLConfig",
+    "MRLModel",
     "NPCConfig",
     "NPCModel",
     "NoisyITMConfig",

@@ -9,14 +9,18 @@
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
 
-What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
-by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
-what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
-own, where the state is as it was saved.
+What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, which a new
+training calls too (`begin_run`), and what is trained by `reset_parameters()`, as torch's layers do. `copies` names
+those that start as another module and are not trained, and `frozen` what is not trained either. All three hold for a
+model from a config, from a plain CLIP, and from a checkpoint of its own, where the state is as it was saved.
+
+What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
+where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import torch
@@ -45,7 +49,8 @@ class NoisyITMModel(PreTrainedModel):
     A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
     and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
     `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, and
-    `last_weight`, the last weight that the pair was given (1 before the first).
+    `last_weight`, the last weight that the pair was given (1 before the first). `embeds_by_clip_alone` says whether
+    `clip` without the rest embeds as the model does.
     """
 
     config_class = NoisyITMConfig
@@ -62,38 +67,36 @@ class NoisyITMModel(PreTrainedModel):
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
     needs_scores: bool = False
+    embeds_by_clip_alone: bool = True
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
-        self.clip = CLIPModel(config)
+        self._build_towers(config)
         self.match_moments = None if config.negatives == "all" else match_moments(config)
         self._build(config)
         self.attach(Exchange(), None)
         self.post_init()
+        self._keys_to_ignore_on_save = set(self.memory())
+        self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
         self._start(self.state_dict())
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says.
-
-        So does memory of another size, a queue for one; weights of another shape are refused.
-        """
+        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
-        strict = not kwargs.pop("ignore_mismatched_sizes", False)
-        model, report = super().from_pretrained(
-            *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
-        )
-        parameters = dict(model.named_parameters())
-        for name, *shapes in sorted(report["mismatched_keys"]):
-            if name not in parameters:
-                model.get_submodule(name.rpartition(".")[0]).reset()
-            elif strict:
-                raise ValueError(
-                    f"{name} is of the shape {tuple(shapes[0])} there and {tuple(shapes[1])} by the config."
-                )
-        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
+        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
         return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, *args, **kwargs):
+        """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
+        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
+        return super().save_pretrained(*args, **kwargs)
+
+    def _build_towers(self, config: NoisyITMConfig) -> None:
+        """Makes what embeds pictures and captions; a hook for methods that can also do without."""
+        self.clip = CLIPModel(config)
 
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
@@ -144,8 +147,16 @@ class NoisyITMModel(PreTrainedModel):
         """Embeds captions, (B, L) -> unit rows (B, D)."""
         return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
 
-    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D)."""
+    @property
+    def embedders(self) -> dict[str, Callable[..., Tensor]]:
+        """What embeds each modality of a data set, by its name."""
+        return {"image": self.embed_images, "text": self.embed_texts}
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D).
+
+        A method that takes further modalities returns one matrix for each; all go to `losses` and `weigh`.
+        """
         return (
             self.embed_images(batch.all_pixel_values),
             self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
@@ -158,13 +169,15 @@ class NoisyITMModel(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_id: Tensor | None = None,
         index: Tensor | None = None,
         bank: dict | None = None,
         scores: dict | None = None,
+        features: dict | None = None,
+        category: dict | None = None,
     ) -> NoisyITMOutput:
         """Mean of what `losses` returns, each pair's share weighted by `weigh` in training.
 
@@ -176,11 +189,14 @@ class NoisyITMModel(PreTrainedModel):
             index: row of each pair in the training set, (B,).
             bank: entries of the memory bank as `PairCollator` lays them out.
             scores: what is known of each pair, (B,) by name, where the method `needs_scores`.
+            features: vectors instead of pictures and captions, (B, D) by modality.
+            category: class label of each pair, as the data give it and so perhaps wrong, int64 (B,) by modality. (The
+                word "labels" is avoided: `Trainer` takes a loss that comes with them as scaled for accumulation.)
         """
-        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores)
-        image_embeds, text_embeds = self.embed(batch)
-        losses = self.losses(batch, image_embeds, text_embeds)
-        weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
+        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores, features, category)
+        embeds = self.embed(batch)
+        losses = self.losses(batch, *embeds)
+        weight = self.weigh(batch, *embeds, losses=losses) if self.training else None
         loss = self.average(losses.per_pair, weight)
         for further in losses.further.values():
             loss = loss + weighted_mean(further)
@@ -188,8 +204,8 @@ class NoisyITMModel(PreTrainedModel):
             loss=loss,
             loss_per_pair=losses.per_pair.detach(),
             weight_per_pair=weight,
-            image_embeds=image_embeds[: len(batch)],
-            text_embeds=text_embeds[: len(batch)],
+            image_embeds=embeds[0][: len(batch)],
+            text_embeds=embeds[1][: len(batch)],
             to_remember=losses.to_remember,
             report=losses.report,
             negatives=losses.negatives,
@@ -257,13 +273,12 @@ class NoisyITMModel(PreTrainedModel):
             "log_weight": None if self.config.negatives == "all" else self.match_moments.log_weight,
         }
 
-    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
+    def weigh(self, batch: PairBatch, *embeds: Tensor, losses: PairLosses) -> Tensor | None:
         """Trust in each pair of a training batch, (B,) in [0, 1], or None for all ones.
 
         Args:
             batch: what `forward` was given.
-            image_embeds: as in `losses`.
-            text_embeds: as in `losses`.
+            embeds: as in `losses`.
             losses: with their graph, so that a method may differentiate them.
         """
         return None
@@ -280,16 +295,46 @@ class NoisyITMModel(PreTrainedModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
+    def memory(self) -> dict[str, Tensor]:
+        """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
+
+        It belongs into checkpoints, where `NoisyITMTrainer` puts it, and not into what is published: it holds nothing
+        that was learnt, and rows of the training data.
+        """
+        parts = {*self.copies, *(name for name, _ in self._memories())}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if any(_is_part(name, part) for part in parts)
+        }
+
+    def _memories(self) -> Iterator[tuple[str, nn.Module]]:
+        for own, part in self.named_children():
+            if own != self.base_model_prefix:
+                yield from (
+                    (name, module) for name, module in part.named_modules(prefix=own) if hasattr(module, "reset")
+                )
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def begin_run(self) -> None:
         """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays."""
-        own = (part for name, part in self.named_children() if name != self.base_model_prefix)
-        for module in (module for part in own for module in part.modules()):
-            if hasattr(module, "reset"):
-                module.reset()
+        for _, module in self._memories():
+            module.reset()
         self._start(self.state_dict())
+
+    @torch.no_grad()
+    def resume_run(self, memory: dict[str, Tensor]) -> None:
+        """Remembers what `memory` gave.
+
+        Raises:
+            ValueError: it is of another method, or of other sizes.
+        """
+        try:
+            unknown = self.load_state_dict(memory, strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[-1].strip()) from error
+        if wrong := [*unknown, *(self.memory().keys() - memory.keys())]:
+            raise ValueError(f"{wrong[0]} is not in both.")
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:

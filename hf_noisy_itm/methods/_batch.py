@@ -14,17 +14,20 @@ class PairBatch:
     `kept` is where a method puts what one of its steps within `forward` leaves for a later one.
     """
 
-    pixel_values: Tensor
-    input_ids: Tensor
+    pixel_values: Tensor | None
+    input_ids: Tensor | None
     attention_mask: Tensor | None
     image_id: Tensor | None
     index: Tensor | None
     bank: dict | None
     scores: dict[str, Tensor] | None = None
+    features: dict[str, Tensor] | None = None
+    category: dict[str, Tensor] | None = None
     kept: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.pixel_values)
+        rows = self.pixel_values if self.features is None else next(iter(self.features.values()))
+        return len(rows)
 
     @property
     def entries(self) -> dict[str, dict[str, Tensor]]:
@@ -80,8 +83,8 @@ class NoisyITMOutput(ModelOutput):
         loss: scalar, what is minimised.
         loss_per_pair: (B,), before weighting.
         weight_per_pair: (B,), trust in each pair in [0, 1]; None where the method does not weigh.
-        image_embeds: unit rows, (B, D).
-        text_embeds: unit rows, (B, D).
+        image_embeds: unit rows, (B, D); of vectors those of the first modality.
+        text_embeds: unit rows, (B, D); of vectors those of the second modality.
         to_remember: see `PairLosses`.
         report: see `PairLosses`.
         negatives: see `PairLosses`.

@@ -2,14 +2,19 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPConfig
+from transformers.utils import logging
 
 from ..errors import InputError, did_you_mean
+from ._choices import DEFAULT, Choice, settle
+
+logger = logging.get_logger(__name__)
 
 POSTERIOR = ("match_prior", "min_right_pairs", "monotone", "moments", "moments_kept")
+FADING = Choice("moments", lambda moments: moments == "per_epoch", {"moments_kept": DEFAULT})
 
 _TAKEN_BY_TRANSFORMERS = {  # `PreTrainedConfig` and `CLIPConfig` take these beside their declared fields
     "attn_implementation",
@@ -48,10 +53,10 @@ class NoisyITMConfig(CLIPConfig):
     model_type = "noisy_itm"
     # Of `predict`: what is one number per batch among rows per pair, and what is for training alone.
     keys_to_ignore_at_inference = ["loss", "to_remember", "report", "negatives"]
-    # Fields that have an effect where another has a value: its name, the value, and theirs.
-    needs: ClassVar[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-        ("negatives", "fne", POSTERIOR),
-        ("moments", "ema", ("moments_kept",)),
+    # Which fields of a method do not go together.
+    choices: ClassVar[tuple[Choice, ...]] = (
+        Choice("negatives", lambda negatives: negatives == "all", dict.fromkeys(POSTERIOR, DEFAULT)),
+        FADING,
     )
 
     same_image: Literal["mask", "negative", "positive"] = "mask"
@@ -75,18 +80,26 @@ class NoisyITMConfig(CLIPConfig):
         """What the field `variant` may be, where a method has one."""
         return get_args(getattr(cls.__dataclass_fields__.get("variant"), "type", None))
 
-    def default_of(self, name: str) -> object:
-        """What a field is where nobody says."""
-        return self.__dataclass_fields__[name].default
+    @classmethod
+    def default_of(cls, name: str, variant: str | None = None) -> Any:
+        """What a field is where nobody says, by a variant, where the method has such."""
+        return cls.__dataclass_fields__[name].default
 
-    def validate_idle(self):
+    @classmethod
+    def settled(cls, *layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        """The fields that stay of those given in several places, see `settle`; a warning names each that does not."""
+        given, left_out = settle(cls.choices, {each.name: each.default for each in dataclasses.fields(cls)}, layers)
+        for sentence in left_out:
+            logger.warning(sentence)
+        return given
+
+    def validate_choices(self):
         """Called by `@strict`."""
-        for switch, value, names in self.needs:
-            for name in names if getattr(self, switch) != value else ():
-                if getattr(self, name) != self.default_of(name):
-                    raise ValueError(
-                        f"{name} has no effect without {switch}={value!r}: give that, or leave {name} out."
-                    )
+        variant = getattr(self, "variant", None)
+        defaults = {each.name: self.default_of(each.name, variant) for each in dataclasses.fields(self)}
+        for choice in self.choices:
+            if choice.against(vars(self), defaults):
+                raise ValueError(choice.refusal(vars(self), defaults))
 
     def validate_negatives(self):
         """Called by `@strict`."""
@@ -101,18 +114,21 @@ class NoisyITMConfig(CLIPConfig):
     def from_dict(cls, config_dict: dict, **kwargs):
         """Takes the dictionary of a plain CLIP, or of another method, too: its `model_type` does not stick.
 
-        What is stored of a method's fields holds for that method and its `variant`, since most of it was nobody's
-        choice; where either is given anew, the fields that are not given too start from its numbers. Likewise those
-        that what is given leaves without effect.
+        Fields of `kwargs` go before those of the dictionary, which give way where both do not go together. What is
+        stored of a method's fields holds for that method and its `variant`, since most of it was nobody's choice:
+        where either is given anew, the fields that are not given too start from its numbers.
         """
         if "_variant" in kwargs:
             kwargs["variant"] = kwargs.pop("_variant")
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}
         given = {key: kwargs.pop(key) for key in own & kwargs.keys()}  # else set after defaults were worked out
         lapsed = {"model_type"} | (own if cls._is_another(config_dict, given) else set())
-        for switch, value, names in cls.needs:
-            lapsed |= {*names} if given.get(switch, value) != value else set()
-        stored = {key: value for key, value in config_dict.items() if key not in lapsed} | given
+        stored = {key: value for key, value in config_dict.items() if key not in lapsed}
+        if given:
+            variant = stored.get("variant")
+            kept = {key: stored.pop(key) for key in own & stored.keys()}
+            kept = {key: value for key, value in kept.items() if value != cls.default_of(key, variant)}
+            stored |= cls.settled(("in the stored config", kept), ("given", given))
         config = super().from_dict({**stored, "_is_stored": True}, **kwargs)
         (config[0] if isinstance(config, tuple) else config).validate()  # with kwargs, which are set afterwards
         return config

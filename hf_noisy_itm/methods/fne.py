@@ -21,7 +21,7 @@ code are called so.
 """  # noqa: D205, D400, D415
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -40,7 +40,8 @@ from ..memory.queue import PairQueue
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
-from ._config import NoisyITMConfig, Paper
+from ._choices import DEFAULT, Choice
+from ._config import FADING, NoisyITMConfig, Paper
 from ._negatives import Candidates, InBatch, match_moments, proposals, rows_of, told
 from ._twin import Twin, twin_copies
 
@@ -61,6 +62,7 @@ _NUMBERS = {  # where a field is not given: by its variant, the official code's 
     "moments": ("per_epoch", "ema"),
     "same_image": ("negative", "mask"),
 }
+_OF_TRIPLETS = ("margin", "units", "window", "elimination", "cut_down", "threshold", "draw_seed")
 _FIRST_UNIT = 0.05  # of similarity, until two right pairs are known: about CLIP's spread (ours)
 
 
@@ -90,10 +92,7 @@ class FNEConfig(NoisyITMConfig):
     """
 
     model_type = "noisy_itm_fne"
-    needs = (
-        ("loss", "triplet", ("margin", "units", "window", "elimination", "cut_down", "threshold", "draw_seed")),
-        ("moments", "ema", ("moments_kept",)),
-    )
+    choices = (Choice("loss", lambda loss: loss == "infonce", dict.fromkeys(_OF_TRIPLETS, DEFAULT)), FADING)
 
     variant: Literal["clip", "released"] = "clip"
     loss: Literal["triplet", "infonce"] | None = None
@@ -116,12 +115,13 @@ class FNEConfig(NoisyITMConfig):
     def __post_init__(self, **kwargs):
         for name in _NUMBERS:
             if getattr(self, name) is None:
-                setattr(self, name, self.default_of(name))
+                setattr(self, name, self.default_of(name, self.variant))
         super().__post_init__(**kwargs)
 
-    def default_of(self, name: str) -> object:
+    @classmethod
+    def default_of(cls, name: str, variant: str | None = None) -> Any:
         """The number of the variant, where it has one."""
-        return _NUMBERS[name][self.variant != "released"] if name in _NUMBERS else super().default_of(name)
+        return _NUMBERS[name][variant != "released"] if name in _NUMBERS else super().default_of(name)
 
     def validate_fne(self):
         """Called by `@strict`."""

@@ -1,6 +1,17 @@
 """The one table of methods; a new method is a new row, and every test of the contract runs on it."""
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
+from hf_noisy_itm.methods import (
+    BaselineConfig,
+    BaselineModel,
+    FNEConfig,
+    FNEModel,
+    MRLConfig,
+    MRLModel,
+    NPCConfig,
+    NPCModel,
+)
+
+_CLASSES = {"class_names": ["red", "green", "blue"]}  # of the tests' pairs
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
@@ -24,4 +35,23 @@ METHODS = {
     "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
     "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
     "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
+    "mrl": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16}),
+    "mrl-trained": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16, "train_clip": True}),
+    "mrl-clip": (
+        MRLModel,
+        MRLConfig,
+        {
+            **_CLASSES,
+            "heads": "none",
+            "train_clip": True,
+            "proxy_temperature": 0.05,
+            "contrast_temperature": 0.05,
+            "beta": 0.3,
+        },
+    ),
+    "mrl-contrast": (
+        MRLModel,
+        MRLConfig,
+        {"beta": 0.0, "head_width": 24, "embed_width": 16, "same_image": "positive", "contrast_form": "paper"},
+    ),
 }

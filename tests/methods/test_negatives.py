@@ -119,9 +119,9 @@ def test_what_wrong_answers_to_entries_count_is_not_moved_by_a_virtual_step(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"match_prior": 0.1}, "match_prior has no effect without negatives='fne'"),
-        ({"moments": "per_epoch"}, "moments has no effect without negatives='fne'"),
-        ({**FNE, "moments": "per_epoch", "moments_kept": 0.5}, "moments_kept has no effect without moments='ema'"),
+        ({"match_prior": 0.1}, "there is no use for match_prior="),
+        ({"moments": "per_epoch"}, "there is no use for moments="),
+        ({**FNE, "moments": "per_epoch", "moments_kept": 0.5}, "there is no use for moments_kept="),
         ({**FNE, "min_right_pairs": -1}, "min_right_pairs must not be negative"),
     ],
 )

@@ -153,7 +153,7 @@ def test_the_bank_is_a_constant_and_the_weights_are_a_factor(clip_config, proces
     weight = torch.linspace(0, 1, 8) ** 2
     of_batch = torch.autograd.grad(model(**plain).loss, list(model.parameters()))
     for given in (weight, weight.flip(0)):
-        monkeypatch.setattr(model, "weigh", lambda *_, given=given: given)
+        monkeypatch.setattr(model, "weigh", lambda *_, given=given, **__: given)
         output = model(**batch)
         gradients = torch.autograd.grad(output.loss, list(model.parameters()))
         for got, wanted in zip(gradients, of_batch):
