@@ -16,6 +16,8 @@ from .methods import (
     NoisyITMModel,
     NPCConfig,
     NPCModel,
+    OSAConfig,
+    OSAModel,
 )
 from .trainer import NoisyITMTrainer
 
@@ -35,6 +37,8 @@ __all__ = [
     "NoisyITMConfig",
     "NoisyITMModel",
     "NoisyITMTrainer",
+    "OSAConfig",
+    "OSAModel",
     "PairCollator",
     "Pairs",
     "Scenes",

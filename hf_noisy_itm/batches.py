@@ -21,12 +21,15 @@ def collator_of(
     Raises:
         InputError: a stream, and a method that needs all pairs at once, or no number of steps; see `collator_of_all`.
     """
+    if isinstance(pairs, FeatureRows) and model.needs_scorer:
+        raise InputError("A scorer looks at pictures and captions, and these data are vectors: leave --trust osa out.")
     if not isinstance(pairs, StreamedPairs):
         return collator_of_all(pairs, model, processor, cache_pictures, args.picture_cache)
-    if model.needs_bank(0):
+    if model.needs_bank(0) or model.needs_scorer:
+        wants = "builds a memory bank of" if model.needs_bank(0) else "asks a scorer of"
         raise InputError(
-            f"{type(model).__name__} builds a memory bank of all training pairs, and a stream does not know them all: "
-            f"leave --streaming out."
+            f"{type(model).__name__} {wants} all training pairs, and a stream does not know them all: leave "
+            f"--streaming out."
         )
     if args.max_steps <= 0:
         raise InputError("A stream has no end: say with --max_steps how long to train.")

@@ -124,7 +124,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
             {
                 "config_name": name,
                 "data_files": data_files,
-                "description": f"Content {_content_hash(content['files'], data_files)}",
+                "description": f"Content {content_hash(content['files'], data_files)}",
                 **({"default": True} if name == next(iter(configs)) else {}),
             }
             for name, data_files in configs.items()
@@ -143,7 +143,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         temporary.write_text(str(card), encoding="utf-8")
 
 
-def _content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
+def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
     """Of the files that fit; `datasets` keys its cache by a folder's name and what its card says of the configs.
 
     Without it, another folder of the same name would be answered with the rows of the first.

@@ -39,6 +39,10 @@ class DataArguments:
     image_id_column: str = field(
         default="image_id", metadata={"help": "Column whose equal values are the same picture; optional."}
     )
+    weight_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of the training rows: how much each pair counts, 0 to 1; all alike if unset."},
+    )
     label_column: str | None = field(
         default=None,
         metadata={

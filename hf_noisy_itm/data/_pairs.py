@@ -41,6 +41,8 @@ class Pairs:
             text, (N,); `caption_id` if left out.
         labels: classes of the pictures ("image", P of them) and of the captions ("text", N, which move with the
             texts); None where there are none.
+        weight: how much each pair counts in training by the data's own word, in [0, 1], float32 (N,); stays where it
+            is when captions move. None where the data say nothing.
     """
 
     pictures: datasets.Dataset
@@ -57,6 +59,7 @@ class Pairs:
     pedigree: dict | None = None
     caption_name: np.ndarray | None = None
     labels: Labels | None = None
+    weight: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -69,8 +72,8 @@ class Pairs:
             object.__setattr__(self, "name", self.image_id)
         if self.caption_name is None:
             object.__setattr__(self, "caption_name", self.caption_id)
-        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name")
-        lengths = {len(getattr(self, name)) for name in of_captions}
+        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight")
+        lengths = {len(values) for name in of_captions if (values := getattr(self, name)) is not None}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
         sizes = {"image": len(self.image_id), "text": len(self.captions)}
@@ -218,6 +221,7 @@ class Pairs:
             caption_id=self.caption_id[kept],
             caption_name=self.caption_name[kept],
             damaged=self.damaged[kept],
+            weight=None if self.weight is None else self.weight[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,
             labels=None if self.labels is None else self.labels.taken(image=rows, text=kept),

@@ -18,6 +18,7 @@ from ._columns import (
     read_image_ids,
     read_noise,
     read_pictures,
+    read_weights,
 )
 from ._feature_load import read_features
 from ._labels import Labels
@@ -28,6 +29,7 @@ from ._sources import CAPTION_COLUMNS
 from ._splits import CAPTION, ROW, all_splits, filter_rows, find_column, find_splits
 from .features import FeatureRows
 from .labels import read_labels, refuse_other_classes
+from .matches import refuse_wrong_match_by
 from .pedigree import pedigree_of_source
 
 
@@ -47,6 +49,11 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, 
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
+    refuse_wrong_match_by(args, train)
+    if args.weight_column is not None:
+        if args.feature_columns:
+            raise InputError("weight_column is of pictures with captions, not of vectors: leave it out.")
+        find_column(train, args.weight_column)
     read = read_features if args.feature_columns else read_pairs
     parts = [(), ()] if origin[0] == args.train_split else [(held_out,), (train,)]
     train_pairs = read(train, args, "training", args.max_train_pictures, origin[0], parts[0])
@@ -136,6 +143,7 @@ def read_pairs(
     caption_names = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
     caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, caption_names)
     written_for, damaged = read_noise(rows, row_of, number, image_ids)
+    weights = read_weights(rows, args.weight_column, row_of, number)
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
     report.split = split
@@ -172,6 +180,7 @@ def read_pairs(
         dict(enumerate(beyond.tolist(), len(first))),
         caption_name=caption_names[kept],
         labels=labels,
+        weight=None if weights is None else weights[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)

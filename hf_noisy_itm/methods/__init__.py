@@ -7,6 +7,7 @@ from .baseline import BaselineConfig, BaselineModel
 from .fne import FNEConfig, FNEModel
 from .mrl import MRLConfig, MRLModel
 from .npc import NPCConfig, NPCModel
+from .osa import OSAConfig, OSAModel
 
 __all__ = [
     "BaselineConfig",
@@ -20,4 +21,6 @@ __all__ = [
     "NoisyITMConfig",
     "NoisyITMModel",
     "NoisyITMOutput",
+    "OSAConfig",
+    "OSAModel",
 ]

@@ -9,6 +9,8 @@ from hf_noisy_itm.methods import (
     MRLModel,
     NPCConfig,
     NPCModel,
+    OSAConfig,
+    OSAModel,
 )
 
 _CLASSES = {"class_names": ["red", "green", "blue"]}  # of the tests' pairs
@@ -35,6 +37,11 @@ METHODS = {
     "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
     "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
     "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
+    "osa": (OSAModel, OSAConfig, {}),
+    "osa-paper": (OSAModel, OSAConfig, {"trust_form": "paper"}),
+    "osa-released": (OSAModel, OSAConfig, {"trust_form": "released"}),
+    "npc-osa": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}),
+    "fne-osa": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "trust": "osa"}),
     "mrl": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16}),
     "mrl-trained": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16, "train_clip": True}),
     "mrl-clip": (
