@@ -31,10 +31,14 @@ from ..functional.similarity import normalize, same_image_mask
 from ..memory.proxies import Proxies
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
+from ._choices import DEFAULT, Choice
 from ._config import NoisyITMConfig, Paper
 
 _NO_LABELS = "MRL needs labels: name their column with --label_column (class_names in Python), or give --beta 0."
 _PLACE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")  # of files on the Hub
+_OF_PROXIES = ("clustering", "proxy_temperature", "start_proxies")
+_OF_CONTRAST = ("contrast_temperature", "contrast_form")
+_OF_HEADS = ("head_width", "embed_width")
 _CLUSTERING = {"robust": robust_clustering, "cross_entropy": cross_entropy}
 
 
@@ -65,6 +69,14 @@ class MRLConfig(NoisyITMConfig):
     """
 
     model_type = "noisy_itm_mrl"
+    choices = (
+        *NoisyITMConfig.choices,
+        Choice("beta", lambda beta: beta == 0, dict.fromkeys(_OF_PROXIES, DEFAULT)),
+        Choice("beta", lambda beta: beta == 1, dict.fromkeys(_OF_CONTRAST, DEFAULT)),
+        Choice("heads", lambda heads: heads == "none", dict.fromkeys(_OF_HEADS, DEFAULT) | {"train_clip": True}),
+        Choice("start_proxies", lambda start: start == "prompts", {"heads": "none"}),
+        Choice("start_proxies", lambda start: start == "orthogonal", {"prompt": DEFAULT}),
+    )
 
     class_names: list[str] | None = None
     feature_widths: dict[str, int] | None = None
@@ -95,13 +107,8 @@ class MRLConfig(NoisyITMConfig):
             raise ValueError(f"MRL counts all wrong answers alike: leave negatives={self.negatives!r} out.")
         if self.feature_widths is not None:
             self._validate_widths(self.feature_widths)
-        if self.heads == "none" and not self.train_clip:
-            raise ValueError("heads='none' with a frozen CLIP leaves nothing to train: give train_clip=True too.")
-        if self.start_proxies == "prompts" and (self.heads != "none" or "{}" not in self.prompt):
-            raise ValueError(
-                f"Prompts are embedded by CLIP alone, and name a class at {{}}: give heads='none' and such a prompt, "
-                f"got {self.heads!r} and {self.prompt!r}."
-            )
+        if "{}" not in self.prompt:
+            raise ValueError(f"A prompt names its class at {{}}, got {self.prompt!r}.")
 
     def to_dict(self) -> dict:
         """Without the towers, where there are none."""
