@@ -186,7 +186,11 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
     except (ValueError, TypeError) as error:
         raise InputError(f"The recipe does not hold together: {error}") from error
     parser = Parser(method, allow_abbrev=False, add_help=False)
-    chosen = [(where, vars(parser.parse_known_args(layer, Namespace())[0])) for where, layer in words.items()]
+    found = {where: vars(parser.parse_known_args(layer, Namespace())[0]) for where, layer in words.items()}
+    chosen = [  # a list that was not given is None nevertheless
+        (where, {name: value for name, value in fields.items() if value is not None or name in may_be_none})
+        for where, fields in found.items()
+    ]
     return Recipe(run, data, training, config.settled(*chosen), *more)
 
 
