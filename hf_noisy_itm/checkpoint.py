@@ -1,6 +1,7 @@
 """What a checkpoint holds beside model and optimizer: what method and scorer know, memory bank, ledgers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,7 +14,6 @@ from .memory.bank import MemoryBank
 from .memory.negatives import PairNegatives
 from .memory.trust import TrustScores
 from .memory.weights import PairWeights
-from .methods import NoisyITMModel
 
 BANK_FILE = "memory_bank.safetensors"
 WEIGHTS_FILE = "pair_weights.safetensors"
@@ -71,7 +71,7 @@ def load_memory(
     weights: PairWeights | None,
     fingerprint: str | None,
     negatives: PairNegatives | None = None,
-    model: NoisyITMModel | None = None,
+    resume: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> MemoryBank | None:
     """Reads what is remembered into what is given for it, and returns the bank, or None where there is none.
 
@@ -80,7 +80,7 @@ def load_memory(
         weights: of as many pairs as there are; None if none are kept.
         fingerprint: of the pairs; None for a stream, which has no bank.
         negatives: as `weights`.
-        model: who remembers.
+        resume: takes what a method remembered, see `NoisyITMModel.resume_run`.
 
     Raises:
         InputError: a file that belongs to the checkpoint is missing or broken, or is of other data.
@@ -106,13 +106,11 @@ def load_memory(
             raise InputError(
                 f"{folder / NEGATIVES_FILE} does not hold negatives of {negatives.num_pairs} pairs."
             ) from error
-    if model is not None:
+    if resume is not None:
         try:
-            model.resume_run(load_file(folder / METHOD_FILE) if METHOD_FILE in files else {})
+            resume(load_file(folder / METHOD_FILE) if METHOD_FILE in files else {})
         except (OSError, SafetensorError, ValueError) as error:
-            raise InputError(
-                f"{folder / METHOD_FILE} does not hold what this {type(model).__name__} remembers: {error}"
-            ) from error
+            raise InputError(f"{folder / METHOD_FILE} does not hold what this method remembers: {error}") from error
     if BANK_FILE not in files:
         return None
     if fingerprint is None:

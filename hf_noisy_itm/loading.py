@@ -65,7 +65,8 @@ def load_model(
     Args:
         name: "scenes-clip", a folder, or a name on the Hub.
         method: short name of the method; the checkpoint's own, which is "baseline" for a plain CLIP, if left out.
-        fields: of the method's config, over those of the checkpoint.
+        fields: of the method's config, over those of the checkpoint, which hold for its own method and variant only,
+            and give way where both do not go together.
         facts: fields that are known of the data; a checkpoint that has others is refused.
 
     Raises:
@@ -86,7 +87,7 @@ def load_model(
             cls = config_class(method)
             _refuse_unknown(fields or {}, cls)
             _refuse_other_facts(name, stored, facts or {})
-            config = cls.from_dict({**stored, **(facts or {}), **(fields or {})})
+            config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
             # Whatever the checkpoint's precision: half of it would lose small updates.
             model, report = AutoModel.from_pretrained(
                 path, config=config, dtype=torch.float32, output_loading_info=True

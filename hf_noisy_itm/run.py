@@ -14,7 +14,6 @@ import torch
 import transformers
 from sklearn.metrics import roc_auc_score
 from transformers import CLIPProcessor
-from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
 from .data import (
@@ -34,23 +33,13 @@ from .files import write_json
 from .hub import write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
-from .memory.negatives import PairNegatives
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
 from .noise_report import report_training
+from .resuming import to_resume
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
-
-_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "adapter_model.safetensors",
-        "pytorch_model_fsdp*",
-        "global_step*",
-    ),
-    ("trainer_state.json",),
-)
+from .truth import negatives_in_truth
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -102,9 +91,12 @@ def train_model(
         _check_size(recipe, train_pairs)
     test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
+    is_match = None if is_stream else known_matches(recipe.data, train_pairs)
     resume = _resume(recipe)
     trust = _score(recipe, model, processor, pairs) if resume is None else None
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank, trust)
+    trainer = NoisyITMTrainer(
+        model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match, trust=trust
+    )
     if trainer.is_world_process_zero():
         print(
             f"Training {recipe.name} on {train_pairs.told}, "
@@ -138,7 +130,7 @@ def train_model(
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
-        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives, recipe, train_pairs),
+        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives.read(), is_match),
         "bank_scores": {
             name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
         }
@@ -183,39 +175,6 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     if wrong.any() and right.any():
         figures["mean_wrong"] = float(scores[wrong].mean())
         figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
-    return figures
-
-
-def negatives_in_truth(ledger: PairNegatives, recipe: Recipe, pairs: Pairs) -> dict[str, dict] | None:
-    """How often what a pair was last compared with as wrong fits it in truth, where that is known.
-
-    Args:
-        ledger: of the training.
-        recipe: what the pairs were loaded by.
-        pairs: to train on.
-
-    Returns:
-        By direction and choice the number of pairs, the mean score of their negatives, and the share of these that
-        are `matches`; by direction the `auc` of the score over the negatives of all choices. None without any.
-    """
-    if not ledger.choices:
-        return None
-    is_match = known_matches(recipe.data, pairs)
-    figures: dict[str, dict] = {}
-    for way in ("i2t", "t2i"):
-        kept = {name.removeprefix(f"{way}_"): each for name, each in ledger.choices.items() if name.startswith(way)}
-        truth, scores = [], []
-        for name, choice in kept.items():
-            pair = np.flatnonzero(choice["row"].numpy() >= 0)
-            other, score = choice["row"].numpy()[pair], choice["score"].numpy()[pair]
-            told = {"pairs": len(pair), "mean_score": float(score.mean()) if len(pair) else None}
-            if is_match is not None and len(pair):
-                truth.append(is_match(other, pair) if way == "i2t" else is_match(pair, other))
-                scores.append(score)
-                told["matches"] = float(truth[-1].mean())
-            figures.setdefault(way, {})[name] = told
-        if truth and 0 < np.concatenate(truth).mean() < 1:
-            figures[way]["auc"] = float(roc_auc_score(np.concatenate(truth), np.concatenate(scores)))
     return figures
 
 
@@ -277,15 +236,5 @@ def _given(training: NoisyITMArguments) -> dict:
 
 
 def _resume(recipe: Recipe) -> str | None:
-    value = str(recipe.training.resume_from_checkpoint or "false")
-    folder = Path(recipe.training.output_dir)
-    if value.lower() == "false":
-        return None
-    if value.lower() == "true":
-        value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
-        if value in ("False", "None"):
-            raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
-    if not Path(value).is_dir() or missing:
-        raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
-    return value
+    args = recipe.training
+    return to_resume(args.resume_from_checkpoint, args.output_dir, tells=args.process_index == 0)

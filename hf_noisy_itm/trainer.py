@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
@@ -16,6 +15,7 @@ from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, load_trust, save_memory
 from .data import FeatureRows, Pairs, StreamedPairs
+from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
 from .errors import InputError
@@ -26,7 +26,9 @@ from .memory.negatives import PairNegatives
 from .memory.trust import TrustScores
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+from .resuming import STATE_FILE, to_resume
 from .scoring import score_pairs_once
+from .truth import match_shares
 
 logger = logging.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class NoisyITMTrainer(Trainer):
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
         trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting
             model are made before the first epoch if left out. A checkpoint's go before these.
+        is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
         InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
@@ -68,6 +71,7 @@ class NoisyITMTrainer(Trainer):
         eval_dataset: Pairs | FeatureRows | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
+        is_match: IsMatch | None = None,
         trust: TrustScores | None = None,
         **kwargs,
     ):
@@ -99,7 +103,8 @@ class NoisyITMTrainer(Trainer):
         weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
         self._data_weight = None if weight is None else torch.from_numpy(weight)
         self._open_ledgers()
-        self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
+        self.is_match = is_match
+        self._reports: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
@@ -125,7 +130,8 @@ class NoisyITMTrainer(Trainer):
     def create_optimizer(self, model=None):
         """Creates the optimizer and lets the model read it."""
         optimizer = super().create_optimizer(model)
-        self.model.attach(self.exchange, optimizer)
+        inner = getattr(optimizer, "optimizer", optimizer)  # from the second training on, accelerate's wrapper has it
+        self.model.attach(self.exchange, inner)
         return optimizer
 
     def get_decay_parameter_names(self, model) -> list[str]:
@@ -145,24 +151,23 @@ class NoisyITMTrainer(Trainer):
             inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
+        gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
         if outputs.to_remember:
-            self.model.remember(
-                **{name: self.exchange.gather(rows.detach()) for name, rows in outputs.to_remember.items()}
-            )
+            self.model.remember(**{name: gathered["remember", name] for name in outputs.to_remember})
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
                 own = self.exchange.gather(outputs.own_weight_per_pair)
-                self.pair_weights.add(self.exchange.gather(index), weight, own)
+                self.pair_weights.add(gathered["index",], weight, own)
             self._note("weight_mean", weight.mean())
         if outputs.negatives and index is not None:
-            gathered = {
-                name: {part: self.exchange.gather(values) for part, values in chosen.items()}
+            negatives = {
+                name: {part: gathered["negatives", name, part] for part in chosen}
                 for name, chosen in outputs.negatives.items()
             }
-            self.pair_negatives.add(self.exchange.gather(index), gathered)
-        for name, value in (outputs.report or {}).items():
-            self._note(name, value.detach())
+            self.pair_negatives.add(gathered["index",], negatives)
+        for name in outputs.report or {}:
+            self._note(name, gathered["report", name])
         return loss
 
     def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -175,12 +180,16 @@ class NoisyITMTrainer(Trainer):
             known["data_weight"] = self._data_weight[index]
         return known | {"last_weight": self.pair_weights.last[index]}
 
-    def _note(self, name: str, value: torch.Tensor) -> None:
+    def _note(self, name: str, values: torch.Tensor) -> None:
         total, count = self._reports.get(name, (0.0, 0))
-        self._reports[name] = (total + value, count + 1)
+        there = ~values.isnan()
+        self._reports[name] = (total + torch.where(there, values, 0.0).sum(), count + there.sum())
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        """Adds the means of what methods reported since the last log of the loss.
+        """Adds what methods reported since the last log of the loss, and what of that the truth makes.
+
+        Means over all pairs for which there was a value; and, where the truth is known, how often the negatives of the
+        pairs that were seen since are matches (`matches_…`).
 
         Raises:
             InputError: the loss is not finite; the last checkpoint is of before.
@@ -192,8 +201,11 @@ class NoisyITMTrainer(Trainer):
                     f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
                     f"smaller learning_rate."
                 )
-            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
+            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items() if count}
             self._reports.clear()
+            if self.is_match is not None and self.pair_negatives is not None:
+                shares = match_shares(*self.pair_negatives.take_fresh(), self.is_match)
+                logs |= {f"matches_{name}": share for name, share in shares.items()}
         super().log(logs, *args, **kwargs)
 
     # -- one epoch ----------------------------------------------------------------------------------------------------
@@ -297,27 +309,28 @@ class NoisyITMTrainer(Trainer):
         Raises:
             InputError: the checkpoint is not whole, or is of other data.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
-        if isinstance(resume_from_checkpoint, str | Path):
-            check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
+        checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
+        self._reports.clear()  # of a training that was interrupted
+        if checkpoint is not None:
+            check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives, self.model)
+            ledgers = self.pair_weights, fingerprint, self.pair_negatives
+            bank = load_memory(checkpoint, *ledgers, self.model.resume_run)
             if bank is not None:
                 self.use_bank(bank)
-            self.trust = load_trust(
-                resume_from_checkpoint, *_known_of_data(self.train_dataset), self.model.needs_scorer
-            )
+            self.trust = load_trust(checkpoint, *_known_of_data(self.train_dataset), self.model.needs_scorer)
         else:
             self.model.begin_run()
             self._open_ledgers()
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        return super().train(checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            if is_checkpoint:
+                (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
             remembered = self.model.memory() if is_checkpoint else None
             save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered, self.trust)
             if self.train_dataset is not None:

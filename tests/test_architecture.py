@@ -21,8 +21,9 @@ RULES = {
     "convert": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
-    "arguments": ({"data", "methods"}, {"accelerate"}),
-    "checkpoint": ({"memory", "methods"}, {"accelerate", "datasets", "transformers"}),
+    "parser": (set(), {"torch", "accelerate", "datasets"}),
+    "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
+    "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
     "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "scorer": (
@@ -32,9 +33,11 @@ RULES = {
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "scoring"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
+        | {"scoring", "truth"},
         {"accelerate", "datasets"},
     ),
+    "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
@@ -46,8 +49,9 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
+    "resuming": (set(), {"torch", "accelerate", "datasets"}),
     "noise_report": (_LOOKING | {"batches", "checkpoint", "functional", "scoring"}, {"accelerate"}),
-    "run": (_LOOKING | {"noise_report", "scorer", "trainer"}, {"accelerate", "datasets"}),
+    "run": (_LOOKING | {"noise_report", "resuming", "scorer", "trainer", "truth"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

@@ -129,10 +129,19 @@ def test_a_committed_step_of_npc_costs_what_was_promised():
 
 
 def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
-    figures, told = measured("fne_step", "--layers 1 --batch 4 --queue 200 --repeats 1", tmp_path)
-    assert set(figures["share of loss, draw and queue"]) == {"triplet", "infonce"}
-    assert all(value > 0 for value in figures["seconds"].values())
-    assert "times the control's step" in told
+    figures, told = measured("fne_step", "--layers 1 --batch 4 --large 12 --queue 200 --repeats 1", tmp_path)
+    seconds, large = figures["seconds"], figures["large"]
+    for loss in ("triplet", "infonce"):
+        name = f"fne, {loss}: loss, draw and queue"
+        assert figures["share of loss, draw and queue"][loss] == pytest.approx(seconds[name] / seconds["fne"])
+        assert large["loss, draw and queue, times as many of the control's steps"][loss] == pytest.approx(
+            seconds[f"{name}, batch of 12"] / (3 * seconds["control"])
+        )
+    assert figures["times the control's step, negatives=fne"] == pytest.approx(
+        seconds["control, negatives=fne"] / seconds["control"]
+    )
+    assert all(value > 0 for value in seconds.values())
+    assert "In a batch of 12 they take, of 3 of the control's steps: triplet " in told
 
 
 def test_a_committed_step_of_fne_costs_what_was_promised():

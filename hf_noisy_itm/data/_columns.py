@@ -38,21 +38,32 @@ def plain(cell: Any) -> Any:
     return None if isinstance(cell, str) and not cell else cell
 
 
+def read_names(rows: datasets.Dataset, column: str, number: np.ndarray) -> list:
+    """The cells of a column that names pictures or groups, `plain`; None where one is empty.
+
+    Raises:
+        InputError: a cell holds several values; its row is named.
+    """
+    names = [plain(cell) for cell in read_cells(rows, column)]
+    for row, cell in zip(number, names):
+        if isinstance(cell, list | dict):
+            raise InputError(
+                f"The column {column!r} holds {type(cell).__name__} in row {row}, not a text or a number."
+            )
+    return names
+
+
 def read_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> list:
-    """The cells of a column that names pictures or groups, `plain`.
+    """The same, of a column that names all.
 
     Raises:
         InputError: a cell is empty, or holds several values; its row is named.
     """
-    ids = [plain(cell) for cell in read_cells(rows, column)]
+    ids = read_names(rows, column, number)
     for row, cell in zip(number, ids):
         if cell is None:
             raise InputError(
                 f"The column {column!r} is empty in row {row}: fill it, or name another column with --image_id_column."
-            )
-        if isinstance(cell, list | dict):
-            raise InputError(
-                f"The column {column!r} holds {type(cell).__name__} in row {row}, not a text or a number."
             )
     return ids
 

@@ -1,6 +1,5 @@
 """Noise on purpose: what `DataArguments` ask for, drawn over `Pairs`."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,7 @@ from ._pairs import Pairs
 from .caption_lines import load_caption_lines
 from .draws import load_draw
 from .features import FeatureRows
-from .pedigree import pedigree_of, shortfall
-
-_RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_noise_")  # NPC's {ratio}_noise_train_caps.txt
+from .pedigree import pedigree_of, shortfall, stated_rate
 
 logger = logging.get_logger(__name__)
 
@@ -159,8 +156,7 @@ def _captions_per_picture(pairs: Pairs, path: str | Path) -> int:
 
 def _add_caption_lines(pairs: Pairs, path: str | Path, kind: str, rate: float | None, c: int) -> Pairs:
     """Moves the captions to where a file like NPC's has them; its name may say the rate."""
-    stated = _RATIO.match(Path(path).name)
-    nominal = rate if rate is not None else float(stated[1]) if stated else None
+    nominal = stated_rate(path) if rate is None else rate
     lines = load_caption_lines(path, pairs.name.astype(str).tolist(), c, pairs.captions, nominal)
     noise = lines.noise
     if nominal is not None and abs(noise.realised - nominal) > 0.01:

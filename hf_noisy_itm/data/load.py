@@ -29,6 +29,7 @@ from ._sources import CAPTION_COLUMNS
 from ._splits import CAPTION, ROW, all_splits, filter_rows, find_column, find_splits
 from .features import FeatureRows
 from .labels import read_labels, refuse_other_classes
+from .matches import refuse_wrong_match_by
 from .pedigree import pedigree_of_source
 
 
@@ -48,6 +49,7 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, 
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
+    refuse_wrong_match_by(args, train)
     if args.weight_column is not None:
         if args.feature_columns:
             raise InputError("weight_column is of pictures with captions, not of vectors: leave it out.")

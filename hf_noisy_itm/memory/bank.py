@@ -9,6 +9,8 @@ from torch import Tensor
 from ..errors import InputError
 from .stored import read_tensors, refuse_other_data, write_tensors
 
+KINDS = ("image", "text")
+
 
 @dataclass(frozen=True)
 class EncodedPairs:
@@ -32,12 +34,12 @@ class MemoryBank:
     """Entries and scores of N training pairs, and where they come from.
 
     Args:
-        entries: for each kind of entry (NPC: "image" and "text") the row of a clean pair, int64 (N,).
-        scores: figures per pair worth keeping, float32 (N,), by name.
+        entries: for each of `KINDS`, what a pair was found through, the row of a clean pair, int64 (N,).
+        scores: figures per pair worth keeping, float32 (N,), finite, by name.
         provenance: JSON-able facts; `fingerprint` names the data it was built for.
 
     Raises:
-        ValueError: there are no entries, they are no rows of the pairs, or scores are not float32.
+        ValueError: entries are of other kinds, or no rows of the pairs, or scores are not float32 or not finite.
     """
 
     entries: dict[str, Tensor]
@@ -45,8 +47,10 @@ class MemoryBank:
     provenance: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        if set(self.entries) != set(KINDS):
+            raise ValueError(f"there are entries of {' and '.join(KINDS)}, not of {sorted(self.entries)}")
         shapes = {tuple(tensor.shape) for tensor in (*self.entries.values(), *self.scores.values())}
-        if not self.entries or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"entries and scores are vectors over the same pairs, not of shapes {sorted(shapes)}")
         for name, rows in self.entries.items():
             if rows.dtype != torch.int64 or not ((rows >= 0) & (rows < len(rows))).all():
@@ -54,6 +58,8 @@ class MemoryBank:
         for name, values in self.scores.items():
             if values.dtype not in (torch.float32, torch.float64):
                 raise ValueError(f"the scores {name!r} are {values.dtype} and not float32")
+            if not values.isfinite().all():
+                raise ValueError(f"{int((~values.isfinite()).sum())} of the scores {name!r} are no finite numbers")
         if not isinstance(self.provenance.get("noise") or {}, dict):
             raise ValueError("the noise in its provenance is no object")
 

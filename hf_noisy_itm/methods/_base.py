@@ -25,10 +25,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 from transformers import CLIPModel, PreTrainedModel
 
 from ..exchange import Exchange
-from ..functional.contrastive import pair_losses
+from ..functional.contrastive import pair_losses, pair_losses_of_cosines
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
@@ -227,7 +228,7 @@ class NoisyITMModel(PreTrainedModel):
         )
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
-        """The method's loss of each pair, and what it wants remembered and logged; here: CLIP's loss.
+        """The method's loss of each pair, and what it wants remembered and logged in training; here: CLIP's loss.
 
         Args:
             batch: what `forward` was given.
@@ -236,15 +237,24 @@ class NoisyITMModel(PreTrainedModel):
         """
         size = len(batch)
         image_embeds, text_embeds = image_embeds[:size], text_embeds[:size]
-        per_pair = self.pair_losses(image_embeds, text_embeds, batch.image_id)
-        if self.config.negatives == "all":
-            return PairLosses(per_pair)
-        seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
-        negatives = in_batch_proposals(seen, self.match_moments, self.logit_scale)
-        return PairLosses(per_pair, to_remember=seen.to_remember, report=told(negatives), negatives=negatives)
+        if self.config.negatives == "all" or not self.training:
+            return PairLosses(self.pair_losses(image_embeds, text_embeds, batch.image_id))
+        same_image, scale = self.config.same_image, self.logit_scale
+        seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, same_image)
+        log_odds = tuple(self.match_moments.log_odds(each.detach()) for each in seen.cosines)
+        log_weight = tuple(logsigmoid(-each) for each in log_odds)
+        per_pair = pair_losses_of_cosines(seen.cosines, seen.own_column, scale, seen.same, same_image, log_weight)
+        negatives = in_batch_proposals(seen, log_odds, log_weight, scale)
+        report = told(negatives, self.match_moments.read())
+        return PairLosses(per_pair, to_remember=seen.to_remember, report=report, negatives=negatives)
 
     def pair_losses(
-        self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None, logit_scale: Tensor | None = None
+        self,
+        image_embeds: Tensor,
+        text_embeds: Tensor,
+        image_id: Tensor | None,
+        logit_scale: Tensor | None = None,
+        log_weight: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Loss of each local pair against the pairs of all processes, (B,); see `functional.contrastive`.
 
@@ -253,9 +263,13 @@ class NoisyITMModel(PreTrainedModel):
             text_embeds: unit rows, (B, D).
             image_id: (B,), or None if all pictures differ.
             logit_scale: inverse temperature; the model's own if left out.
+            log_weight: how much wrong answers count, both directions; by the similarities themselves if left out.
         """
         scale = self.logit_scale if logit_scale is None else logit_scale
-        return pair_losses(image_embeds, text_embeds, scale, **self.contrast(image_embeds, text_embeds, image_id))
+        among = self.contrast(image_embeds, text_embeds, image_id)
+        if log_weight is not None:
+            among["log_weight"] = log_weight
+        return pair_losses(image_embeds, text_embeds, scale, **among)
 
     def contrast(self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None) -> dict:
         """What local pairs are told apart from: the further arguments of `functional.contrastive.pair_losses`.

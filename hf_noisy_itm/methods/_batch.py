@@ -62,9 +62,10 @@ class PairLosses:
         per_pair: (B,), with graph; `weigh` says how much each counts.
         further: losses that count in full whatever the weights, (B,) each, with graph, by name.
         to_remember: tensors (B, …) that the trainer gathers from all processes and hands to `remember`.
-        report: scalars worth logging, by name.
+        report: what is worth logging, by name: a scalar, or a value for each pair, (B,), NaN where a pair has none.
         negatives: which wrong answers were compared with each pair, for analysis: by name of the choice, `row` in the
-            training set, int64 (B,), -1 where unknown, and `score`, (B,). The trainer keeps each pair's last ones.
+            training set, int64 (B,), -1 where there was none, and `score`, (B,), NaN there. The trainer keeps each
+            pair's last ones.
     """
 
     per_pair: Tensor
@@ -99,3 +100,18 @@ class NoisyITMOutput(ModelOutput):
     to_remember: dict[str, Tensor] | None = None
     report: dict[str, Tensor] | None = None
     negatives: dict[str, dict[str, Tensor]] | None = None
+
+    def rows_to_gather(self, index: Tensor | None) -> dict[tuple[str, ...], Tensor]:
+        """What is to be known of all processes' pairs, (B, …) each: what to remember, and what is told of each pair.
+
+        Args:
+            index: row of each pair in the training set, (B,); None for a stream, which keeps no negatives.
+        """
+        rows = {("remember", name): values for name, values in (self.to_remember or {}).items()}
+        for name, value in (self.report or {}).items():
+            rows["report", name] = value.expand(len(self.loss_per_pair))
+        if index is not None:
+            rows["index",] = index
+            for name, chosen in (self.negatives or {}).items():
+                rows |= {("negatives", name, part): values for part, values in chosen.items()}
+        return rows

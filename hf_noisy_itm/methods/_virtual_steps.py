@@ -9,6 +9,7 @@ from torch.func import functional_call
 
 from ..errors import InputError
 from ..functional.pair_steps import losses_after_pair_steps, pair_steps
+from ..functional.similarity import inner_products
 from ..memory.gradient_moments import GradientMoments
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch
@@ -78,6 +79,25 @@ def losses_around_batch_step(
     with torch.autocast(model.device.type, enabled=False):
         before = _losses_at(model, batch, {}, entry_losses) if rounded or _has_dropout(model) else None
         return before, _losses_at(model, batch, ahead, entry_losses)
+
+
+@torch.no_grad()
+def log_weights_of_entries(
+    model: NoisyITMModel, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """How much wrong answers to the entries count by the embeddings as they are, both directions, by kind of entry.
+
+    A virtual step is to tell how the same loss changes: by the embeddings that it moves they would count otherwise.
+    """
+    weights = {}
+    for name, entry in batch.entries.items() if model.config.negatives != "all" else ():
+        images, texts = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
+        among = model.contrast(images, texts, entry["image_id"])
+        weights[name] = (
+            among["log_weight"](inner_products(images, among["all_text_embeds"])),
+            among["log_weight"](inner_products(texts, among["all_image_embeds"])),
+        )
+    return weights
 
 
 @torch.no_grad()

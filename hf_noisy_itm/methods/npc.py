@@ -26,6 +26,7 @@ by rounding on which side of 1 it lies; and they are without dropout, which woul
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -36,23 +37,26 @@ from transformers import AutoConfig, AutoModel
 from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
-from ..memory.clean import build_bank
+from ..memory.clean import build_bank, check_bank
 from ..memory.epoch import Epoch
 from ..memory.gradient_moments import GradientMoments
 from ..memory.scores import Scoring, weights_sha256
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
+from ._choices import Choice
 from ._config import NoisyITMConfig, Paper
 from ._parts import towers_of
 from ._virtual_steps import (
     BatchStep,
     fixed_layers,
+    log_weights_of_entries,
     losses_around_batch_step,
     losses_around_single_steps,
 )
 
 EPS = 1e-6
+_HOW_THE_BATCH_STEPS = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
 _RELEASED = {
     "same_image": "negative",
     "negatives": "all",
@@ -138,34 +142,27 @@ class NPCConfig(NoisyITMConfig):
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
+    choices = (
+        *NoisyITMConfig.choices,
+        Choice("virtual_step", lambda step: step == "pair", _HOW_THE_BATCH_STEPS),
+        Choice("virtual_step", lambda step: step == "batch", {"pair_step_size": 0.5}),
+        Choice("bank_share", lambda share: share != 1, {"virtual_blocks": None}),
+        Choice("variant", lambda variant: variant == "released", _RELEASED),
+    )
+
     def validate_npc(self):
         """Called by `@strict`."""
-        if not 0 <= self.clean_threshold < 1:
-            raise ValueError(f"clean_threshold is a probability below 1, got {self.clean_threshold}.")
-        if self.bank_batch_size < 2 or self.bank_refresh_epochs < 0:
-            raise ValueError(
-                f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
-                f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
-            )
+        check_bank(self.clean_threshold, self.bank_batch_size, self.bank_seed)
+        if self.bank_refresh_epochs < 0:
+            raise ValueError(f"bank_refresh_epochs must not be negative, got {self.bank_refresh_epochs}.")
         if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not 0 < self.pair_step_size < math.inf:
             raise ValueError(
                 f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0 and "
                 f"finite, got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
             )
-        if not 0 <= self.bank_seed < 2**32:
-            raise ValueError(f"bank_seed must be at least 0 and below 2**32, got {self.bank_seed}.")
-        batch_only = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
-        if self.virtual_step == "pair" and (idle := _other_than(self, batch_only)):
-            raise ValueError(f"{idle[0]} says how the batch steps: give virtual_step='batch', or leave it out.")
-        if self.bank_share < 1 and self.virtual_blocks is not None:
-            raise ValueError("bank_share below 1 does not go with virtual_blocks: leave one of them out.")
         blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
         if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
             raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
-        if self.variant == "released":
-            if _other_than(self, _RELEASED):
-                needed = ", ".join(f"{name}={_RELEASED[name]!r}" for name in _other_than(self, _RELEASED))
-                raise ValueError(f"variant='released' is what the official loop computes: give {needed} too.")
 
 
 class NPCModel(NoisyITMModel):
@@ -232,12 +229,21 @@ class NPCModel(NoisyITMModel):
         return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
-        self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
+        self,
+        batch: PairBatch,
+        image_embeds: Tensor,
+        text_embeds: Tensor,
+        logit_scale: Tensor,
+        log_weights: dict[str, tuple[Tensor, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Loss of each pair's entry among the entries of one kind, (B,) by kind."""
         return {
             name: self.pair_losses(
-                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
+                image_embeds[entry["image_row"]],
+                text_embeds[entry["text_row"]],
+                entry["image_id"],
+                logit_scale,
+                (log_weights or {}).get(name),
             )
             for name, entry in batch.entries.items()
         }
@@ -255,7 +261,9 @@ class NPCModel(NoisyITMModel):
             loss = weighted_mean(losses.per_pair)
             if self.config.variant == "released":
                 loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
-            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
+            held = log_weights_of_entries(self, batch, image_embeds, text_embeds)
+            entry_losses = partial(self._entry_losses, log_weights=held)
+            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, entry_losses)
             before = before or {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
         return confidence_weight(impact_ratio(before, after))
 
@@ -296,10 +304,6 @@ class NPCModel(NoisyITMModel):
         scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
         bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
         return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
-
-
-def _other_than(config: NPCConfig, fields: dict) -> list[str]:
-    return [name for name, value in fields.items() if getattr(config, name) != value]
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

@@ -64,7 +64,9 @@ def main(words: list[str]) -> None:
         "machine": machine("torch", "scikit-learn"),
         "command": sys.argv,
         "scorer": {"model": shown(args.model), "weights_sha256": weights_sha256(model.clip)},
-        "data": {name: value for name, value in vars(data).items() if value is not None},
+        "data": {
+            name: shown(value) if isinstance(value, str) else value for name, value in vars(data).items() if value
+        },
         "pairs": {"captions": len(pairs), "pictures": len(pairs.image_id), "fingerprint": pairs.fingerprint},
         "clean": look_at(embedder, pairs),
         "noise": [],

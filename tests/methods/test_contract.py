@@ -159,6 +159,7 @@ def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_co
         model.step()
     model.save_pretrained(tmp_path)
     loaded = cls.from_pretrained(tmp_path).train()
+    loaded.resume_run(model.memory())
     other = torch.optim.AdamW(loaded.parameters(), lr=1e-3)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     loaded.attach(Exchange(), other)
@@ -166,7 +167,7 @@ def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_co
 
 
 def test_a_bank_is_a_bank_of_the_data_it_was_built_for(tmp_path):
-    bank = MemoryBank({"image": torch.arange(3)}, {}, {"fingerprint": "a"})
+    bank = MemoryBank({"image": torch.arange(3), "text": torch.arange(3)}, {}, {"fingerprint": "a"})
     bank.save(tmp_path / "bank.safetensors")
     with pytest.raises(ValueError, match="built for other data"):
         MemoryBank.load(tmp_path / "bank.safetensors", "b")

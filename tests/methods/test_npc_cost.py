@@ -9,6 +9,7 @@ from hf_noisy_itm import PairCollator
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.contrastive import pair_losses
 from hf_noisy_itm.functional.pair_steps import losses_after_pair_steps, pair_steps
+from hf_noisy_itm.memory.weights import PairWeights
 from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel, _virtual_steps
 from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
 
@@ -210,7 +211,7 @@ def test_embeddings_are_those_of_one_pass(clip_config, batch):
     torch.testing.assert_close(parts(**batch).loss_per_pair, whole(**batch).loss_per_pair)
 
 
-def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processor, pairs, tmp_path):
+def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processor, pairs, tmp_path, monkeypatch):
     """Two batches an epoch, virtual steps in epochs 0 and 2: every pair is looked at in these, and only in these."""
     fields = {"clean_threshold": 0.5, "impact_every": 2}
     trainer = make_trainer(
@@ -225,12 +226,13 @@ def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processo
         per_device_train_batch_size=8,
         learning_rate=0.05,
     )
-    seen = []
-    add = trainer.pair_weights.add
-    trainer.pair_weights.add = lambda index, weight: (
-        seen.append(dict(zip(index.tolist(), weight.tolist()))),
-        add(index, weight),
-    )
+    seen, add = [], PairWeights.add
+
+    def noted(ledger, index, weight, *more):
+        seen.append(dict(zip(index.tolist(), weight.tolist())))
+        add(ledger, index, weight, *more)
+
+    monkeypatch.setattr(PairWeights, "add", noted)
     trainer.train()
     epochs = [seen[number] | seen[number + 1] for number in (0, 2, 4)]
     assert [len(epoch) for epoch in epochs] == [16, 16, 16]
@@ -252,11 +254,15 @@ def test_without_a_ledger_every_step_is_weighed(clip_config, batch):
     [
         ({"bank_share": 0.0}, "bank_share must be above 0"),
         ({"impact_every": 0}, "impact_every at least 1"),
-        ({"pair_step_size": 0.0}, "pair_step_size above 0"),
-        ({"pair_step_size": float("inf")}, "pair_step_size above 0 and finite"),
+        ({"virtual_step": "pair", "pair_step_size": 0.0}, "pair_step_size above 0"),
+        ({"virtual_step": "pair", "pair_step_size": float("inf")}, "pair_step_size above 0 and finite"),
+        ({"pair_step_size": 0.3}, "virtual_step='batch' does not go with pair_step_size=0.3"),
         ({"bank_seed": -1}, "bank_seed must be at least 0 and below 2\\*\\*32, got -1"),
-        ({"virtual_step": "pair", "virtual_blocks": 1}, "virtual_blocks says how the batch steps"),
-        ({"virtual_step": "pair", "virtual_optimizer": "sgd"}, "virtual_optimizer says how the batch steps"),
+        ({"virtual_step": "pair", "virtual_blocks": 1}, "virtual_step='pair' does not go with virtual_blocks=1"),
+        (
+            {"virtual_step": "pair", "virtual_optimizer": "sgd"},
+            "virtual_step='pair' does not go with virtual_optimizer='sgd'",
+        ),
         ({"virtual_blocks": 3}, "virtual_blocks must be between 0 and 2, got 3"),
         ({"virtual_blocks": 1, "bank_share": 0.5}, "does not go with virtual_blocks"),
     ],
