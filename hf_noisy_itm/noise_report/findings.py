@@ -10,7 +10,7 @@ from .alike import Alike, find_alike
 from .signals import Neighbours, Signals, measure
 
 TRAINING_WEIGHT = "training weight"
-_SHARES = {"cosine": 0.2, "loss": 0.1, "agreement": 0.1, "prediction": 0.6}  # ours, see docs/noise_report.md
+_SHARES = {"cosine": 0.2, "loss": 0.15, "agreement": 0.125, "prediction": 0.525}  # ours, see docs/noise_report.md
 
 
 @dataclass(frozen=True)
