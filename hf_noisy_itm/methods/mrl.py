@@ -123,6 +123,8 @@ class MRLConfig(NoisyITMConfig):
             raise ValueError(f"A modality cannot be called {bad[0]!r}: give it another name.")
         if self.heads != "mlp" or self.train_clip:
             raise ValueError("Vectors need heads and have no CLIP: give heads='mlp' and train_clip=False.")
+        if self.trust != "all":
+            raise ValueError(f"Vectors are no pairs that a scorer knows: leave trust={self.trust!r} out.")
 
 
 class MRLModel(NoisyITMModel):

@@ -205,6 +205,7 @@ def test_proxies_start_from_the_names_of_the_classes(clip_config, processor, tmp
         ({"feature_widths": {"image": 3, "items": 2}}, "cannot be called 'items'"),
         ({"feature_widths": {"image": 3, "a.b": 2}}, r"cannot be called 'a\.b'"),
         ({"feature_widths": {"image": 3, "text": 2}, "train_clip": True}, "have no CLIP"),
+        ({"feature_widths": {"image": 3, "text": 2}, "trust": "osa"}, "leave trust='osa' out"),
     ],
 )
 def test_fields_that_do_not_go_together_get_one_sentence(fields, sentence):
