@@ -48,15 +48,13 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
     assert torch.equal(*embeds)
 
 
-def commands_of_the_readme(heading):
-    """The commands of a section, without remarks, as lists of words."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return [
-        shlex.split(line, comments=True)[1:] for line in section.splitlines() if line.startswith("python recipes/")
-    ]
+def commands_of_the_readme(beginning):
+    """The commands of the block after a sentence, without remarks, as lists of words."""
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split(beginning)[1].split("```")[1]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("python recipes/")]
 
 
-NPC_COMMANDS = commands_of_the_readme("Methods")
+NPC_COMMANDS = commands_of_the_readme("NPC comes in several forms")
 NPC_DATA = ["--max_train_pictures", "24", "--max_eval_pictures", "12"]
 
 
