@@ -75,6 +75,7 @@ def plot_separation(findings: Findings, is_noisy: np.ndarray, truth: dict) -> by
     for number, (name, values) in enumerate(signals.items()):
         seen = np.isfinite(values)
         style = {"color": _LINES[number % len(_LINES)], "linewidth": 2.2 if name == "combined" else 1.2}
+        style["zorder"] = 3 if name == "combined" else 2
         auc, average = truth["auc"].get(name), truth["average_precision"].get(name)
         if auc is None:
             continue
