@@ -1,20 +1,21 @@
-"""What a run is told: dataclasses, and a parser that reads a YAML recipe first and the command line over it."""
+"""What a run is told: dataclasses, read from a YAML recipe first and from the command line over it."""
 
 import dataclasses
-import json
 import os
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 import yaml
-from transformers import CLIPConfig, HfArgumentParser, TrainingArguments
+from transformers import CLIPConfig, TrainingArguments
 
 from .data import DataArguments
 from .errors import InputError, did_you_mean
 from .methods import NoisyITMConfig
+from .parser import Parser, as_word, as_words, optional_number, refuse_unknown
 
 
 @dataclass
@@ -93,7 +94,8 @@ class RunArguments:
 
     method: str = field(default="baseline", metadata={"help": "Name of a method: baseline, npc, …"})
     model: str = field(
-        default="scenes-clip", metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub."}
+        default="scenes-clip",
+        metadata={"help": "'scenes-clip' (bundled), a folder, or a name on the Hub; of vectors 'none': a new one."},
     )
     bank: str | None = field(
         default=None,
@@ -103,6 +105,28 @@ class RunArguments:
             "own."
         },
     )
+    scorer: str | None = field(
+        default=None,
+        metadata={"help": "For --trust osa: the frozen CLIP that scores the training pairs; --model if unset."},
+    )
+    scorer_steps: int = field(
+        default=0, metadata={"help": "Let the scorer train so many steps on the noisy pairs before it is frozen."}
+    )
+    score_cache: str | None = field(
+        default=None, metadata={"help": "Folder in which scores are kept for later runs; one under HF_HOME if unset."}
+    )
+
+    report: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave a noise report of the training pairs in noise_report/ of output_dir: by the trained model "
+            "and, where the method weighs pairs, their weights."
+        },
+    )
+
+    def __post_init__(self):
+        if self.scorer_steps < 0:
+            raise InputError(f"scorer_steps must be at least 0, got {self.scorer_steps}.")
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,7 @@ class Recipe:
     run: RunArguments
     data: DataArguments
     training: NoisyITMArguments
-    method: dict  # fields of the method's config that were given
+    method: dict  # fields of the method's config that were given, and that go together
     extra: object | None = None  # what a script asked for beside these
 
     @property
@@ -121,29 +145,10 @@ class Recipe:
         return self.run.method
 
 
-class Parser(HfArgumentParser):
-    """Says in an `InputError` what argparse would print before it leaves."""
-
-    def values_of(self, words: Sequence[str]) -> dict:
-        """Parses `--field value …`.
-
-        Raises:
-            InputError: an unknown field (the nearest known one is named), or a value of the wrong kind.
-        """
-        namespace, rest = self.parse_known_args(list(words), namespace=Namespace())
-        known = [f.name for cls in self.dataclass_types for f in dataclasses.fields(cls) if f.init]
-        _refuse_unknown([word[2:].split("=")[0] for word in rest if word.startswith("--")], known, "the command line")
-        if rest:
-            raise InputError(f"Unexpected word on the command line: {rest[0]!r}; write --field value.")
-        return vars(namespace)
-
-    def error(self, message: str):
-        """Called by argparse."""
-        raise InputError(f"{message[:1].upper()}{message[1:]}.")
-
-
 def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: type | None = None) -> Recipe:
     """Parses `[FILE.yaml] [--field value …]`; the command line wins over the file, the file over `defaults`.
+
+    Where two fields of the method do not go together, the weaker does not count either, and a warning says so.
 
     Args:
         arguments: words of the command line.
@@ -151,21 +156,25 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
         extra: a dataclass of further fields that a script takes.
 
     Raises:
-        InputError: no such file, an unknown field (the nearest known one is named), or a value of the wrong kind.
+        InputError: no such file, an unknown field (the nearest known one is named), a value of the wrong kind, or two
+            fields that were given in one place and do not go together.
     """
     arguments = list(arguments)
     given = dict(defaults or {})
+    layers = [("in the script", given)]
     if arguments and not arguments[0].startswith("-"):
-        given |= _read_yaml(Path(arguments.pop(0)))
-    method = _method_of(arguments, given)
-    config_fields = _config_fields(method)
+        path = Path(arguments.pop(0))
+        content = _read_yaml(path)
+        layers = [("in the script", {name: given[name] for name in given.keys() - content}), (f"in {path}", content)]
+        given |= content
+    config = config_class(_method_of(arguments, given))
+    method = _as_dataclass(_config_fields(config))
     classes = (RunArguments, DataArguments, NoisyITMArguments, *([extra] if extra else []))
-    options = (*classes, _as_dataclass(config_fields))
-    known = [f.name for cls in options for f in dataclasses.fields(cls) if f.init]
-    _refuse_unknown(given, known, "the recipe")
-    parser = Parser(options, allow_abbrev=False)
-    words = [f"--{name}={_as_word(name, value)}" for name, value in given.items() if value is not None]
-    values = parser.values_of([*words, *arguments])
+    options = (*classes, method)
+    refuse_unknown(given, [f.name for cls in options for f in dataclasses.fields(cls) if f.init], "the recipe")
+    may_be_none = {name for cls in options for name, kind in get_type_hints(cls).items() if optional_number(kind)}
+    words = {where: as_words(fields, may_be_none) for where, fields in layers} | {"on the command line": arguments}
+    values = Parser(options, allow_abbrev=False).values_of([word for layer in words.values() for word in layer])
     values["output_dir"] = values["output_dir"] or f"runs/{values['method']}"
     try:
         run, data, training, *more = (
@@ -176,8 +185,13 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
         raise
     except (ValueError, TypeError) as error:
         raise InputError(f"The recipe does not hold together: {error}") from error
-    chosen = {name: values[name] for name in config_fields if values[name] is not None}
-    return Recipe(run, data, training, chosen, *more)
+    parser = Parser(method, allow_abbrev=False, add_help=False)
+    found = {where: vars(parser.parse_known_args(layer, Namespace())[0]) for where, layer in words.items()}
+    chosen = [  # a list that was not given is None nevertheless
+        (where, {name: value for name, value in fields.items() if value is not None or name in may_be_none})
+        for where, fields in found.items()
+    ]
+    return Recipe(run, data, training, config.settled(*chosen), *more)
 
 
 def config_class(method: str) -> type[NoisyITMConfig]:
@@ -192,19 +206,17 @@ def config_class(method: str) -> type[NoisyITMConfig]:
     return names[method]
 
 
-def _config_fields(method: str) -> dict[str, dataclasses.Field]:
+def _config_fields(config: type[NoisyITMConfig]) -> list[dataclasses.Field]:
     inherited = {f.name for f in dataclasses.fields(CLIPConfig)}
-    return {f.name: f for f in dataclasses.fields(config_class(method)) if f.name not in inherited and f.init}
+    return [f for f in dataclasses.fields(config) if f.name not in inherited and f.init]
 
 
-def _as_dataclass(fields: dict[str, dataclasses.Field]) -> type:
-    """The method's own fields as options; unset ones stay None so that a loaded checkpoint's values are kept."""
+def _as_dataclass(fields: list[dataclasses.Field]) -> type:
+    """The method's own fields as options; what is not given is not there, so that a checkpoint's values are kept."""
+    told = {f.name: {"help": f"Of the method; default {f.default!r}."} for f in fields}
     return dataclasses.make_dataclass(
         "MethodArguments",
-        [
-            (name, f.type | None, field(default=None, metadata={"help": f"Of the method; default {f.default!r}."}))
-            for name, f in fields.items()
-        ],
+        [(f.name, f.type, field(default=SUPPRESS, metadata=told[f.name])) for f in fields],
     )
 
 
@@ -220,22 +232,7 @@ def _read_yaml(path: Path) -> dict:
     return content
 
 
-def _as_word(name: str, value: object) -> str:
-    """A value of a YAML file as it would stand on the command line, so that both are checked alike."""
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if not isinstance(value, str | int | float):
-        raise InputError(f"The field {name!r} takes one value, got {value!r}.")
-    return str(value)
-
-
 def _method_of(arguments: list[str], given: dict) -> str:
     parser = Parser(RunArguments, allow_abbrev=False, add_help=False)
-    words = [f"--method={_as_word('method', given['method'])}"] if given.get("method") is not None else []
+    words = [f"--method={as_word('method', given['method'])}"] if given.get("method") is not None else []
     return parser.parse_known_args([*words, *arguments], namespace=Namespace())[0].method
-
-
-def _refuse_unknown(names, known: list[str], where: str) -> None:
-    for name in names:
-        if name not in known:
-            raise InputError(f"Unknown field {name!r} in {where}{did_you_mean(name, known)}.")

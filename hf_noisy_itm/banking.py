@@ -11,15 +11,17 @@ import torch
 
 from .arguments import Parser
 from .data import DataArguments, PairCollator, Pairs, load_pairs
-from .data.published_bank import read_published_bank
+from .data.published_bank import check_stated_rate, read_published_bank
 from .encode import encode
 from .errors import InputError
 from .files import shown
 from .loading import load_model
 from .memory.bank import MemoryBank
-from .memory.clean import build_bank
+from .memory.clean import build_bank, check_bank
 from .memory.scores import Scoring, weights_sha256
 from .run import separation
+
+_OF_PUBLISHED = {"output", "model", "bank_npy", "overwrite"}
 
 
 @dataclass
@@ -51,13 +53,18 @@ class BankArguments:
     overwrite: bool = field(default=False, metadata={"help": "Replace a memory bank that is there already."})
 
     def __post_init__(self):
-        for name, least in (("bank_batch_size", 2), ("bank_seed", 0), ("batch_size", 1), ("num_workers", 0)):
+        check_bank(self.clean_threshold, self.bank_batch_size, self.bank_seed)
+        for name, least in (("batch_size", 1), ("num_workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if not 0 <= self.clean_threshold < 1:
-            raise InputError(f"clean_threshold is a probability below 1, got {self.clean_threshold}.")
-        if self.bank_npy is not None and (self.model is not None or len(self.bank_npy) != 2):
-            raise InputError("bank_npy takes two files, IMAGE.npy and TEXT.npy, and no model.")
+        if self.bank_npy is not None:
+            if self.model is not None or len(self.bank_npy) != 2:
+                raise InputError("bank_npy takes two files, IMAGE.npy and TEXT.npy, and no model.")
+            for each in fields(self):
+                if each.name not in _OF_PUBLISHED and getattr(self, each.name) != each.default:
+                    raise InputError(
+                        f"{each.name} says how a model scores, and with bank_npy none does: leave it out."
+                    )
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError("A bank is built in one process: start it with python, not with accelerate launch.")
 
@@ -177,6 +184,8 @@ def _built(args: BankArguments, pairs: Pairs) -> MemoryBank:
 
 
 def _published(paths: Sequence[str], pairs: Pairs) -> MemoryBank:
+    for path in paths:
+        check_stated_rate(path, pairs)
     entries = {name: torch.from_numpy(rows) for name, rows in read_published_bank(*paths, pairs).items()}
     facts = {"fingerprint": pairs.fingerprint, "pairs": len(pairs), "published": [Path(path).name for path in paths]}
     return MemoryBank(entries, provenance=facts)

@@ -2,22 +2,30 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 from .errors import InputError
 
-_FIGURES = ("i2t_r@1", "t2i_r@1", "rsum")
+_FIGURES = {  # of runs whose last figure is there; what they are called in the table
+    "rsum": {"i2t_r@1": "i2t R@1", "t2i_r@1": "t2i R@1", "rsum": "rSum"},
+    "map": {"i2t_map": "i2t mAP", "t2i_map": "t2i mAP", "map": "mAP"},
+}
+_CHOICES = ("chosen", "hardest")
+_OTHERS = "\\*"  # a star in Markdown
 _SEED = re.compile(r"[-_]seed\d+$")
 
 
 def compare(files: Sequence[str | Path]) -> str:
     """Makes a table in Markdown with a line for each kind of run, grouped by data and noise.
 
-    A kind is the file's name without `_seedN`, or its folder's name if the file is `metrics.json`. Figures are means
-    and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the control
-    (the kind called `control` or `baseline`) of the same seed on the same data.
+    Figures are those of the test split, where a run reports on one. A kind is the file's name without `_seedN`, or its
+    folder's name if the file is `metrics.json`. Figures are means and standard deviations (n - 1) over the seeds;
+    "wins" are seeds in which a run has a higher rSum than the control (the kind called `control` or `baseline`) of the
+    same seed on the same data. Runs on vectors, which have mAP alone, get a table of their own. Where runs say which
+    negatives were matches in truth (`truth.negatives_in_truth`): the share of matches among the chosen and among the
+    hardest, and how well the posterior tells them among the hardest, means of both directions.
 
     Args:
         files: `metrics.json` files of runs, wherever they lie and whatever they are called.
@@ -25,9 +33,17 @@ def compare(files: Sequence[str | Path]) -> str:
     Raises:
         InputError: a file holds no figures of a run, or two files are of one kind and seed.
     """
+    runs = [(path, _read(path)) for path in map(Path, files)]
+    whole = ("rsum" if "rsum" in run["metrics"] else "map" for _, run in runs)
+    by_figure: dict[str, list] = {}
+    for name, each in zip(whole, runs):
+        by_figure.setdefault(name, []).append(each)
+    return "\n\n".join(_table(by_figure[name], name) for name in _FIGURES if name in by_figure)
+
+
+def _table(runs: Sequence[tuple[Path, dict]], whole: str) -> str:
     groups: dict[tuple, dict[str, dict[int, dict]]] = {}
-    for path in map(Path, files):
-        run = _read(path)
+    for path, run in runs:
         name = _SEED.sub("", path.parent.name if path.stem == "metrics" else path.stem)
         group = groups.setdefault(_what_on(run), {}).setdefault(name, {})
         seed = run["training"]["seed"]
@@ -35,36 +51,58 @@ def compare(files: Sequence[str | Path]) -> str:
             raise InputError(f"{path} is a second run of {name} with seed {seed} on {', '.join(_what_on(run))}.")
         group[seed] = run
     lines = [
-        "| data | noise | run | seeds | i2t R@1 | t2i R@1 | rSum | wins | AUC of weights |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| data | noise | run | seeds | {' | '.join(_FIGURES[whole].values())} | wins | AUC of weights "
+        "| matches among negatives: chosen | hardest | AUC of posterior |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for what, kinds in sorted(groups.items()):
         control = kinds.get("control", kinds.get("baseline"))
-        for name, runs in sorted(kinds.items(), key=lambda item: _middle(item[1], "rsum")):
-            lines.append(
-                "| " + " | ".join([*what, name, *_figures(runs, None if runs is control else control)]) + " |"
-            )
+        for name, runs in sorted(kinds.items(), key=lambda item: _middle(item[1], whole)):
+            cells = _figures(runs, None if runs is control else control, whole)
+            lines.append("| " + " | ".join([*what, name, *cells]) + " |")
+    if any(_OTHERS in line for line in lines):
+        lines += ["", f"{_OTHERS} of an earlier version, which took either share over other pairs"]
     return "\n".join(lines)
 
 
-def _figures(runs: dict[int, dict], control: dict[int, dict] | None) -> list[str]:
-    cells = [_spread([run["metrics"][key] for run in runs.values()], ".1f") for key in _FIGURES]
+def _figures(runs: dict[int, dict], control: dict[int, dict] | None, whole: str) -> list[str]:
+    lists = ([run["metrics"].get(key) for run in runs.values()] for key in _FIGURES[whole])
+    cells = ["" if None in values else _spread(values, ".1f") for values in lists]
     both = [seed for seed in runs if control and seed in control]
-    wins = sum(runs[seed]["metrics"]["rsum"] > control[seed]["metrics"]["rsum"] for seed in both)
+    wins = sum(runs[seed]["metrics"][whole] > control[seed]["metrics"][whole] for seed in both)
     weights = [run["weights"]["auc"] for run in runs.values() if run["weights"] and "auc" in run["weights"]]
     return [
         ", ".join(map(str, sorted(runs))),
         *cells,
         f"{wins} of {len(both)}" if both else "",
         _spread(weights, ".3f") if weights else "",
+        *_negatives([run["negatives"] for run in runs.values() if run.get("negatives")]),
     ]
+
+
+def _negatives(runs: list[dict[str, dict]]) -> list[str]:
+    chosen, hardest = (_means(runs, lambda way, name=name: way.get(name, {}).get("matches")) for name in _CHOICES)
+    counts = [{way[name]["pairs"] for name in _CHOICES if name in way} for run in runs for way in run.values()]
+    mark = _OTHERS if any(len(each) > 1 for each in counts) else ""
+    cells = [
+        f"{_spread([100 * share for share in each], '.1f')} %{mark}" if each else "" for each in (chosen, hardest)
+    ]
+    aucs = _means(runs, lambda way: way.get("hardest_auc"))
+    return [*cells, _spread(aucs, ".3f") if aucs else ""]
+
+
+def _means(runs: list[dict[str, dict]], figure: Callable[[dict], float | None]) -> list[float]:
+    """Of each run the mean over directions, where there is such a figure."""
+    found = ([value for way in run.values() if (value := figure(way)) is not None] for run in runs)
+    return [mean(values) for values in found if values]
 
 
 def _read(path: Path) -> dict:
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
+        run["metrics"] = run.get("test") or run["metrics"]
         (
-            run["metrics"]["rsum"],
+            run["metrics"]["rsum" if "rsum" in run["metrics"] else "map"],
             run["training"]["seed"],
             run["data"]["dataset"],
             run["noise"]["nominal"],

@@ -8,6 +8,7 @@ which marks its end. Both towers must be transformers: `CLIPModel` has no ResNet
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -61,8 +62,7 @@ def read_openai(path: str | Path) -> dict[str, Tensor]:
             f"{path} holds no plain state dict, and whole models and TorchScript archives (as OpenAI publishes them) "
             f"are not opened, since they are programs: save the model's state_dict() as .safetensors, and give that."
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} holds other things than tensors by name: save the model's state_dict() alone.")
+    _refuse_other_than_tensors(state, str(path))
     return state
 
 
@@ -75,6 +75,7 @@ def from_openai(state: dict[str, Tensor]) -> tuple[CLIPConfig, dict[str, Tensor]
     Raises:
         InputError: a tensor is missing, of the wrong shape, or not of this format; the first is named.
     """
+    _refuse_other_than_tensors(state, "The state dict")
     state = {name: tensor for name, tensor in state.items() if name not in _NUMBERS}
     config = _config(state)
     _check(state, config)
@@ -113,10 +114,21 @@ def to_openai(config: CLIPConfig, state: dict[str, Tensor]) -> dict[str, Tensor]
     return converted
 
 
+def _refuse_other_than_tensors(state: Any, what: str) -> None:
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise InputError(f"{what} holds other things than tensors by name: save the model's state_dict() alone.")
+
+
 def _config(state: dict[str, Tensor]) -> CLIPConfig:
     if any(name.startswith("visual.layer1.") for name in state):
         raise InputError("The image tower is a ResNet, which CLIPModel does not have: give a CLIP of the ViT family.")
     vocab_size, text_width = _shape(state, "token_embedding.weight", 2)
+    if vocab_size < 2:
+        raise InputError(
+            f"token_embedding.weight has {vocab_size} row, and a caption's marks of beginning and end need two."
+        )
     context, _ = _shape(state, "positional_embedding", 2)
     _, embed = _shape(state, "text_projection", 2)
     image_width, channels, patch, _ = _shape(state, "visual.conv1.weight", 4)
@@ -152,10 +164,13 @@ def _tower(state: dict[str, Tensor], tower: str, width: int) -> dict:
         raise InputError(f"The width of {tower} is {width}, and must be a multiple of {_HEAD_WIDTH}, that of a head.")
     layer = re.compile(re.escape(tower) + r"\.resblocks\.(\d+)\.")
     layers = {int(match[1]) for name in state if (match := layer.match(name))}
+    for number in range(len(layers)):
+        if number not in layers:
+            raise InputError(f"The state dict has {len(layers)} layers of {tower}, and lacks number {number} of them.")
     return {
         "hidden_size": width,
         "intermediate_size": _shape(state, f"{tower}.resblocks.0.mlp.c_fc.weight", 2)[0],
-        "num_hidden_layers": max(layers) + 1,
+        "num_hidden_layers": len(layers),
         "num_attention_heads": width // _HEAD_WIDTH,
         "hidden_act": "quick_gelu",
     }
@@ -166,6 +181,8 @@ def _shape(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, .
         raise InputError(f"{name} is missing: this is no state dict in the format of OpenAI's CLIP.")
     if state[name].ndim != dimensions:
         raise InputError(f"{name} has shape {tuple(state[name].shape)}, and must have {dimensions} dimensions.")
+    if not state[name].numel():
+        raise InputError(f"{name} has shape {tuple(state[name].shape)}: it is empty.")
     return tuple(state[name].shape)
 
 

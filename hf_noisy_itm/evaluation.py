@@ -16,9 +16,10 @@ import torch
 import transformers
 
 from .arguments import Parser
-from .data import DataArguments, PairCollator, Pairs, load_pairs
+from .batches import collator_of_all
+from .data import DataArguments, FeatureRows, Pairs, load_pairs
 from .data.positives import RightAnswers, known_positives, read_positives
-from .encode import encode
+from .encode import category_figures, embed_modalities, encoded_pairs
 from .errors import InputError
 from .files import atomic_path, write_json
 from .functional.retrieval import (
@@ -119,40 +120,30 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
     output = _places_to_write(args, data)
     model, processor = load_model(args.model)
     pairs = load_pairs(data)[1]
-    _check_fit(args, pairs)
+    of_pairs = isinstance(pairs, Pairs)
+    if of_pairs:
+        _check_fit(args, pairs)
+    elif args.folds > 1 or args.bootstrap or args.positives or args.per_query:
+        raise InputError("Of vectors there is mAP alone: leave folds, bootstrap, positives and per_query out.")
     positives = None
-    if args.folds == 1:
+    if args.folds == 1 and of_pairs:
         positives = read_positives(args.positives, pairs) if args.positives else known_positives(data, pairs)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    positions = model.config.text_config.max_position_embeddings
-    collator = PairCollator(processor, pairs, max_length=positions)
-    encoded = encode(model, collator, args.batch_size, args.num_workers)
-    embeds = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
+    embeds = embed_modalities(model, collator_of_all(pairs, model, processor), args.batch_size, args.num_workers)
     result = {
         "model": args.model,
         "method": model.config.model_type,
         "data": {name: value for name, value in vars(data).items() if value is not None},
-        "pairs": {"pictures": len(pairs.image_id), "captions": len(pairs), "fingerprint": pairs.fingerprint},
+        "pairs": {**_sizes(pairs), "fingerprint": pairs.fingerprint},
         "evaluation": asdict(args),
     }
     try:
-        if args.folds > 1:
-            result["metrics"] = recall_of_folds(*embeds, args.folds, args.ks)
-        else:
-            ranks = retrieval_ranks(*embeds)
-            result["metrics"] = recall_of_ranks(ranks, args.ks)
-            if views := model.views(encoded):
+        result["metrics"] = category_figures(embeds, pairs.labels) if pairs.labels is not None else {}
+        if of_pairs:
+            encoded = encoded_pairs(embeds, pairs)
+            result |= _recall(args, encoded, pairs, positives, result["metrics"])
+            if args.folds == 1 and (views := model.views(encoded)):
                 result["views"] = {name: _recall_of(view, args.ks) for name, view in views.items()}
-            if args.bootstrap:
-                rng = np.random.default_rng(args.seed)
-                result["intervals"] = bootstrap_recall(
-                    ranks, encoded.image_of_pair, rng, args.ks, samples=args.bootstrap
-                )
-            if positives:
-                result["extended"] = _extended(encoded, positives, args.ks)
-            if args.per_query:
-                with _written(args.per_query):
-                    write_ranks(args.per_query, ranks, pairs)
     except InputError:
         raise
     except ValueError as error:
@@ -163,6 +154,30 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
         with _written(output):
             write_json(output, result)
         print(f"Written: {output}")
+    return result
+
+
+def _sizes(pairs: Pairs | FeatureRows) -> dict[str, int]:
+    if isinstance(pairs, FeatureRows):
+        return {"samples": len(pairs)}
+    return {"pictures": len(pairs.image_id), "captions": len(pairs)}
+
+
+def _recall(args: EvaluationArguments, encoded: EncodedPairs, pairs: Pairs, positives, figures: dict) -> dict:
+    """The figures of pairs, added to those of categories."""
+    embeds = encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair
+    if args.folds > 1:
+        return {"metrics": figures | recall_of_folds(*embeds, args.folds, args.ks)}
+    ranks = retrieval_ranks(*embeds)
+    result = {"metrics": figures | recall_of_ranks(ranks, args.ks)}
+    if args.bootstrap:
+        rng = np.random.default_rng(args.seed)
+        result["intervals"] = bootstrap_recall(ranks, encoded.image_of_pair, rng, args.ks, samples=args.bootstrap)
+    if positives:
+        result["extended"] = _extended(encoded, positives, args.ks)
+    if args.per_query:
+        with _written(args.per_query):
+            write_ranks(args.per_query, ranks, pairs)
     return result
 
 

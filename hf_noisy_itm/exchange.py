@@ -1,8 +1,14 @@
 """What a method may ask of other processes. The default is one process; the trainer brings the other."""
 
+import math
+from collections.abc import Hashable
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist  # noqa: TID251
 from torch import Tensor
+
+K = TypeVar("K", bound=Hashable)
 
 
 class Exchange:
@@ -13,6 +19,10 @@ class Exchange:
     def gather(self, tensor: Tensor) -> Tensor:
         """Rows of all processes in rank order, (B, …) -> (G, …), with gradient; every process brings B rows."""
         return tensor
+
+    def gather_all(self, tensors: dict[K, Tensor]) -> dict[K, Tensor]:
+        """`gather` without gradient, of several tensors of as many rows; those of one dtype travel together."""
+        return {name: rows.detach() for name, rows in tensors.items()}
 
     def mean(self, tensors: list[Tensor]) -> list[Tensor]:
         """Means of tensors over all processes, without gradient; they are of one dtype and travel together."""
@@ -42,6 +52,16 @@ class ProcessExchange(Exchange):
 
     def gather(self, tensor: Tensor) -> Tensor:  # noqa: D102
         return _Gather.apply(tensor) if tensor.requires_grad else _all_rows(tensor)
+
+    def gather_all(self, tensors: dict[K, Tensor]) -> dict[K, Tensor]:  # noqa: D102
+        gathered: dict[K, Tensor] = {}
+        for dtype in {rows.dtype: None for rows in tensors.values()}:
+            parts = {name: rows.detach() for name, rows in tensors.items() if rows.dtype == dtype}
+            flat = [rows.reshape(len(rows), math.prod(rows.shape[1:])) for rows in parts.values()]
+            columns = _all_rows(torch.cat(flat, dim=1)).split([rows.shape[1] for rows in flat], dim=1)
+            for (name, rows), column in zip(parts.items(), columns):
+                gathered[name] = column.reshape(len(column), *rows.shape[1:])
+        return gathered
 
     def mean(self, tensors: list[Tensor]) -> list[Tensor]:  # noqa: D102
         total = torch.cat([tensor.detach().flatten() for tensor in tensors])

@@ -25,6 +25,8 @@ _SHOWN = (
     "seed",
 )
 
+_TAGS_OF_CLIP = ["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"]
+_TAGS_OF_VECTORS = ["hf_noisy_itm", "cross-modal-retrieval", "noisy-labels"]
 _TAGS = {"captions": ["image-text-retrieval", "noisy-correspondence"], "labels": ["noisy-labels"]}
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
 
@@ -43,7 +45,9 @@ _MEANING = {
 }
 
 
-def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyITMModel], version: str) -> None:
+def write_model_card(
+    folder: str | Path, metrics: dict, model_class: type[NoisyITMModel], version: str, clip_alone: bool = True
+) -> None:
     """Writes README.md, with model-index, beside a trained model.
 
     Args:
@@ -51,14 +55,16 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         metrics: content of its `metrics.json`.
         model_class: the method; its `paper` is cited.
         version: of this package.
+        clip_alone: whether embeddings are those of its CLIP alone.
     """
     folder = Path(folder)
     data = metrics["data"]
     dataset = data["dataset"] if data.get("dataset_config") is None else f"{data['dataset']}/{data['dataset_config']}"
+    has_vectors = "feature_columns" in data
     card_data = ModelCardData(
         library_name="transformers",
-        pipeline_tag="zero-shot-image-classification",
-        tags=["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"],
+        pipeline_tag=None if has_vectors else "zero-shot-image-classification",
+        tags=_TAGS_OF_VECTORS if has_vectors else _TAGS_OF_CLIP,
         base_model=metrics["model"] if "/" in metrics["model"] and not Path(metrics["model"]).exists() else None,
         model_name=folder.resolve().name,
         eval_results=[
@@ -69,8 +75,8 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
                 metric_type=name,
                 metric_value=round(value, 3),
             )
-            for name, value in metrics["metrics"].items()
-            if "_r@" in name or name == "rsum"
+            for name, value in (metrics.get("test") or metrics["metrics"]).items()
+            if name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map")
         ],
     )
     paper = model_class.paper
@@ -84,7 +90,10 @@ def write_model_card(folder: str | Path, metrics: dict, model_class: type[NoisyI
         eval_split=f" (split {data['eval_split']})" if data.get("eval_split") else "",
         shown=_SHOWN,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
-        **{key: metrics[key] for key in metrics if key not in ("method", "model", "command", "bank")},
+        takes="vectors" if has_vectors else "pictures",
+        clip_alone=clip_alone,
+        test=metrics.get("test"),
+        **{key: metrics[key] for key in metrics if key not in ("method", "model", "command", "bank", "test")},
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
@@ -115,7 +124,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
             {
                 "config_name": name,
                 "data_files": data_files,
-                "description": f"Content {_content_hash(content['files'], data_files)}",
+                "description": f"Content {content_hash(content['files'], data_files)}",
                 **({"default": True} if name == next(iter(configs)) else {}),
             }
             for name, data_files in configs.items()
@@ -134,7 +143,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         temporary.write_text(str(card), encoding="utf-8")
 
 
-def _content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
+def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
     """Of the files that fit; `datasets` keys its cache by a folder's name and what its card says of the configs.
 
     Without it, another folder of the same name would be answered with the rows of the first.

@@ -13,25 +13,67 @@ from transformers import AutoModel, CLIPConfig, CLIPProcessor
 from transformers.utils import logging
 
 from .arguments import config_class
+from .data import FeatureProcessor, FeatureRows, Pairs, StreamedPairs
 from .errors import InputError, did_you_mean, last_line
 from .methods import NoisyITMConfig, NoisyITMModel
 
 ASSETS = Path(__file__).parent / "assets"
 
 
+NOTHING = "none"  # the name of no checkpoint
+
+
+def start_model(
+    name: str, method: str, fields: dict, pairs: Pairs | StreamedPairs | FeatureRows, standardize: bool = True
+) -> tuple[NoisyITMModel, CLIPProcessor | FeatureProcessor]:
+    """The model that a training starts from: what the data say of fields that the method's config has, it is told.
+
+    Args:
+        name: of a checkpoint, see `load_model`; "none" where the data are vectors: a model of random weights.
+        method: short name of the method.
+        fields: of its config, over what the data say.
+        pairs: to train on.
+        standardize: for vectors that meet a new model.
+
+    Raises:
+        InputError: see `load_model`; or the method does not take such data.
+    """
+    cls = config_class(method)
+    known = {field.name for field in dataclasses.fields(cls)}
+    facts = {key: value for key, value in pairs.facts.items() if key in known}
+    if isinstance(pairs, FeatureRows) and "feature_widths" not in known:
+        raise InputError(f"The method {method} embeds pictures and captions, and the data are vectors.")
+    if name != NOTHING:
+        return load_model(name, method, fields, facts)
+    if not isinstance(pairs, FeatureRows):
+        raise InputError("A model of pictures and captions starts from a CLIP: name one with --model.")
+    _refuse_unknown(fields, cls)
+    try:
+        model = AutoModel.from_config(cls(**(facts | fields)))
+    except InputError:
+        raise
+    except (ValueError, StrictDataclassError) as error:
+        raise InputError(f"A {method} model cannot be made: {last_line(error).split('Error: ')[-1]}") from error
+    return model, FeatureProcessor.of(pairs, standardize)
+
+
 def load_model(
-    name: str, method: str | None = None, fields: dict | None = None
-) -> tuple[NoisyITMModel, CLIPProcessor]:
+    name: str, method: str | None = None, fields: dict | None = None, facts: dict | None = None
+) -> tuple[NoisyITMModel, CLIPProcessor | FeatureProcessor]:
     """Loads a CLIP, ours or plain, as a method's model, and its processor.
 
     Args:
         name: "scenes-clip", a folder, or a name on the Hub.
         method: short name of the method; the checkpoint's own, which is "baseline" for a plain CLIP, if left out.
-        fields: of the method's config, over those of the checkpoint.
+        fields: of the method's config, over those of the checkpoint, which hold for its own method and variant only,
+            and give way where both do not go together.
+        facts: fields that are known of the data; a checkpoint that has others is refused.
 
     Raises:
         InputError: there is no such model or method, or no such field, or a field has a wrong value.
     """
+    if name == NOTHING:
+        raise InputError("There is no model 'none' to load: name a folder, or a name on the Hub.")
     path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
         raise InputError(f"There is no model folder {path.resolve()}.")
@@ -44,12 +86,14 @@ def load_model(
             method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
             cls = config_class(method)
             _refuse_unknown(fields or {}, cls)
-            config = cls.from_dict({**stored, **(fields or {})})
+            _refuse_other_facts(name, stored, facts or {})
+            config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
             # Whatever the checkpoint's precision: half of it would lose small updates.
             model, report = AutoModel.from_pretrained(
                 path, config=config, dtype=torch.float32, output_loading_info=True
             )
-            processor = CLIPProcessor.from_pretrained(path)
+            has_vectors = stored.get("feature_widths") is not None
+            processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(path)
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
@@ -57,10 +101,19 @@ def load_model(
         raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
     if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
         raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
+    if has_vectors:
+        return model, processor
     tokens = processor.tokenizer("two words")["input_ids"]
     if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
         raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
     return model, processor
+
+
+def _refuse_other_facts(name: str, stored: dict, facts: dict) -> None:
+    for field, value in facts.items():
+        own = stored.get(field)
+        if own is not None and own != value:
+            raise InputError(f"{name} was trained on data whose {field} are {own}, and those of these are {value}.")
 
 
 def _refuse_unknown(names: Iterable[str], cls: type[NoisyITMConfig]) -> None:

@@ -134,6 +134,10 @@ def recall_table(result: Mapping) -> str:
         result: as `evaluation.evaluate_model` returns it: `metrics`, and `intervals` and `extended` if there are any.
     """
     metrics, intervals = result["metrics"], result.get("intervals", {})
+    ways = ["mean" if name == "map" else name.removesuffix("_map") for name in metrics if name.endswith("map")]
+    categories = [f"mAP by class: {', '.join(f'{way} {value:.1f}' for way, value in zip(ways, _maps(metrics)))}"]
+    if "rsum" not in metrics:
+        return categories[0]
     ks = sorted({int(name.split("@")[1]) for name in metrics if name.startswith("i2t_r@")})
 
     def show(name: str) -> str:
@@ -150,11 +154,16 @@ def recall_table(result: Mapping) -> str:
     for name, figures in result.get("views", {}).items():
         words = ", ".join(f"{way}_r@{k} {figures[f'{way}_r@{k}']:.1f}" for way in ("i2t", "t2i") for k in ks)
         lines.append(f"{name}: {words}, rSum {figures['rsum']:.1f}")
+    lines += categories if ways else []
     for way, figures in result.get("extended", {}).items():
         names = [*(f"r@{k}" for k in ks), "r_precision", "map@r"]
         words = ", ".join(f"{name} {figures[name]:.1f}" for name in names)
         lines.append(f"{way}, all right answers counted ({_counted(figures)}): {words}")
     return "\n".join(lines)
+
+
+def _maps(metrics: Mapping[str, float]) -> list[float]:
+    return [value for name, value in metrics.items() if name.endswith("map")]
 
 
 def _counted(figures: Mapping[str, float]) -> str:

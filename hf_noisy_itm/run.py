@@ -14,29 +14,32 @@ import torch
 import transformers
 from sklearn.metrics import roc_auc_score
 from transformers import CLIPProcessor
-from transformers.trainer_utils import get_last_checkpoint
 
 from .arguments import NoisyITMArguments, Recipe
-from .data import BadRows, Pairs, StreamedPairs, known_matches, load_pairs, load_stream, load_validation, table
+from .data import (
+    BadRows,
+    FeatureProcessor,
+    FeatureRows,
+    Pairs,
+    StreamedPairs,
+    known_matches,
+    load_pairs,
+    load_stream,
+    load_test,
+    table,
+)
 from .errors import InputError, last_line
 from .files import write_json
 from .hub import write_model_card
-from .loading import load_model
+from .loading import start_model
 from .memory.bank import MemoryBank
-from .memory.negatives import PairNegatives
+from .memory.trust import TrustScores
 from .methods import NoisyITMModel
+from .noise_report import report_training
+from .resuming import to_resume
+from .scorer import scores_for
 from .trainer import NoisyITMTrainer
-
-_OF_A_CHECKPOINT = (  # of each line one: weights as the trainer, peft, FSDP and DeepSpeed name them
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "adapter_model.safetensors",
-        "pytorch_model_fsdp*",
-        "global_step*",
-    ),
-    ("trainer_state.json",),
-)
+from .truth import negatives_in_truth
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -53,7 +56,8 @@ def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = No
         pairs = load_stream(recipe.data, recipe.training.seed)
     train_pairs, eval_pairs = pairs or load_and_report(recipe)
     transformers.set_seed(recipe.training.seed)
-    model, processor = load_model(recipe.run.model, recipe.name, recipe.method)
+    start = recipe.run.model, recipe.name, recipe.method, train_pairs, recipe.data.standardize
+    model, processor = start_model(*start)
     return train_model(recipe, model, processor, (train_pairs, eval_pairs))
 
 
@@ -74,30 +78,39 @@ def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
-    processor: CLIPProcessor,
-    pairs: tuple[Pairs | StreamedPairs, Pairs],
+    processor: CLIPProcessor | FeatureProcessor,
+    pairs: tuple[Pairs | StreamedPairs, Pairs] | tuple[FeatureRows, FeatureRows],
 ) -> dict:
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs = pairs
     is_stream = isinstance(train_pairs, StreamedPairs)
+    if recipe.run.report and not isinstance(train_pairs, Pairs):
+        reason = "a stream does not know them" if is_stream else "vectors have no captions"
+        raise InputError(f"A noise report needs all pairs at once, and {reason}: leave --report out.")
     if not is_stream:
         _check_size(recipe, train_pairs)
+    test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
-    trainer = NoisyITMTrainer(model, recipe.training, train_pairs, eval_pairs, processor, bank)
+    is_match = None if is_stream else known_matches(recipe.data, train_pairs)
+    resume = _resume(recipe)
+    trust = _score(recipe, model, processor, pairs) if resume is None else None
+    trainer = NoisyITMTrainer(
+        model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match, trust=trust
+    )
     if trainer.is_world_process_zero():
         print(
-            f"Training {recipe.name} on {_told(train_pairs)}, "
+            f"Training {recipe.name} on {train_pairs.told}, "
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_resume(recipe))
+    trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - start
     folder = Path(recipe.training.output_dir)
-    validation = load_validation(recipe.data) if model.needs_validation else None
-    chosen = None if validation is None else trainer.choose(validation)
+    chosen = trainer.choose(eval_pairs) if model.needs_validation and test is not None else None
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
+    reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
         "model": recipe.run.model,
@@ -105,18 +118,20 @@ def train_model(
         "pairs": {
             "train": None if is_stream else len(train_pairs),
             "eval": len(eval_pairs),
+            **({} if test is None else {"test": len(test)}),
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
             **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float(train_pairs.is_noisy.mean())}),
+            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
         },
         "method_config": {**recipe.method},
         "training": _given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
+        "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
-        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives, recipe, train_pairs),
+        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives.read(), is_match),
         "bank_scores": {
             name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
         }
@@ -124,6 +139,7 @@ def train_model(
         else None,
         "bank": trainer.bank.provenance if trainer.bank else None,
         "chosen": chosen,
+        "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
         "versions": {
             "python": platform.python_version(),
@@ -134,7 +150,11 @@ def train_model(
     }
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
-        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"))
+        write_model_card(folder, metrics, type(model), version("hf-noisy-itm"), model.embeds_by_clip_alone)
+    if recipe.run.report:
+        report_training(
+            model, processor, train_pairs, trainer.pair_weights, recipe.data, trainer.args, trainer.exchange
+        )
     return metrics
 
 
@@ -157,39 +177,6 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     if wrong.any() and right.any():
         figures["mean_wrong"] = float(scores[wrong].mean())
         figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
-    return figures
-
-
-def negatives_in_truth(ledger: PairNegatives, recipe: Recipe, pairs: Pairs) -> dict[str, dict] | None:
-    """How often what a pair was last compared with as wrong fits it in truth, where that is known.
-
-    Args:
-        ledger: of the training.
-        recipe: what the pairs were loaded by.
-        pairs: to train on.
-
-    Returns:
-        By direction and choice the number of pairs, the mean score of their negatives, and the share of these that
-        are `matches`; by direction the `auc` of the score over the negatives of all choices. None without any.
-    """
-    if not ledger.choices:
-        return None
-    is_match = known_matches(recipe.data, pairs)
-    figures: dict[str, dict] = {}
-    for way in ("i2t", "t2i"):
-        kept = {name.removeprefix(f"{way}_"): each for name, each in ledger.choices.items() if name.startswith(way)}
-        truth, scores = [], []
-        for name, choice in kept.items():
-            pair = np.flatnonzero(choice["row"].numpy() >= 0)
-            other, score = choice["row"].numpy()[pair], choice["score"].numpy()[pair]
-            told = {"pairs": len(pair), "mean_score": float(score.mean()) if len(pair) else None}
-            if is_match is not None and len(pair):
-                truth.append(is_match(other, pair) if way == "i2t" else is_match(pair, other))
-                scores.append(score)
-                told["matches"] = float(truth[-1].mean())
-            figures.setdefault(way, {})[name] = told
-        if truth and 0 < np.concatenate(truth).mean() < 1:
-            figures[way]["auc"] = float(roc_auc_score(np.concatenate(truth), np.concatenate(scores)))
     return figures
 
 
@@ -217,13 +204,25 @@ def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:
     return MemoryBank.load(recipe.run.bank, pairs.fingerprint, len(pairs))
 
 
-def _told(pairs: Pairs | StreamedPairs) -> str:
-    if isinstance(pairs, StreamedPairs):
-        return "a stream of pairs"
-    return f"{len(pairs)} pairs over {len(pairs.image_id)} pictures"
+def _score(
+    recipe: Recipe, model: NoisyITMModel, processor: CLIPProcessor, pairs: tuple[Pairs | StreamedPairs, Pairs]
+) -> TrustScores | None:
+    if model.needs_scorer and isinstance(pairs[0], Pairs):
+        return scores_for(recipe, model, processor, pairs)
+    if recipe.run.scorer or recipe.run.scorer_steps:
+        raise InputError(f"{type(model).__name__} asks for no scorer: give --trust osa, or leave scorer fields out.")
+    return None
 
 
-def _check_size(recipe: Recipe, pairs: Pairs) -> None:
+def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
+    """Who scored the pairs, by which levels, and how well the cosines tell right from wrong."""
+    trust = trainer.trust
+    if trust is None:
+        return None
+    return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
+
+
+def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:
     batch = recipe.training.per_device_train_batch_size * recipe.training.world_size
     if len(pairs) < batch:
         raise InputError(
@@ -239,15 +238,5 @@ def _given(training: NoisyITMArguments) -> dict:
 
 
 def _resume(recipe: Recipe) -> str | None:
-    value = str(recipe.training.resume_from_checkpoint or "false")
-    folder = Path(recipe.training.output_dir)
-    if value.lower() == "false":
-        return None
-    if value.lower() == "true":
-        value = str(folder.is_dir() and get_last_checkpoint(str(folder)))
-        if value in ("False", "None"):
-            raise InputError(f"There is no checkpoint in {folder} to resume from; leave resume_from_checkpoint out.")
-    missing = [names[0] for names in _OF_A_CHECKPOINT if not any(any(Path(value).glob(name)) for name in names)]
-    if not Path(value).is_dir() or missing:
-        raise InputError(f"There is no checkpoint {value} to resume from: it lacks {' and '.join(missing)}.")
-    return value
+    args = recipe.training
+    return to_resume(args.resume_from_checkpoint, args.output_dir, tells=args.process_index == 0)

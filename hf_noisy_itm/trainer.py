@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
-from .checkpoint import load_memory, save_memory
-from .data import Pairs, StreamedPairs
+from .checkpoint import load_memory, load_trust, save_memory
+from .data import FeatureRows, Pairs, StreamedPairs
+from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
 from .errors import InputError
@@ -23,8 +23,12 @@ from .exchange import Exchange, ProcessExchange
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.negatives import PairNegatives
+from .memory.trust import TrustScores
 from .memory.weights import PairWeights
 from .methods import NoisyITMModel
+from .resuming import STATE_FILE, to_resume
+from .scoring import score_pairs_once
+from .truth import match_shares
 
 logger = logging.get_logger(__name__)
 
@@ -34,21 +38,25 @@ class NoisyITMTrainer(Trainer):
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
     to be remembered is gathered from all processes after each backward; `evaluate` embeds every picture and caption
-    once and returns recall as `eval_*`; a checkpoint holds bank, pair weights, pair
+    once and returns recall, and of data with labels mAP, as `eval_*`; a checkpoint holds bank, pair weights, pair
     negatives and the pedigree of the pairs, so that resuming is exact and on the same data.
 
     Args:
         model: a method.
         args: training arguments.
-        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair.
-        eval_dataset: pairs to evaluate on.
-        processing_class: CLIP's processor.
+        train_dataset: pairs to train on; a stream of them for methods that need neither bank nor weights per pair; or
+            vectors with labels, for methods that take these.
+        eval_dataset: pairs, or vectors, to evaluate on.
+        processing_class: CLIP's processor; of vectors a `FeatureProcessor`.
         bank: a memory bank of the training pairs that is there already: none is built before the first epoch. A method
             that refreshes its bank does so in later ones, and a checkpoint's bank goes before this one.
+        trust: a frozen scorer's cosines of the training pairs, for methods that ask for them; those of the starting
+            model are made before the first epoch if left out. A checkpoint's go before these.
+        is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
         InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
-            all pairs, or a bank meets a method that takes none, or other pairs.
+            all pairs, or a bank or scores meet a method that takes none, or other pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -59,10 +67,12 @@ class NoisyITMTrainer(Trainer):
         self,
         model: NoisyITMModel,
         args: NoisyITMArguments,
-        train_dataset: Pairs | StreamedPairs | None = None,
-        eval_dataset: Pairs | None = None,
+        train_dataset: Pairs | StreamedPairs | FeatureRows | None = None,
+        eval_dataset: Pairs | FeatureRows | None = None,
         processing_class=None,
         bank: MemoryBank | None = None,
+        is_match: IsMatch | None = None,
+        trust: TrustScores | None = None,
         **kwargs,
     ):
         if processing_class is None:
@@ -71,8 +81,11 @@ class NoisyITMTrainer(Trainer):
         if bank is not None:
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
-            fingerprint = getattr(train_dataset, "fingerprint", None)
-            bank.refuse_other_data(fingerprint, None if fingerprint is None else len(train_dataset))
+            bank.refuse_other_data(*_known_of_data(train_dataset))
+        if trust is not None:
+            if not model.needs_scorer:
+                raise InputError(f"{type(model).__name__} asks for no scorer: leave its scores out.")
+            trust.refuse_other_data(*_known_of_data(train_dataset))
         pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
@@ -84,14 +97,27 @@ class NoisyITMTrainer(Trainer):
             **kwargs,
         )
         self.given_bank = bank
-        self.exchange = ProcessExchange() if args.world_size > 1 else Exchange()
+        self.exchange = self.exchange_of(args)
         self.bank: MemoryBank | None = None
-        keeps_weights = isinstance(train_dataset, Pairs)  # a stream does not say how many pairs it has
-        self.pair_weights = PairWeights(len(train_dataset)) if keeps_weights else None
-        self.pair_negatives = PairNegatives(len(train_dataset)) if keeps_weights else None
-        self._reports: dict[str, tuple[torch.Tensor, int]] = {}  # sum and number since the last log
+        self.trust = trust
+        weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
+        self._data_weight = None if weight is None else torch.from_numpy(weight)
+        self._open_ledgers()
+        self.is_match = is_match
+        self._reports: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # sum and number since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
+
+    @staticmethod
+    def exchange_of(args: NoisyITMArguments) -> Exchange:
+        """The processes of a run."""
+        return ProcessExchange() if args.world_size > 1 else Exchange()
+
+    def _open_ledgers(self) -> None:
+        """Of weights and negatives of each pair, empty; a stream does not say how many pairs it has."""
+        known = isinstance(self.train_dataset, Pairs | FeatureRows)
+        self.pair_weights = PairWeights(len(self.train_dataset)) if known else None
+        self.pair_negatives = PairNegatives(len(self.train_dataset)) if known else None
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -104,7 +130,8 @@ class NoisyITMTrainer(Trainer):
     def create_optimizer(self, model=None):
         """Creates the optimizer and lets the model read it."""
         optimizer = super().create_optimizer(model)
-        self.model.attach(self.exchange, optimizer)
+        inner = getattr(optimizer, "optimizer", optimizer)  # from the second training on, accelerate's wrapper has it
+        self.model.attach(self.exchange, inner)
         return optimizer
 
     def get_decay_parameter_names(self, model) -> list[str]:
@@ -120,41 +147,49 @@ class NoisyITMTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
-        if self.model.needs_scores and "index" in inputs:
+        if (self.model.needs_scores or self._data_weight is not None) and "index" in inputs:
             inputs["scores"] = self._known_of(inputs["index"].cpu())
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
+        gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
         if outputs.to_remember:
-            self.model.remember(
-                **{name: self.exchange.gather(rows.detach()) for name, rows in outputs.to_remember.items()}
-            )
+            self.model.remember(**{name: gathered["remember", name] for name in outputs.to_remember})
         if outputs.weight_per_pair is not None:
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
-                self.pair_weights.add(self.exchange.gather(index), weight)
+                own = self.exchange.gather(outputs.own_weight_per_pair)
+                self.pair_weights.add(gathered["index",], weight, own)
             self._note("weight_mean", weight.mean())
         if outputs.negatives and index is not None:
-            gathered = {
-                name: {part: self.exchange.gather(values) for part, values in chosen.items()}
+            negatives = {
+                name: {part: gathered["negatives", name, part] for part in chosen}
                 for name, chosen in outputs.negatives.items()
             }
-            self.pair_negatives.add(self.exchange.gather(index), gathered)
-        for name, value in (outputs.report or {}).items():
-            self._note(name, value.detach())
+            self.pair_negatives.add(gathered["index",], negatives)
+        for name in outputs.report or {}:
+            self._note(name, gathered["report", name])
         return loss
 
     def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What bank and ledger know of some pairs, (B,) by name; no worker's job, since weights change each step."""
+        """What bank, scorer, data and ledger know of some pairs, (B,); no worker's job: weights change each step."""
         scores = {} if self.bank is None else self.bank.scores
         known = {name: values[index] for name, values in scores.items()}
+        if self.trust is not None:
+            known |= self.trust.of(index)
+        if self._data_weight is not None:
+            known["data_weight"] = self._data_weight[index]
         return known | {"last_weight": self.pair_weights.last[index]}
 
-    def _note(self, name: str, value: torch.Tensor) -> None:
+    def _note(self, name: str, values: torch.Tensor) -> None:
         total, count = self._reports.get(name, (0.0, 0))
-        self._reports[name] = (total + value, count + 1)
+        there = ~values.isnan()
+        self._reports[name] = (total + torch.where(there, values, 0.0).sum(), count + there.sum())
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
-        """Adds the means of what methods reported since the last log of the loss.
+        """Adds what methods reported since the last log of the loss, and what of that the truth makes.
+
+        Means over all pairs for which there was a value; and, where the truth is known, how often the negatives of the
+        pairs that were seen since are matches (`matches_…`).
 
         Raises:
             InputError: the loss is not finite; the last checkpoint is of before.
@@ -166,14 +201,26 @@ class NoisyITMTrainer(Trainer):
                     f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
                     f"smaller learning_rate."
                 )
-            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items()}
+            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items() if count}
             self._reports.clear()
+            if self.is_match is not None and self.pair_negatives is not None:
+                shares = match_shares(*self.pair_negatives.take_fresh(), self.is_match)
+                logs |= {f"matches_{name}": share for name, share in shares.items()}
         super().log(logs, *args, **kwargs)
 
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> None:
-        """Builds the memory bank where the method wants one and none was given, and tells the method."""
+        """Builds the memory bank, and scores the pairs, where the method wants that and none were given; tells it."""
+        if self.model.needs_scorer and self.trust is None:
+            self.trust = score_pairs_once(
+                self.model,
+                self.data_collator,
+                None,
+                self.args.per_device_eval_batch_size,
+                self.args.dataloader_num_workers,
+                self.exchange,
+            )
         if epoch == 0 and self.given_bank is not None:
             self.use_bank(self.given_bank)
         elif self.model.needs_bank(epoch):
@@ -217,7 +264,7 @@ class NoisyITMTrainer(Trainer):
         return self.model.choose(encode(self.model, collator, *sizes, self.exchange, "Validating"))
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Recall in both directions over all pictures and captions of `eval_dataset`, logged as `eval_*`."""
+        """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
         pairs = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(pairs, dict):
             parts = (self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}") for name, part in pairs.items())
@@ -268,23 +315,30 @@ class NoisyITMTrainer(Trainer):
         Raises:
             InputError: the checkpoint is not whole, or is of other data.
         """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = get_last_checkpoint(self.args.output_dir) or True
-        if isinstance(resume_from_checkpoint, str | Path):
-            check_checkpoint_pedigree(Path(resume_from_checkpoint), self.train_dataset)
+        checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
+        self._reports.clear()  # of a training that was interrupted
+        if checkpoint is not None:
+            check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            bank = load_memory(resume_from_checkpoint, self.pair_weights, fingerprint, self.pair_negatives)
+            ledgers = self.pair_weights, fingerprint, self.pair_negatives
+            bank = load_memory(checkpoint, *ledgers, self.model.resume_run)
             if bank is not None:
                 self.use_bank(bank)
+            self.trust = load_trust(checkpoint, *_known_of_data(self.train_dataset), self.model.needs_scorer)
         else:
             self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+            self._open_ledgers()
+        return super().train(checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
-            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives)
+            is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            if is_checkpoint:
+                (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
+            remembered = self.model.memory() if is_checkpoint else None
+            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered, self.trust)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)
@@ -293,6 +347,11 @@ class NoisyITMTrainer(Trainer):
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
+
+
+def _known_of_data(pairs: Pairs | StreamedPairs | FeatureRows | None) -> tuple[str | None, int | None]:
+    """Fingerprint and number of pairs that are all known."""
+    return (pairs.fingerprint, len(pairs)) if isinstance(pairs, Pairs | FeatureRows) else (None, None)
 
 
 def _refuse_half_precision(model: NoisyITMModel) -> None:

@@ -19,9 +19,10 @@ from dataclasses import replace
 
 import datasets
 import hypothesis
+import numpy as np
 import pytest
 
-from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data import DataArguments, Labels
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
@@ -39,9 +40,12 @@ def pytest_unconfigure():
 @pytest.fixture(scope="session")
 def built_pairs():
     rows = [draw_row("street", (0, 1, 0), row) for row in range(24)]
-    return to_pairs(
+    pairs = to_pairs(
         datasets.Dataset.from_list(rows).cast_column("image", datasets.Image()), DataArguments(), "training"
     )
+    # Three classes, for methods that know categories; all others must leave them alone.
+    given = {"image": np.arange(24) % 3, "text": np.arange(120) // 5 % 3}
+    return replace(pairs, labels=Labels(["red", "green", "blue"], given, given))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hf_noisy_itm"
 FOUNDATION = {"errors", "files", "exchange"}  # one idea each, of everyone's
 
+_LOOKING = {"arguments", "data", "encode", "hub", "loading", "memory", "methods"}
+
 # layer -> (our layers it may import, packages it must not import)
 RULES = {
     "functional": (set(), {"transformers", "datasets", "accelerate", "evaluate"}),
@@ -19,19 +21,27 @@ RULES = {
     "convert": (set(), {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
-    "arguments": ({"data", "methods"}, {"accelerate"}),
+    "parser": (set(), {"torch", "accelerate", "datasets"}),
+    "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "methods"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
+    "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
+    "scorer": (
+        {"arguments", "batches", "data", "loading", "memory", "methods", "scoring", "trainer"},
+        {"accelerate", "datasets"},
+    ),
     "batches": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods"},
+        {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
+        | {"scoring", "truth"},
         {"accelerate", "datasets"},
     ),
+    "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
     "evaluation": (
-        {"arguments", "data", "encode", "functional", "loading", "memory"},
+        {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},
     ),
     "banking": (
@@ -40,7 +50,9 @@ RULES = {
     ),
     "concepts": ({"arguments", "data", "loading", "memory", "methods"}, {"accelerate", "datasets"}),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
-    "run": ({"arguments", "data", "hub", "loading", "memory", "methods", "trainer"}, {"accelerate", "datasets"}),
+    "resuming": (set(), {"torch", "accelerate", "datasets"}),
+    "noise_report": (_LOOKING | {"batches", "checkpoint", "functional", "scoring"}, {"accelerate"}),
+    "run": (_LOOKING | {"noise_report", "resuming", "scorer", "trainer", "truth"}, {"accelerate", "datasets"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

@@ -1,3 +1,4 @@
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +21,70 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path
     assert recipe.training.learning_rate == 1e-4  # YAML reads 1e-4 as a string
     assert recipe.training.seed == 3
     assert recipe.training.output_dir == "runs/npc"
+
+
+def recipe_of(tmp_path, content, *words):
+    file = tmp_path / "a.yaml"
+    file.write_text(f"method: npc\n{content}")
+    return parse_recipe([str(file), *words])
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "fields"),
+    [
+        ("virtual_step: pair", "--virtual_blocks 1", {"virtual_blocks": 1}),
+        ("virtual_step: pair", "--virtual_optimizer sgd", {"virtual_optimizer": "sgd"}),
+        ("virtual_step: pair", "--variant released", {"variant": "released"}),
+        ("virtual_blocks: 1\nbank_seed: 2", "--virtual_step pair", {"virtual_step": "pair", "bank_seed": 2}),
+        ("virtual_blocks: 1\nbank_seed: 2", "--bank_share 0.5", {"bank_share": 0.5, "bank_seed": 2}),
+        ("variant: released\nsame_image: negative", "--impact_every 2", {"same_image": "negative", "impact_every": 2}),
+    ],
+)
+def test_where_two_fields_do_not_go_together_the_command_line_wins(tmp_path, caplog, content, words, fields):
+    assert recipe_of(tmp_path, content, *words.split()).method == fields
+    (record,) = caplog.records
+    file, given = f"{tmp_path / 'a.yaml'}", words.split()[0][2:]
+    assert re.fullmatch(
+        rf"\w+=\S+ \(in {file}\) does not count: .* {given}=\S+ \(on the command line\)\.", record.message
+    )
+
+
+@pytest.mark.parametrize("where", ["on the command line", "in .*a.yaml"])
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"virtual_step": "pair", "virtual_blocks": 1},
+            r"virtual_step='pair' \({where}\) does not go with virtual_blocks=1 \({where}\): give virtual_blocks=None",
+        ),
+        (
+            {"variant": "released", "same_image": "positive", "virtual_optimizer": "adamw_own_state"},
+            r"variant='released' \({where}\) does not go with same_image='positive' \({where}\): .*'negative' too",
+        ),
+        (
+            {"bank_share": 0.5, "virtual_blocks": 0},
+            r"bank_share=0\.5 \({where}\) does not go with virtual_blocks=0 \({where}\)",
+        ),
+    ],
+)
+def test_fields_given_in_one_place_that_do_not_go_together_are_refused(tmp_path, where, fields, sentence):
+    as_yaml = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    words = [f"--{name}={value}" for name, value in fields.items()]
+    given = ("virtual_step: pair\n", *words) if where == "on the command line" else (as_yaml,)
+    with pytest.raises(InputError, match=sentence.replace("{where}", where)):
+        recipe_of(tmp_path, *given)
+
+
+def test_a_number_that_may_be_none_is_so_by_name(tmp_path):
+    for none in ("none", "None", "null"):
+        assert recipe_of(tmp_path, "", "--virtual_blocks", none).method == {"virtual_blocks": None}
+        assert recipe_of(tmp_path, f"virtual_blocks: {none}").method == {"virtual_blocks": None}
+        recipe = recipe_of(tmp_path, "max_train_pictures: 5", "--max_train_pictures", none, "--noise_rate", none)
+        assert (recipe.data.max_train_pictures, recipe.data.noise_rate) == (None, None)
+    assert recipe_of(tmp_path, "virtual_blocks: 1", "--virtual_blocks", "2").method == {"virtual_blocks": 2}
+    for name in ("impact_every", "max_steps", "bank_share"):
+        with pytest.raises(InputError, match=f"--{name}.* invalid (int|float) value: 'none'"):
+            recipe_of(tmp_path, "", f"--{name}", "none")
 
 
 @pytest.mark.parametrize(

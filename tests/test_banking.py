@@ -53,10 +53,10 @@ def test_the_file_says_what_it_is_and_the_summary_how_good(built):
 
 
 def test_of_pairs_that_nobody_knows_to_be_wrong_nothing_is_told():
-    bank = MemoryBank({"image": torch.arange(4)}, {}, {})
+    bank = MemoryBank({"image": torch.arange(4), "text": torch.ones(4, dtype=torch.long)})
     assert truth(bank, np.zeros(4, dtype=bool)) == truth(bank, np.ones(4, dtype=bool)) == {}
     assert truth(bank, np.array([True, False, False, False])) == {
-        "entries": {"image": 0.75}
+        "entries": {"image": 0.75, "text": 1.0}
     }  # as published ones: no score
 
 
@@ -103,7 +103,8 @@ def write_other(path):
 
 
 def write_bank(path):
-    MemoryBank({"image": torch.arange(3)}, {}, {"fingerprint": "abc", "pairs": 3}).save(path)
+    rows = torch.arange(3)
+    MemoryBank({"image": rows, "text": rows}, {}, {"fingerprint": "abc", "pairs": 3}).save(path)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,14 @@ def test_what_is_there_is_not_replaced(write, overwrite, sentence, tmp_path):
         (["scenes-clip", "--clean_threshold", "1"], "a probability below 1, got 1.0"),
         (["scenes-clip", "--bank_batch_size", "1"], "bank_batch_size must be at least 2, got 1"),
         (["scenes-clip", "--bank_score", "margin"], "margin"),
+        (
+            ["scenes-clip", "--bank_seed", "4294967296"],
+            r"bank_seed must be at least 0 and below 2\*\*32, got 4294967296",
+        ),
+        (["--bank_npy", "a", "b", "--exclude_self", "true"], "exclude_self says how a model scores, .*leave it out"),
+        (["--bank_npy", "a", "b", "--clean_threshold", "0.3"], "clean_threshold says how a model scores"),
+        (["--bank_npy", "a", "b", "--bank_score", "cosine"], "bank_score says how a model scores"),
+        (["--bank_npy", "a", "b", "--num_workers", "2"], "num_workers says how a model scores"),
         (["scenes-clip", "--streaming", "true"], "leave --streaming out"),
         (["scenes-clip", "--treshold", "0.5"], "Unknown field 'treshold'"),
     ],
@@ -147,12 +156,32 @@ def test_one_process_builds_a_bank(monkeypatch):
         parse_bank(["scenes-clip", "--output", "bank.safetensors"])
 
 
+def npy_files(folder, pairs, right, ratio="0.4"):
+    names = [folder / f"{ratio}_mbank_{kind}_idx.npy" for kind in ("img", "txt")]
+    np.save(names[0], {int(name): int(right[row]) for row, name in enumerate(pairs.name)})
+    np.save(names[1], {row: int(right[row % len(right)]) for row in range(len(pairs))})
+    return ["--bank_npy", *map(str, names)]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "known"), [("0.6", "0.4", "40.00%"), ("0.4", "0", "0.00%"), ("0", "0.4", "40.00%")]
+)
+def test_a_published_bank_of_other_noise_by_its_name_is_refused(ratio, noise, known, tmp_path):
+    pairs, _ = load_pairs(DataArguments(dataset="scenes", max_train_pictures=24, noise_rate=0.4))
+    files = npy_files(tmp_path, pairs, np.arange(len(pairs)), ratio)
+    words = [*files, *DATA[:-1], noise, "--output", str(tmp_path / "bank.safetensors")]
+    with pytest.raises(InputError, match=rf"{ratio}_mbank_img_idx.npy is by its name of data with a rate .*{known}"):
+        make_bank(*parse_bank(words))
+    for path in tmp_path.glob("*.npy"):
+        path.rename(path.with_name(path.name.removeprefix(f"{ratio}_")))
+    words = [word.replace(f"{ratio}_mbank", "mbank") for word in words]
+    assert make_bank(*parse_bank(words))[0].entries.keys() == {"image", "text"}
+
+
 def test_a_published_bank_becomes_a_file_and_trains(monkeypatch, capsys, tmp_path):
     pairs, _ = load_pairs(DataArguments(dataset="scenes", max_train_pictures=24, noise_rate=0.4))
     right = np.flatnonzero(~pairs.is_noisy)
-    np.save(tmp_path / "img.npy", {int(name): int(right[row]) for row, name in enumerate(pairs.name)})
-    np.save(tmp_path / "txt.npy", {row: int(right[row % len(right)]) for row in range(len(pairs))})
-    files = ["--bank_npy", tmp_path / "img.npy", tmp_path / "txt.npy", "--output", tmp_path / "bank.safetensors"]
+    files = [*npy_files(tmp_path, pairs, right), "--output", tmp_path / "bank.safetensors"]
     run("build_bank.py", *files, *DATA, monkeypatch=monkeypatch)
     printed = capsys.readouterr().out
     assert "entries that are right pairs, text side" in printed
@@ -160,6 +189,6 @@ def test_a_published_bank_becomes_a_file_and_trains(monkeypatch, capsys, tmp_pat
     more = ["--bank", tmp_path / "bank.safetensors", "--output_dir", tmp_path / "run"]
     run("train.py", *TRAIN, *more, monkeypatch=monkeypatch)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["bank"]["published"] == ["img.npy", "txt.npy"]
+    assert metrics["bank"]["published"] == ["0.4_mbank_img_idx.npy", "0.4_mbank_txt_idx.npy"]
     assert metrics["bank"]["noise"] == json.loads(json.dumps(pairs.pedigree))
     assert metrics["bank_scores"] == {}

@@ -120,11 +120,28 @@ def test_the_benchmark_of_npcs_step_writes_its_figures(tmp_path):
         assert all(name in told for name in figures[kind]["seconds"])
 
 
+def test_a_committed_step_of_npc_costs_what_was_promised():
+    figures = committed("npc_step")
+    assert figures["bank"]["times the control"]["each pair alone"] <= 2  # what the recipes have
+    for kind in ("bank", "strangers"):
+        times = figures[kind]["times the control"]
+        assert times["full, every 4th visit"] < times["full: all parameters move"] <= 4.4
+
+
 def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
-    figures, told = measured("fne_step", "--layers 1 --batch 4 --queue 200 --repeats 1", tmp_path)
-    assert set(figures["share of loss, draw and queue"]) == {"triplet", "infonce"}
-    assert all(value > 0 for value in figures["seconds"].values())
-    assert "times the control's step" in told
+    figures, told = measured("fne_step", "--layers 1 --batch 4 --large 12 --queue 200 --repeats 1", tmp_path)
+    seconds, large = figures["seconds"], figures["large"]
+    for loss in ("triplet", "infonce"):
+        name = f"fne, {loss}: loss, draw and queue"
+        assert figures["share of loss, draw and queue"][loss] == pytest.approx(seconds[name] / seconds["fne"])
+        assert large["loss, draw and queue, times as many of the control's steps"][loss] == pytest.approx(
+            seconds[f"{name}, batch of 12"] / (3 * seconds["control"])
+        )
+    assert figures["times the control's step, negatives=fne"] == pytest.approx(
+        seconds["control, negatives=fne"] / seconds["control"]
+    )
+    assert all(value > 0 for value in seconds.values())
+    assert "In a batch of 12 they take, of 3 of the control's steps: triplet " in told
 
 
 def test_a_committed_step_of_fne_costs_what_was_promised():
@@ -146,6 +163,14 @@ def test_a_committed_step_of_coder_costs_what_was_promised():
     figures = committed("coder_step")
     assert (figures["queue"], figures["concepts"], figures["parameters"] > 150e6) == (4096, 300, True)
     assert figures["times the control's step"]["coder"] <= 1.9
+
+
+def test_the_gradient_of_a_share_is_set_beside_the_whole(tmp_path):
+    figures, told = measured("npc_share", "--pairs 100 --batch_size 16 --draws 4", tmp_path)
+    for share in figures["shares"].values():
+        assert 0 < share["entries"]["cosine"] < share["batch and entries"]["cosine"] <= 1
+    assert figures["shares"].keys() == committed("npc_share")["shares"].keys()
+    assert "cosine of one draw" in told
 
 
 def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):

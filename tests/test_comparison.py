@@ -31,10 +31,44 @@ def runs(tmp_path):
 
 def test_the_table_by_hand(runs):
     assert compare(runs).splitlines()[2:] == [
-        "| emoji | 60 % | other | 0 | 10.0 | 5.0 | 100.0 |  |  |",
-        "| scenes | 40 % | baseline | 0, 1 | 50.2 ± 0.3 | 25.1 ± 0.1 | 502.0 ± 2.8 |  |  |",
-        "| scenes | 40 % | npc | 0, 1 | 50.6 ± 0.5 | 25.3 ± 0.2 | 506.5 ± 4.9 | 1 of 2 | 0.600 ± 0.141 |",
+        "| emoji | 60 % | other | 0 | 10.0 | 5.0 | 100.0 |  |  |  |  |  |",
+        "| scenes | 40 % | baseline | 0, 1 | 50.2 ± 0.3 | 25.1 ± 0.1 | 502.0 ± 2.8 |  |  |  |  |  |",
+        "| scenes | 40 % | npc | 0, 1 | 50.6 ± 0.5 | 25.3 ± 0.2 | 506.5 ± 4.9 | 1 of 2 | 0.600 ± 0.141 |  |  |  |",
     ]
+
+
+def told(pairs, matches, **more):
+    return {"pairs": pairs, "mean_score": 0.5, "matches": matches} | more
+
+
+def add(path, negatives):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"negatives": negatives}))
+
+
+def test_which_negatives_were_matches(runs):
+    for path, more in ((runs[2], 0.0), (runs[3], 0.02)):
+        ways = {
+            "i2t": {"chosen": told(9, 0.01), "hardest": told(9, 0.1 + more), "hardest_auc": 0.75 + more},
+            "t2i": {"chosen": told(8, 0.03), "hardest": told(8, 0.2 + more), "hardest_auc": 0.65 + more},
+        }
+        add(path, ways)
+    add(runs[0], None)
+    add(runs[1], {"i2t": {"hardest": {"pairs": 3, "mean_score": 0.5}}})  # where nobody knows
+    lines = compare(runs).splitlines()
+    assert lines[0].endswith("| matches among negatives: chosen | hardest | AUC of posterior |")
+    assert lines[4].endswith("| 0.600 ± 0.141 | 2.0 ± 0.0 % | 16.0 ± 1.4 % | 0.710 ± 0.014 |")
+    assert lines[3].endswith("|  |  |  |  |  |")
+    assert len(lines) == 5
+
+
+def test_results_of_before_can_be_read(runs):
+    """There each choice was told of its own pairs, and the AUC was of both choices together."""
+    add(runs[4], {"i2t": {"chosen": told(7, 0.01), "hardest": told(9, 0.1), "auc": 0.9}})
+    add(runs[2], {"i2t": {"chosen": told(9, 0.01), "hardest": told(9, 0.1), "auc": 0.9}})
+    lines = compare(runs).splitlines()
+    assert lines[2].endswith(r"|  | 1.0 %\* | 10.0 %\* |  |")
+    assert lines[4].endswith("| 1.0 % | 10.0 % |  |")
+    assert lines[-1] == r"\* of an earlier version, which took either share over other pairs"
 
 
 def test_a_run_folder_gives_its_name(runs, tmp_path):
@@ -46,7 +80,7 @@ def test_a_run_folder_gives_its_name(runs, tmp_path):
 
 def test_what_is_no_run_is_refused(runs, tmp_path):
     (tmp_path / "other.json").write_text('{"metrics": {}}')
-    with pytest.raises(InputError, match=r"other.json is not the metrics.json of a training \(KeyError: 'rsum'\)"):
+    with pytest.raises(InputError, match=r"other.json is not the metrics.json of a training \(KeyError: 'map'\)"):
         compare([tmp_path / "other.json"])
     with pytest.raises(InputError, match="second run of npc with seed 0 on scenes, 40 %"):
         compare([runs[2], runs[2]])

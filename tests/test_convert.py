@@ -149,6 +149,10 @@ def cut(name):
     return lambda weights: weights.update({name: weights[name][:-1]})
 
 
+def reshaped(name, *shape):
+    return lambda weights: weights.update({name: torch.ones(shape)})
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -176,6 +180,20 @@ def cut(name):
             lambda weights: weights.update({"visual.layer1.0.conv1.weight": torch.ones(1)}),
             "ResNet.* of the ViT family",
         ),
+        (reshaped("visual.positional_embedding", 0, 64), r"visual\.positional_embedding .*\(0, 64\): it is empty"),
+        (reshaped("visual.positional_embedding", 1, 64), r"has 1 rows, which is not one more than a square"),
+        (reshaped("visual.conv1.weight", 0, 3, 8, 8), r"visual\.conv1\.weight .*\(0, 3, 8, 8\): it is empty"),
+        (reshaped("visual.conv1.weight", 64, 3, 0, 0), r"visual\.conv1\.weight .*\(64, 3, 0, 0\): it is empty"),
+        (reshaped("token_embedding.weight", 100, 0), r"token_embedding\.weight .*\(100, 0\): it is empty"),
+        (reshaped("token_embedding.weight", 1, 64), "has 1 row, and a caption's marks of beginning and end need two"),
+        (reshaped("text_projection", 64, 0), r"text_projection .*\(64, 0\): it is empty"),
+        (reshaped(f"{TEXT}mlp.c_fc.weight".replace("1", "0"), 0, 64), "c_fc.weight .*: it is empty"),
+        (
+            lambda weights: weights.update({"transformer.resblocks.99999999999.ln_1.bias": torch.ones(64)}),
+            "has 3 layers of transformer, and lacks number 2 of them",
+        ),
+        (lambda weights: weights.update({0: torch.ones(1)}), "The state dict holds other things than tensors by name"),
+        (lambda weights: weights.update({"a": 1.0}), "The state dict holds other things than tensors by name"),
         (
             lambda weights: weights.update({"token_embedding.weight": torch.ones(100, 80)}),
             "width of transformer is 80, and must be a multiple of 64",
@@ -205,8 +223,10 @@ def test_files_are_read_and_nothing_in_them_is_run(weights, tmp_path):
         read = read_openai(tmp_path / name)
         assert all(torch.equal(read[key], tensor) for key, tensor in weights.items())
     torch.save({"epoch": 3, "model": weights}, tmp_path / "training.pt")
-    with pytest.raises(InputError, match=r"training\.pt holds other things than tensors"):
-        read_openai(tmp_path / "training.pt")
+    torch.save({0: torch.ones(1)}, tmp_path / "numbered.pt")
+    for name in ("training.pt", "numbered.pt"):
+        with pytest.raises(InputError, match=rf"{name} holds other things than tensors"):
+            read_openai(tmp_path / name)
     torch.save(torch.nn.Linear(1, 1), tmp_path / "whole.pt")
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "script.pt")
     (tmp_path / "broken.pt").write_bytes(b"")

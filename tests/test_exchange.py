@@ -35,10 +35,32 @@ def means(exchange):
     return {"matrix": matrix, "number": number, "nothing": nothing, "calls": torch.tensor(calls)}
 
 
+def packed(exchange):
+    calls, gather = [], dist.all_gather
+    dist.all_gather = lambda parts, rows: (calls.append(rows.dtype), gather(parts, rows))[1]
+    try:
+        rows = {
+            "numbers": torch.tensor([1, 2]) + 10 * exchange.rank,
+            "matrix": torch.ones(2, 3, requires_grad=True) * exchange.rank,
+            "cube": torch.arange(8.0).reshape(2, 2, 2) + exchange.rank,
+            "no": torch.zeros(2, 0),
+        }
+        gathered = exchange.gather_all(rows)
+    finally:
+        dist.all_gather = gather
+    assert gathered.keys() == rows.keys()
+    one_by_one = {name: exchange.gather(values.detach()) for name, values in rows.items()}
+    return {
+        "calls": torch.tensor(len(calls)),
+        "grad": torch.tensor(any(values.requires_grad for values in gathered.values())),
+        "same": torch.tensor([torch.equal(gathered[name], values) for name, values in one_by_one.items()]),
+    }
+
+
 def work(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     exchange = ProcessExchange()
-    results = {task.__name__: task(exchange) for task in (gradient_of_a_neighbour, gradient_of_rows, means)}
+    results = {task.__name__: task(exchange) for task in (gradient_of_a_neighbour, gradient_of_rows, means, packed)}
     results["places"] = {"own": exchange.own_rows(3), "share": torch.tensor(list(exchange.share(5)))}
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -72,6 +94,13 @@ def test_many_means_are_one_message(two):
         assert result["means"]["calls"].tolist() == [7]
 
 
+def test_tensors_of_one_dtype_travel_together(two):
+    for result in two:
+        assert result["packed"]["calls"] == 2
+        assert not result["packed"]["grad"]
+        assert result["packed"]["same"].tolist() == [True] * 4
+
+
 def test_each_process_knows_its_rows(two):
     assert [result["places"]["own"].tolist() for result in two] == [[0, 1, 2], [3, 4, 5]]
     assert [result["places"]["share"].tolist() for result in two] == [[0, 1, 2], [3, 4, 4]]
@@ -82,3 +111,6 @@ def test_one_process_has_everything():
     assert exchange.gather(rows) is rows
     assert [torch.equal(mean, rows) for mean in exchange.mean([rows])] == [True]
     assert not exchange.mean([rows])[0].requires_grad
+    gathered = exchange.gather_all({("a", "b"): rows})["a", "b"]
+    assert torch.equal(gathered, rows)
+    assert not gathered.requires_grad

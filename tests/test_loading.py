@@ -1,15 +1,17 @@
-"""A model from a name: precision, fields, and what a run may resume from."""
+"""A model from a name: precision, and fields."""
 
+import dataclasses
 import shutil
 
 import pytest
 import torch
-from transformers import CLIPModel
+from transformers import CLIPConfig, CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.loading import ASSETS, load_model
-from hf_noisy_itm.run import _resume
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
+
+from .methods.test_contract import make
 
 SCENES = ASSETS / "scenes-clip"
 
@@ -30,19 +32,97 @@ def test_an_unknown_field_of_a_method_is_named():
         load_model("scenes-clip", "npc", {"clean_treshold": 0.5})
 
 
+def saved(folder, **fields):
+    model, processor = load_model("scenes-clip", "npc", fields)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+RELEASED = {"variant": "released", "same_image": "negative", "virtual_optimizer": "adamw_own_state"}
+
+
 @pytest.mark.parametrize(
-    "weights",
-    ["model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "pytorch_model_fsdp_0/"],
+    ("stored", "given", "expected"),
+    [
+        ({"virtual_blocks": 1}, {"virtual_step": "pair"}, {"virtual_step": "pair", "virtual_blocks": None}),
+        ({"virtual_step": "pair"}, {"virtual_blocks": 1}, {"virtual_step": "batch", "virtual_blocks": 1}),
+        (RELEASED, {"bank_share": 0.5}, {**RELEASED, "variant": "paper", "bank_share": 0.5}),
+        ({"virtual_step": "pair", "bank_seed": 3}, RELEASED, {**RELEASED, "virtual_step": "batch", "bank_seed": 0}),
+        ({"virtual_blocks": 1, "bank_seed": 3}, {"virtual_blocks": None}, {"virtual_blocks": None, "bank_seed": 3}),
+    ],
 )
-def test_a_checkpoint_of_any_engine_may_be_resumed(tmp_path, weights):
-    checkpoint = tmp_path / "checkpoint-3"
-    checkpoint.mkdir()
-    (checkpoint / "trainer_state.json").touch()
-    recipe = parse_recipe(["--output_dir", str(tmp_path), "--resume_from_checkpoint", "true"])
-    with pytest.raises(InputError, match=r"lacks model\.safetensors"):
-        _resume(recipe)
-    (checkpoint / weights).mkdir() if weights.endswith("/") else (checkpoint / weights).touch()
-    assert _resume(recipe) == str(checkpoint)
-    (checkpoint / "trainer_state.json").unlink()
-    with pytest.raises(InputError, match=r"lacks trainer_state\.json"):
-        _resume(recipe)
+def test_what_a_checkpoint_says_gives_way_to_what_is_given(tmp_path, stored, given, expected):
+    folder = saved(tmp_path, **stored)
+    for model in (load_model(folder, "npc", given)[0], NPCModel.from_pretrained(folder, **given)):
+        assert {name: getattr(model.config, name) for name in expected} == expected
+
+
+def test_what_goes_with_no_default_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"variant='released' does not go with same_image='mask', virtual_optimizer="):
+        load_model(saved(tmp_path), "npc", {"variant": "released"})
+    with pytest.raises(InputError, match=r"'pair' \(given\) does not go with virtual_blocks=1 \(given\)"):
+        load_model(str(tmp_path), "npc", {"virtual_step": "pair", "virtual_blocks": 1})
+
+
+@pytest.fixture
+def kept(clip_config, processor, tmp_path):
+    """A folder with a checkpoint of a method, trained with these fields."""
+
+    def save(cls, config_cls, **fields):
+        make(cls, config_cls, fields, clip_config)[0].save_pretrained(tmp_path)
+        processor.save_pretrained(tmp_path)
+        return str(tmp_path)
+
+    return save
+
+
+def numbers(config, cls):
+    return {field.name: getattr(config, field.name) for field in own_fields(cls)}
+
+
+def own_fields(cls):
+    return [field for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)]
+
+
+def test_another_variant_starts_from_its_own_numbers(kept):
+    """What the checkpoint's variant had was nobody's choice, nor what was chosen for it."""
+    folder = kept(FNEModel, FNEConfig, queue_size=40, min_right_pairs=4)
+    for model in (
+        load_model(folder, "fne", {"variant": "released", "margin": 0.3})[0],
+        FNEModel.from_pretrained(folder, variant="released", margin=0.3),
+    ):
+        assert numbers(model.config, FNEConfig) == numbers(FNEConfig(variant="released", margin=0.3), FNEConfig)
+        assert len(model.queue) == 8224
+        assert model.queue.is_empty.all()
+        assert model.match_moments.at_least == 200
+    npc = kept(NPCModel, NPCConfig, virtual_step="pair", bank_share=0.5)
+    released = {"variant": "released", "same_image": "negative", "virtual_optimizer": "adamw_own_state"}
+    assert load_model(npc, "npc", released)[0].config.virtual_step == "batch"
+
+
+def test_the_same_variant_keeps_its_numbers(kept):
+    folder = kept(FNEModel, FNEConfig, queue_size=40, min_right_pairs=4)
+    for fields in ({}, {"variant": "clip"}, {"margin": 1.0}):
+        config = load_model(folder, None, fields)[0].config
+        assert (config.queue_size, config.min_right_pairs) == (40, 4)
+        assert config.margin == fields.get("margin", 3.0)
+
+
+def test_fields_of_another_method_do_not_leak(kept):
+    folder = kept(BaselineModel, BaselineConfig, negatives="fne", match_prior=0.2, monotone=False)
+    assert load_model(folder)[0].config.match_prior == 0.2
+    for method, cls in (("fne", FNEConfig), ("npc", NPCConfig)):
+        assert numbers(load_model(folder, method)[0].config, cls) == numbers(cls(), cls)
+
+
+def test_stored_fields_that_lose_their_effect_are_no_mistake(kept):
+    folder = kept(BaselineModel, BaselineConfig, negatives="fne", match_prior=0.2, moments="per_epoch")
+    assert numbers(load_model(folder, None, {"negatives": "all"})[0].config, BaselineConfig) == numbers(
+        BaselineConfig(), BaselineConfig
+    )
+    folder = kept(FNEModel, FNEConfig, queue_size=40, margin=1.0)
+    config = load_model(folder, None, {"loss": "infonce"})[0].config
+    assert (config.queue_size, config.margin) == (40, 3.0)
+    with pytest.raises(InputError, match=r"there is no use for margin=1.0 \(given\)"):
+        load_model(folder, None, {"loss": "infonce", "margin": 1.0})

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, CLIPModel
 
-from hf_noisy_itm import InputError
+from hf_noisy_itm import InputError, NPCConfig
+from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.loading import load_model
 
@@ -44,6 +46,48 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
         for loaded in (CLIPModel.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path).clip)
     ]
     assert torch.equal(*embeds)
+
+
+def commands_of_the_readme(beginning):
+    """The commands of the block after a sentence, without remarks, as lists of words."""
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split(beginning)[1].split("```")[1]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("python recipes/")]
+
+
+NPC_COMMANDS = commands_of_the_readme("NPC comes in several forms")
+NPC_DATA = ["--max_train_pictures", "24", "--max_eval_pictures", "12"]
+
+
+def test_the_readme_shows_each_form_of_npc():
+    forms = [parse_recipe(words[1:]) for words in NPC_COMMANDS if words[0] == "recipes/train.py"]
+    given = {name for form in forms for name in form.method} | {"bank" for form in forms if form.run.bank}
+    assert {"virtual_step", "virtual_blocks", "impact_every", "bank_share", "exclude_self", "variant", "bank"} <= given
+
+
+@pytest.mark.parametrize("words", NPC_COMMANDS, ids=lambda words: " ".join(words[1:]))
+def test_what_the_readme_says_of_npc_works_as_it_stands(words, monkeypatch, tmp_path):
+    """On fewer pairs, for two steps; the bank of the last but one command is that of the last."""
+    script, *words = words
+    own = [str(tmp_path / word) if word == "bank.safetensors" else word for word in words]
+    if script == "recipes/build_bank.py":
+        run("build_bank.py", *own, *NPC_DATA, monkeypatch=monkeypatch)
+        assert (tmp_path / "bank.safetensors").exists()
+        return
+    if "--bank" in words:
+        (builder,) = [each[1:] for each in NPC_COMMANDS if each[0] == "recipes/build_bank.py"]
+        path = str(tmp_path / "bank.safetensors")
+        builder = [path if word == "bank.safetensors" else word for word in builder]
+        run("build_bank.py", *builder, *NPC_DATA, monkeypatch=monkeypatch)
+    run("train.py", *own, *SMALL, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    config = NPCConfig.from_pretrained(tmp_path / "run")
+    given = {
+        word[2:]: words[place + 1] for place, word in enumerate(words) if word.startswith("--") and word != "--bank"
+    }
+    for name, word in given.items():
+        assert str(getattr(config, name)).lower() == word
+    assert metrics["bank"]["pairs"] == 120
+    assert metrics["weights"]["pairs"] == 32
 
 
 @pytest.mark.parametrize(

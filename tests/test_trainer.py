@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
 from hf_noisy_itm import trainer as trainer_module
@@ -15,6 +15,7 @@ from hf_noisy_itm.functional.noise import draw_noise
 from hf_noisy_itm.functional.retrieval import recall
 from hf_noisy_itm.memory.bank import MemoryBank
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
+from hf_noisy_itm.resuming import missing_parts
 
 from .methods.table import METHODS
 from .methods.test_contract import make, of_every_method
@@ -59,6 +60,11 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
     assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
+    kept, again = whole.pair_negatives.state_dict(), resumed.pair_negatives.state_dict()
+    assert bool(kept) == ("fne" in config_cls.model_type or fields.get("negatives") == "fne")
+    assert kept.keys() == again.keys()
+    for name, values in kept.items():
+        torch.testing.assert_close(again[name], values, rtol=0, atol=0, equal_nan=True)
     if whole.bank is not None:
         assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
 
@@ -188,6 +194,80 @@ def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resu
     (checkpoint / name).unlink()
     with pytest.raises(InputError, match=rf"{checkpoint}.*{name}.*start anew"):
         trainer().train(resume_from_checkpoint=resume(checkpoint))
+
+
+class Interrupt(TrainerCallback):
+    """Ends a training as Ctrl-C does, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", ["npc", "npc-released"])
+def test_one_trainer_may_be_interrupted_and_resumed(clip_config, processor, pairs, tmp_path, form):
+    runs = []
+    for name in ("whole", "interrupted"):
+        saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 5}
+        trainer = make_trainer(*METHODS[form], clip_config, processor, pairs, tmp_path / name, **saving)
+        if name == "interrupted":
+            interrupt = Interrupt(3)
+            trainer.add_callback(interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                trainer.train()
+            trainer.remove_callback(interrupt)
+        trainer.train(resume_from_checkpoint=name == "interrupted")
+        runs.append((losses_of(trainer), trainer))
+    assert runs[0][0] == runs[1][0]
+    for name, tensor in runs[0][1].model.state_dict().items():
+        assert torch.equal(tensor, runs[1][1].model.state_dict()[name]), name
+    assert torch.equal(*(trainer.pair_weights.total for _, trainer in runs))
+
+
+def test_a_second_training_on_one_trainer_looks_ahead_with_the_same_optimizer(clip_config, processor, pairs, tmp_path):
+    """It is a new run, of whose pairs nothing is known before its first step."""
+    trainer = make_trainer(*METHODS["npc"], clip_config, processor, pairs, tmp_path, max_steps=3)
+    trainer.train()
+    optimizer = trainer.model.optimizer
+    assert type(optimizer) is torch.optim.AdamW
+    trainer.train()
+    assert trainer.model.optimizer is optimizer
+    assert len(losses_of(trainer)) == 3
+    assert int(trainer.pair_weights.count.sum()) == 3 * 16
+
+
+def test_the_state_goes_before_a_checkpoint_is_written_anew(stopped, monkeypatch):
+    """Or a process that is killed meanwhile would leave a mixture of two that looks whole."""
+    trainer, checkpoint = stopped
+    trainer(max_steps=2).train()
+    assert missing_parts(checkpoint) == []
+    monkeypatch.setattr(NoisyITMTrainer, "_save_optimizer_and_scheduler", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(max_steps=2).train()
+    assert missing_parts(checkpoint) == ["trainer_state.json"]
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("resume", [str, lambda checkpoint: True], ids=["by name", "the last one"])
+def test_a_checkpoint_of_the_model_alone_is_not_resumed(stopped, resume):
+    trainer, checkpoint = stopped
+    trainer(max_steps=2, save_only_model=True).train()
+    with pytest.raises(
+        InputError, match=r"lacks optimizer\.pt, scheduler\.pt and rng_state\.pth, without which the run"
+    ):
+        trainer().train(resume_from_checkpoint=resume(checkpoint))
+
+
+def test_a_trainer_without_checkpoints_says_so(stopped):
+    trainer, _ = stopped
+    with pytest.raises(InputError, match="There is no checkpoint in .* to resume from"):
+        trainer().train(resume_from_checkpoint=True)
 
 
 def test_a_checkpoint_without_a_bank_says_so(clip_config, processor, pairs, tmp_path):
@@ -347,7 +427,7 @@ def test_evaluation_rows_keep_their_captions_and_pictures(clip_config, processor
     trainer = make_trainer(
         *METHODS["npc"], clip_config, processor, training, tmp_path, eval_pairs=held_out, per_device_eval_batch_size=16
     )
-    trainer.use_bank(MemoryBank({"image": torch.arange(60)}))
+    trainer.use_bank(MemoryBank({"image": torch.arange(60), "text": torch.arange(60)}))
     encoded = encode(trainer.model, PairCollator(processor, held_out))
     loaders = [
         trainer.get_eval_dataloader(),
@@ -421,6 +501,27 @@ def test_reports_are_means_and_do_not_pile_up(clip_config, processor, pairs, tmp
         assert {name: count for name, (_, count) in trainer._reports.items()} == {"weight_mean": 4}
 
 
+class Reporting(BaselineModel):
+    """One pair of each batch has nothing to report."""
+
+    def losses(self, batch, image_embeds, text_embeds):
+        values = batch.index.float().masked_fill(torch.arange(len(batch)) == 3, torch.nan)
+        report = {"rows": values, "one": torch.tensor(float(len(batch))), "none": torch.full((16,), torch.nan)}
+        return replace(super().losses(batch, image_embeds, text_embeds), report=report)
+
+
+def test_values_of_pairs_are_averaged_over_those_that_have_one(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(
+        Reporting, BaselineConfig, {}, clip_config, processor, pairs, tmp_path,
+        max_steps=2, logging_steps=2, train_sampling_strategy="sequential",
+    )  # fmt: skip
+    trainer.train()
+    logged = next(entry for entry in trainer.state.log_history if "loss" in entry)
+    assert logged["rows"] == pytest.approx((sum(range(32)) - 3 - 19) / 30)
+    assert logged["one"] == 16
+    assert "none" not in logged
+
+
 def test_what_is_to_be_remembered_arrives_once_per_micro_batch_after_backward(
     clip_config, processor, pairs, tmp_path, monkeypatch
 ):
@@ -471,6 +572,7 @@ def test_accumulated_loss_is_the_mean_and_not_the_sum(clip_config, processor, pa
             caption_id=None,
             caption_name=None,
             damaged=None,
+            labels=None,
         )
         trainer = make_trainer(
             BaselineModel,

@@ -2,14 +2,16 @@
 
 from ._arguments import DataArguments
 from ._check import check_rows
+from ._labels import Labels
 from ._pairs import Pairs
 from ._report import BadRows, RowReport, table
 from ._stream_load import load_stream
 from .cc120k import CC120K
 from .collator import PairCollator
 from .emoji import Emoji
+from .features import FeatureCollator, FeatureProcessor, FeatureRows
 from .flickr30k import Flickr30k
-from .load import load_pairs, load_validation
+from .load import load_pairs, load_test
 from .matches import known_matches
 from .mscoco import MSCOCO
 from .scenes import Scenes
@@ -22,7 +24,11 @@ __all__ = [
     "BadRows",
     "DataArguments",
     "Emoji",
+    "FeatureCollator",
+    "FeatureProcessor",
+    "FeatureRows",
     "Flickr30k",
+    "Labels",
     "PairCollator",
     "Pairs",
     "RowReport",
@@ -34,6 +40,6 @@ __all__ = [
     "known_matches",
     "load_pairs",
     "load_stream",
-    "load_validation",
+    "load_test",
     "table",
 ]

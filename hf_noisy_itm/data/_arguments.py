@@ -20,7 +20,11 @@ class DataArguments:
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration, e.g. 'street' of scenes."})
     data_dir: str | None = field(
-        default=None, metadata={"help": "Folder of your copy of a data set that is named, e.g. of flickr30k."}
+        default=None,
+        metadata={
+            "aliases": ["--data"],
+            "help": "Folder of your copy of a named data set, e.g. of flickr30k.",
+        },
     )
     image_root: str | None = field(
         default=None, metadata={"help": "Folder that picture paths start from and may not leave; the file's if unset."}
@@ -35,17 +39,36 @@ class DataArguments:
     image_id_column: str = field(
         default="image_id", metadata={"help": "Column whose equal values are the same picture; optional."}
     )
+    weight_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of the training rows: how much each pair counts, 0 to 1; all alike if unset."},
+    )
+    label_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column of class labels, for methods and figures of categories; or a column for each modality, "
+            "with commas between them: the picture's, the caption's."
+        },
+    )
+    feature_columns: str | None = field(
+        default=None,
+        metadata={
+            "help": "Columns of vectors instead of pictures and captions, one for each modality, with commas between "
+            "them; needs a label_column. A column NAME_features is the modality NAME."
+        },
+    )
+    standardize: bool = field(
+        default=True,
+        metadata={"help": "Vectors: less the mean of the training rows, over their deviation, number by number."},
+    )
     where: str | None = field(default=None, metadata={"help": "Keep rows of one value: column=value."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str | None = field(
         default=None, metadata={"help": "Split to evaluate on; test, validation, or held-out rows if unset."}
     )
-    validation_split: str | None = field(
+    test_split: str | None = field(
         default=None,
-        metadata={
-            "help": "Split by which a method chooses after training what it leaves to such pairs (CODER: how much "
-            "each of its two similarities counts). Neither trained nor evaluated on."
-        },
+        metadata={"help": "Split to report on once, after training; eval_split then is for choosing a model."},
     )
     holdout_every: int = field(
         default=10, metadata={"help": "Without a split to evaluate on, every n-th picture is held out."}
@@ -74,11 +97,18 @@ class DataArguments:
         default="shuffle",
         metadata={
             "help": "How: shuffle (captions one by one), shuffle_images (all captions of a picture together), partial "
-            "(a wrong detail; English only), truncated, duplicated (clutter of the web)."
+            "(a wrong detail; English only), truncated, duplicated (clutter of the web); of labels, label_symmetric, "
+            "label_asymmetric, label_symmetric_by_row."
         },
     )
     noise_keep_none: bool = field(
-        default=False, metadata={"help": "No caption that is picked to be shuffled stays with its picture."}
+        default=False,
+        metadata={
+            "help": "No caption that is picked to be shuffled stays with its picture; no label that is picked stays."
+        },
+    )
+    noise_joint: bool = field(
+        default=False, metadata={"help": "Label noise: one draw for all modalities of a row, not one for each."}
     )
     noise_file: str | None = field(
         default=None,

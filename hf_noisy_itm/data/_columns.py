@@ -38,21 +38,32 @@ def plain(cell: Any) -> Any:
     return None if isinstance(cell, str) and not cell else cell
 
 
+def read_names(rows: datasets.Dataset, column: str, number: np.ndarray) -> list:
+    """The cells of a column that names pictures or groups, `plain`; None where one is empty.
+
+    Raises:
+        InputError: a cell holds several values; its row is named.
+    """
+    names = [plain(cell) for cell in read_cells(rows, column)]
+    for row, cell in zip(number, names):
+        if isinstance(cell, list | dict):
+            raise InputError(
+                f"The column {column!r} holds {type(cell).__name__} in row {row}, not a text or a number."
+            )
+    return names
+
+
 def read_ids(rows: datasets.Dataset, column: str, number: np.ndarray) -> list:
-    """The cells of a column that names pictures or groups, `plain`.
+    """The same, of a column that names all.
 
     Raises:
         InputError: a cell is empty, or holds several values; its row is named.
     """
-    ids = [plain(cell) for cell in read_cells(rows, column)]
+    ids = read_names(rows, column, number)
     for row, cell in zip(number, ids):
         if cell is None:
             raise InputError(
                 f"The column {column!r} is empty in row {row}: fill it, or name another column with --image_id_column."
-            )
-        if isinstance(cell, list | dict):
-            raise InputError(
-                f"The column {column!r} holds {type(cell).__name__} in row {row}, not a text or a number."
             )
     return ids
 
@@ -174,6 +185,26 @@ def read_noise(
             f"but is_noisy is false; mend one of the two columns."
         )
     return written_for, noisy & (written_for == own)
+
+
+def read_weights(
+    rows: datasets.Dataset, column: str | None, row_of: np.ndarray, number: np.ndarray
+) -> np.ndarray | None:
+    """What a column says of how much each of C captions counts, float32 (C,); None without such a column.
+
+    Raises:
+        InputError: a cell is no number from 0 to 1; its row is named.
+    """
+    cells = None if column is None else _per_caption(rows, column, row_of, number)
+    if cells is None:
+        return None
+    for place, cell in enumerate(cells):
+        if isinstance(cell, bool | str) or cell is None or not 0 <= cell <= 1:
+            raise InputError(
+                f"The column {column!r} holds {cell!r} in row {number[row_of[place]]}, and a weight is a number from "
+                f"0 to 1: mend it, or leave --weight_column out."
+            )
+    return np.array(cells, dtype=np.float32)
 
 
 def _per_caption(rows: datasets.Dataset, name: str, row_of: np.ndarray, number: np.ndarray) -> list | None:

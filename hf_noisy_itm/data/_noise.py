@@ -1,6 +1,5 @@
 """Noise on purpose: what `DataArguments` ask for, drawn over `Pairs`."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,18 @@ from transformers.utils import logging
 
 from ..errors import InputError
 from ..files import sha256_of_file
-from ..functional.noise import TEXT_KINDS, draw_noise, similarity_to_source
+from ..functional.noise import LABEL_KINDS, TEXT_KINDS, draw_noise, similarity_to_source
 from ._arguments import DataArguments
+from ._label_noise import add_label_noise
 from ._pairs import Pairs
 from .caption_lines import load_caption_lines
 from .draws import load_draw
-from .pedigree import pedigree_of, shortfall
-
-_RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_noise_")  # NPC's {ratio}_noise_train_caps.txt
+from .features import FeatureRows
+from .pedigree import pedigree_of, shortfall, stated_rate
 
 logger = logging.get_logger(__name__)
 
-TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS)
+TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS, *LABEL_KINDS)
 
 
 def check_noise(args: DataArguments) -> None:
@@ -44,28 +43,39 @@ def check_noise(args: DataArguments) -> None:
         raise InputError(
             f"noise_keep_none is for captions that are shuffled, not for {args.noise_kind}; leave it out."
         )
-    if args.noise_file and args.noise_kind in TEXT_KINDS:
+    if args.noise_joint and args.noise_kind not in LABEL_KINDS:
+        raise InputError(f"noise_joint is for noise on labels, not for {args.noise_kind}; leave it out.")
+    if args.noise_kind in LABEL_KINDS and args.label_column is None:
+        raise InputError(f"noise_kind {args.noise_kind} makes labels wrong: say with --label_column where they are.")
+    if args.feature_columns and (args.noise_file or (args.noise_rate and args.noise_kind not in LABEL_KINDS)):
+        raise InputError(f"Vectors have no captions to make wrong: noise_kind is one of {', '.join(LABEL_KINDS)}.")
+    if args.noise_file and args.noise_kind in (*TEXT_KINDS, *LABEL_KINDS):
         raise InputError(f"A noise_file moves captions, so it is not of the kind {args.noise_kind}; leave that out.")
     if args.noise_file and args.noise_keep_none:
         raise InputError("A noise_file says itself where each caption goes; leave noise_keep_none out.")
     if args.noise_file and args.noise_seed:
         raise InputError("A noise_file is drawn already; leave noise_seed out.")
     if args.noise_rate is None and not args.noise_file:
-        for name in ("noise_kind", "noise_seed", "noise_keep_none"):
+        for name in ("noise_kind", "noise_seed", "noise_keep_none", "noise_joint"):
             if getattr(args, name) != getattr(DataArguments(), name):
                 raise InputError(
                     f"{name} is given but no noise_rate, so nothing would be made wrong: give --noise_rate (0 for "
-                    f"clean captions), or leave {name} out."
+                    f"clean data), or leave {name} out."
                 )
 
 
-def add_noise(pairs: Pairs, args: DataArguments) -> Pairs:
+def add_noise(pairs: Pairs | FeatureRows, args: DataArguments) -> Pairs | FeatureRows:
     """The pairs with the noise that `args` ask for; the same pairs if they ask for none."""
     if args.noise_file:
         return add_published(pairs, args.noise_file, args.noise_kind, args.noise_rate or None)
     if not args.noise_rate:
         return pairs
-    noisy = add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
+    if args.noise_kind in LABEL_KINDS:
+        own = np.arange(len(pairs))
+        row_of = {"text": pairs.image_row} if isinstance(pairs, Pairs) else dict.fromkeys(pairs.labels.given, own)
+        noisy = pairs.with_labels(*add_label_noise(pairs.labels, args, row_of))
+    else:
+        noisy = add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
     if (doubt := shortfall(noisy.pedigree)) is not None:
         logger.warning(doubt)
     return noisy
@@ -146,8 +156,7 @@ def _captions_per_picture(pairs: Pairs, path: str | Path) -> int:
 
 def _add_caption_lines(pairs: Pairs, path: str | Path, kind: str, rate: float | None, c: int) -> Pairs:
     """Moves the captions to where a file like NPC's has them; its name may say the rate."""
-    stated = _RATIO.match(Path(path).name)
-    nominal = rate if rate is not None else float(stated[1]) if stated else None
+    nominal = stated_rate(path) if rate is None else rate
     lines = load_caption_lines(path, pairs.name.astype(str).tolist(), c, pairs.captions, nominal)
     noise = lines.noise
     if nominal is not None and abs(noise.realised - nominal) > 0.01:

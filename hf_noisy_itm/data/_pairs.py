@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..errors import InputError, last_line
 from ..functional.noise import Noise
+from ._labels import Labels
 from ._pictures import decode
 from ._report import RowReport
 
@@ -38,6 +39,10 @@ class Pairs:
         pedigree: what is known of noise that was put in on purpose, see `data/pedigree.py`; None where there was none.
         caption_name: the source's own id of each caption, integers or strings, or its number as loaded; moves with the
             text, (N,); `caption_id` if left out.
+        labels: classes of the pictures ("image", P of them) and of the captions ("text", N, which move with the
+            texts); None where there are none.
+        weight: how much each pair counts in training by the data's own word, in [0, 1], float32 (N,); stays where it
+            is when captions move. None where the data say nothing.
     """
 
     pictures: datasets.Dataset
@@ -53,6 +58,8 @@ class Pairs:
     elsewhere: dict[int, int | str] = field(default_factory=dict)
     pedigree: dict | None = None
     caption_name: np.ndarray | None = None
+    labels: Labels | None = None
+    weight: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -65,10 +72,13 @@ class Pairs:
             object.__setattr__(self, "name", self.image_id)
         if self.caption_name is None:
             object.__setattr__(self, "caption_name", self.caption_id)
-        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name")
-        lengths = {len(getattr(self, name)) for name in of_captions}
+        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight")
+        lengths = {len(values) for name in of_captions if (values := getattr(self, name)) is not None}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
+        sizes = {"image": len(self.image_id), "text": len(self.captions)}
+        if self.labels is not None and {name: len(each) for name, each in self.labels.given.items()} != sizes:
+            raise ValueError(f"There must be labels for {sizes}.")
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -82,11 +92,19 @@ class Pairs:
 
     @property
     def is_noisy(self) -> np.ndarray:
-        """Whether a pair has the caption of another picture, or a damaged one, bool (N,), as far as is known.
+        """Whether a pair has the caption of another picture, or a damaged one, bool (N,).
 
-        For analysis: no batch contains it.
+        As far as is known, and for analysis: no batch contains it.
         """
         return (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
+
+    @property
+    def label_is_noisy(self) -> np.ndarray:
+        """Whether the label of a pair's picture, or of its caption, is wrong, bool (N,); likewise for analysis."""
+        if self.labels is None:
+            return np.zeros(len(self), dtype=bool)
+        is_wrong = self.labels.is_wrong
+        return is_wrong["image"][self.image_row] | is_wrong["text"]
 
     @property
     def noise_source(self) -> np.ndarray:
@@ -97,12 +115,14 @@ class Pairs:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of captions, pairing and picture ids (not of pixels)."""
+        """Hash of captions, pairing, picture ids and labels (not of pixels)."""
         digest = hashlib.sha256()
         for array in (self.image_row, self.image_id):
             digest.update(np.ascontiguousarray(array).tobytes())
         for caption in self.captions:
             digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        if self.labels is not None:
+            digest.update(self.labels.digest)
         return digest.hexdigest()[:16]
 
     @property
@@ -112,6 +132,19 @@ class Pairs:
         for caption in sorted(self.captions):
             digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()[:16]
+
+    def told(self) -> str:
+        """What it is, in words."""
+        return f"{len(self)} pairs over {len(self.image_id)} pictures"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the data say of fields of a method's config, by their names."""
+        return {} if self.labels is None else {"class_names": self.labels.names}
+
+    def category(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Given labels of some pairs, int64 (B,) by modality."""
+        return {"image": self.labels.given["image"][self.image_row[index]], "text": self.labels.given["text"][index]}
 
     def picture(self, row: int) -> Image.Image:
         """Decodes a picture to RGB; what becomes of odd files says the table in `_pictures.py`.
@@ -162,7 +195,14 @@ class Pairs:
             caption_name=self.caption_name[noise.source],
             damaged=damaged if noise.captions is None else damaged | noise.is_noisy,
             pedigree=pedigree,
+            labels=None if self.labels is None else self.labels.taken(text=noise.source),
         )
+
+    def with_labels(self, labels: Labels, pedigree: dict | None = None) -> "Pairs":
+        """The same pairs with other labels; the pedigree before stays in the new one as `before`."""
+        if pedigree is not None and self.pedigree is not None:
+            pedigree = {**pedigree, "before": self.pedigree}
+        return replace(self, labels=labels, pedigree=pedigree)
 
     def keep_pictures(self, rows: np.ndarray) -> "Pairs":
         """The pairs of some pictures, given by ascending rows; both are numbered anew."""
@@ -188,6 +228,8 @@ class Pairs:
             caption_id=self.caption_id[kept],
             caption_name=self.caption_name[kept],
             damaged=self.damaged[kept],
+            weight=None if self.weight is None else self.weight[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,
+            labels=None if self.labels is None else self.labels.taken(image=rows, text=kept),
         )

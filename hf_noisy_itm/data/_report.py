@@ -14,6 +14,7 @@ BAD = {
     "empty": "empty caption(s)",
     "other_caption": "caption(s) of an id with another text",
     "broken": "picture(s) that do not decode",
+    "not_finite": "row(s) of vectors that are not finite",
 }
 NOTED = {
     "cut": f"caption(s) of more than {MOST_WORDS} words",
@@ -50,6 +51,7 @@ class RowReport:
         example: by kind, the path of the first finding, where it has one.
         pictures: that are used, in the end.
         captions: that are used, in the end.
+        of_vectors: there are neither pictures nor captions in them.
     """
 
     what: str
@@ -59,6 +61,7 @@ class RowReport:
     example: dict[str, str] = field(default_factory=dict)
     pictures: int = 0
     captions: int = 0
+    of_vectors: bool = False
 
     def add(self, kind: str, row: int, path: str | None = None) -> None:
         """Counts a finding; rows come in ascending order."""
@@ -89,10 +92,8 @@ def table(reports: Sequence[RowReport]) -> str:
     """One table of what several splits hold and what is wrong with them, kinds that do not occur left out."""
     lines = [["rows", *(each.what for each in reports), "outcome", "first rows"]]
     lines.append(["split", *(each.split or "-" for each in reports), "", ""])
-    lines += [
-        [name, *(str(getattr(each, name.split()[0])) for each in reports), "", ""]
-        for name in ("rows", "pictures used", "captions used")
-    ]
+    names = ["rows", *([] if all(each.of_vectors for each in reports) else ["pictures used", "captions used"])]
+    lines += [[name, *(str(getattr(each, name.split()[0])) for each in reports), "", ""] for name in names]
     for kind, name in (BAD | NOTED).items():
         found = [each.found.get(kind, []) for each in reports]
         if any(found):

@@ -35,19 +35,10 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
     train, others = all_splits(args)
     candidates = [args.eval_split] if args.eval_split else ["test", "validation"]
     for name in candidates:
-        if name in others and name != args.validation_split:
-            return train, _filter(others[name], args.where), (args.train_split, name)
+        if name in others and name != args.test_split:
+            return train, filter_rows(others[name], args.where), (args.train_split, name)
     held = f"every {args.holdout_every}th {args.holdout_by or 'picture'} of {args.train_split}"
     return *_hold_out(train, args), (f"{args.train_split}, less the other", f"{held} (no test, no validation)")
-
-
-def find_validation(args: DataArguments) -> datasets.Dataset:
-    """Rows of `args.validation_split`, numbered as above.
-
-    Raises:
-        InputError: see `find_splits`.
-    """
-    return _filter(all_splits(args)[1][args.validation_split], args.where)
 
 
 def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, datasets.Dataset]]:
@@ -59,7 +50,7 @@ def all_splits(args: DataArguments) -> tuple[datasets.Dataset, dict[str, dataset
     splits = load_splits(args)
     check_splits(args, splits)
     splits = {name: _numbered(rows, args) for name, rows in splits.items()}
-    train = _filter(splits.pop(args.train_split), args.where)
+    train = filter_rows(splits.pop(args.train_split), args.where)
     if not len(train):
         raise InputError(f"The split {args.train_split!r} of {args.dataset} holds no rows.")
     return train, splits
@@ -85,10 +76,10 @@ def check_splits(args: DataArguments, splits: Iterable[str]) -> None:
         raise InputError(f"{args.dataset} has no split {args.train_split!r}; it has {', '.join(splits)}.")
     if args.eval_split == args.train_split:
         raise InputError(f"eval_split and train_split are both {args.train_split!r}: a model knows what it was shown.")
-    if args.validation_split is not None and args.validation_split in (args.train_split, args.eval_split):
-        raise InputError(f"validation_split {args.validation_split!r} serves for something else: name a third split.")
-    if args.validation_split is not None and args.validation_split not in splits:
-        raise InputError(f"{args.dataset} has no split {args.validation_split!r}; it has {', '.join(splits)}.")
+    if args.test_split in (args.train_split, args.eval_split) and args.test_split is not None:
+        raise InputError(f"test_split {args.test_split!r} serves for something else already: name a split of its own.")
+    if args.test_split and args.test_split not in splits:
+        raise InputError(f"{args.dataset} has no split {args.test_split!r}; it has {', '.join(splits)}.")
     if args.eval_split and args.eval_split not in splits:
         raise InputError(f"{args.dataset} has no split {args.eval_split!r}; it has {', '.join(splits)}.")
 
@@ -96,7 +87,7 @@ def check_splits(args: DataArguments, splits: Iterable[str]) -> None:
 def rows_with(rows: datasets.Dataset, where: str | None) -> datasets.Dataset | None:
     """The rows that `where` keeps; None if these are none."""
     try:
-        return _filter(rows, where)
+        return filter_rows(rows, where)
     except _NoSuchRow:
         return None
 
@@ -123,7 +114,8 @@ def held_out_groups(groups: Iterable, every: int) -> np.ndarray:
     return number % every == every - 1
 
 
-def _filter(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
+def filter_rows(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:
+    """The rows that `where` keeps; an `InputError` if these are none."""
     if where is None:
         return rows
     column, sign, value = where.partition("=")

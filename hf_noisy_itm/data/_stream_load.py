@@ -35,6 +35,11 @@ def load_stream(args: DataArguments, seed: int = 0) -> tuple[StreamedPairs, Pair
             "Captions are shuffled among all pairs, which a stream does not know: leave noise_rate and the like "
             "out, or make a noisy data set first with recipes/make_noise.py and stream that."
         )
+    for name in ("label_column", "feature_columns", "test_split", "weight_column"):
+        if getattr(args, name) is not None:
+            raise InputError(f"{name} is for data that are read at once: leave --streaming out.")
+    if args.match_by is not None:
+        raise InputError("Of a stream it is not kept which pairs were compared: leave --streaming or --match_by out.")
     if args.shuffle_buffer < 1:
         raise InputError(f"shuffle_buffer must be at least 1, got {args.shuffle_buffer}.")
     splits, root = open_stream(args)

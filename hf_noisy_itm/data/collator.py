@@ -1,5 +1,6 @@
 """Rows to batches: decode, resize, tokenize, and bring along the entries of the memory bank."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from ..errors import InputError
+from ._modality import Modality, distinct
 from ._pairs import Pairs
 from ._picture_cache import PictureCache
 from ._pixels import Pixels
@@ -21,8 +23,8 @@ _KEPT_CAPTIONS = 100_000  # 50 MB at most
 class PairCollator:
     """Makes the batch that every method's `forward` takes, from rows of `Pairs`.
 
-    Keys: `pixel_values` (B, C, H, W), `input_ids` and `attention_mask` (B, L), `index` and `image_id` (B,). What is
-    known about noise never enters a batch.
+    Keys: `pixel_values` (B, C, H, W), `input_ids` and `attention_mask` (B, L), `index` and `image_id` (B,), and where
+    there are labels `category`, the given ones, (B,) by modality. What is known about noise never enters a batch.
 
     With memory bank entries there is `bank`: pictures (U, C, H, W) and captions (V, L) that the batch does not hold
     already, and for each kind of entry where its picture and caption stand among the batch's rows followed by those.
@@ -83,6 +85,8 @@ class PairCollator:
             "index": torch.from_numpy(index),
             "image_id": torch.from_numpy(self.pairs.image_id[own_images]),
         }
+        if self.pairs.labels is not None:
+            batch["category"] = {name: torch.from_numpy(each) for name, each in self.pairs.category(index).items()}
         if entries:
             image_place = _places(own_images, more_images)
             text_place = _places(index, more_texts)
@@ -132,7 +136,7 @@ class PairCollator:
         Files of equal content are one, wherever they lie; each is read once in the collator's life.
         """
         if self._equal_pictures is None:
-            self._equal_pictures = _distinct([self.pairs.content_key(row) for row in range(len(self.pairs.image_id))])
+            self._equal_pictures = distinct([self.pairs.content_key(row) for row in range(len(self.pairs.image_id))])
         return self._equal_pictures
 
     def distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +147,22 @@ class PairCollator:
             for part in range(0, len(captions), 4096)
             for tokens in self._tokenize(captions[part : part + 4096])
         ]
-        return _distinct(keys)
+        return distinct(keys)
+
+    def modalities(self) -> dict[str, Modality]:
+        """What there is to embed, by name; places of pictures and captions are those of `distinct_…`."""
+        image_rows, image_place = self.distinct_pictures()
+        text_rows, text_place = self.distinct_captions()
+        return {
+            "image": Modality(image_place, partial(self._some_images, image_rows), decodes=True),
+            "text": Modality(text_place, partial(self._some_texts, text_rows)),
+        }
+
+    def _some_images(self, rows: np.ndarray, places: list[int]) -> dict[str, Tensor]:
+        return {"pixel_values": self.images(rows[places])}
+
+    def _some_texts(self, rows: np.ndarray, places: list[int]) -> dict[str, Tensor]:
+        return self.texts([self.pairs.captions[row] for row in rows[places]])
 
     def _tokenize(self, captions: list[str]) -> list[np.ndarray]:
         fresh: dict[str, np.ndarray] = {}
@@ -167,14 +186,6 @@ class PairCollator:
 
     def _decode(self, row: int) -> np.ndarray:
         return self._pixels.shrink(self.pairs.picture(row))
-
-
-def _distinct(keys: list) -> tuple[np.ndarray, np.ndarray]:
-    place, first = {}, []
-    for row, key in enumerate(keys):
-        if place.setdefault(key, len(first)) == len(first):
-            first.append(row)
-    return np.array(first), np.array([place[key] for key in keys])
 
 
 def _beyond(own: np.ndarray, wanted: np.ndarray) -> np.ndarray:

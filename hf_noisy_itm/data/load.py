@@ -1,5 +1,6 @@
 """From the name of a data set to `Pairs` for training and for evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import datasets
@@ -17,19 +18,26 @@ from ._columns import (
     read_image_ids,
     read_noise,
     read_pictures,
+    read_weights,
 )
+from ._feature_load import read_features
+from ._labels import Labels
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
-from ._splits import CAPTION, ROW, find_column, find_splits, find_validation
+from ._splits import CAPTION, ROW, all_splits, filter_rows, find_column, find_splits
+from .features import FeatureRows
+from .labels import read_labels, refuse_other_classes
+from .matches import refuse_wrong_match_by
 from .pedigree import pedigree_of_source
 
 
-def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
+def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, FeatureRows]:
     """Loads the training pairs, noise applied, and the pairs to evaluate on, less what is known to be wrong of these.
 
-    What was found in the rows is in the pairs' `report`; all kinds of bad rows are listed in `data/_check.py`.
+    With `args.feature_columns` these are rows of vectors. What was found in the rows is in the pairs' `report`; all
+    kinds of bad rows are listed in `data/_check.py`.
 
     Raises:
         BadRows: rows are bad and `args.on_bad_row` is "stop"; an `InputError` that holds the reports.
@@ -41,27 +49,47 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs]:
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
-    train_pairs = read_pairs(train, args, "training", args.max_train_pictures, origin[0])
-    eval_pairs = read_pairs(held_out, args, "evaluation", args.max_eval_pictures, origin[1])
+    refuse_wrong_match_by(args, train)
+    if args.weight_column is not None:
+        if args.feature_columns:
+            raise InputError("weight_column is of pictures with captions, not of vectors: leave it out.")
+        find_column(train, args.weight_column)
+    read = read_features if args.feature_columns else read_pairs
+    parts = [(), ()] if origin[0] == args.train_split else [(held_out,), (train,)]
+    train_pairs = read(train, args, "training", args.max_train_pictures, origin[0], parts[0])
+    eval_pairs = read(held_out, args, "evaluation", args.max_eval_pictures, origin[1], parts[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
-    train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args))
+    _refuse_other_classes(train_pairs, eval_pairs, args.train_split, origin[1])
+    train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args, labels=args.label_column is not None))
     return add_noise(train_pairs, args), only_clean(eval_pairs)
 
 
-def load_validation(args: DataArguments) -> Pairs | None:
-    """Loads the pairs of `args.validation_split`, less what is known to be wrong of these; None if none is named.
+def load_test(args: DataArguments, train: Pairs | FeatureRows) -> Pairs | FeatureRows | None:
+    """Loads the split to report on once, after training; None where none is named.
+
+    Args:
+        args: as for `load_pairs`.
+        train: what is trained on; the classes must be the same.
 
     Raises:
         BadRows: see `load_pairs`.
         InputError: likewise.
     """
-    if args.validation_split is None:
+    if args.test_split is None:
         return None
     if args.streaming:
-        raise InputError("Validation pairs are read at once: leave --streaming or --validation_split out.")
-    pairs = read_pairs(find_validation(args), args, "validation", args.max_eval_pictures, args.validation_split)
+        raise InputError("A test_split is read at once: leave --streaming out.")
+    rows = filter_rows(all_splits(args)[1][args.test_split], args.where)
+    read = read_features if args.feature_columns else read_pairs
+    pairs = read(rows, args, "test", args.max_eval_pictures, args.test_split)
     refuse_bad_rows(args, pairs)
+    _refuse_other_classes(train, pairs, args.train_split, args.test_split)
     return only_clean(pairs)
+
+
+def _refuse_other_classes(train: Pairs | FeatureRows, other: Pairs | FeatureRows, *names: str) -> None:
+    if train.labels is not None and other.labels is not None:
+        refuse_other_classes(train.labels.names, other.labels.names, *(f"the split {name!r}" for name in names))
 
 
 def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None) -> Pairs:
@@ -86,20 +114,36 @@ def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int 
 
 
 def read_pairs(
-    rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None, split: str = ""
+    rows: datasets.Dataset,
+    args: DataArguments,
+    what: str,
+    limit: int | None = None,
+    split: str = "",
+    beside: Sequence[datasets.Dataset] = (),
 ) -> Pairs:
-    """As `to_pairs`, bad rows left out in any case; `report` of the pairs tells of them."""
+    """As `to_pairs`, bad rows left out in any case; `report` of the pairs tells of them.
+
+    Args:
+        rows: see `to_pairs`, and likewise the next three.
+        args: names of columns.
+        what: the pairs are for.
+        limit: of rows.
+        split: where the rows come from, in words.
+        beside: rows of the same split that serve for something else; it is the split that has the classes.
+    """
     image_column = find_column(rows, args.image_column)
     caption_column = find_column(rows, *([args.caption_column] if args.caption_column else CAPTION_COLUMNS))
-    if limit is not None:
-        rows = rows.select(range(min(limit, len(rows))))
     number = np.asarray(read_cells(rows, ROW)) if ROW in rows.column_names else np.arange(len(rows))
+    labels = read_labels(rows, args, ("image", "text"), number, beside) if args.label_column else None
+    if limit is not None:
+        rows, number = rows.select(range(min(limit, len(rows)))), number[:limit]
     captions, row_of = read_captions(rows, caption_column, number)
     image_ids = read_image_ids(rows, args.image_id_column, number)
     of_row = read_cells(rows, CAPTION) if CAPTION in rows.column_names else number_captions(rows, caption_column)
     caption_names = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
     caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, caption_names)
     written_for, damaged = read_noise(rows, row_of, number, image_ids)
+    weights = read_weights(rows, args.weight_column, row_of, number)
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
     report.split = split
@@ -119,6 +163,9 @@ def read_pairs(
     if written_for is not None:
         source, beyond = _numbered(written_for[kept], known[order])
     name, beyond = _as_in_source(known[order], beyond, rows, args.image_id_column)
+    if labels is not None:
+        _refuse_two_labels(labels, used, picture_of_row, first[order], number)
+        labels = labels.taken(image=used[first[order]], text=row_of[kept])
     pairs = Pairs(
         pictures.select(used[first[order]]),
         [captions[place] for place in kept],
@@ -132,6 +179,8 @@ def read_pairs(
         name,
         dict(enumerate(beyond.tolist(), len(first))),
         caption_name=caption_names[kept],
+        labels=labels,
+        weight=None if weights is None else weights[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)
@@ -159,12 +208,25 @@ def _numbered(names: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.array([place[name] for name in names], dtype=np.int64), beyond
 
 
-def only_clean(pairs: Pairs) -> Pairs:
-    """Pairs to evaluate on, less those that are known to be wrong.
+def _refuse_two_labels(labels: Labels, used: np.ndarray, picture: np.ndarray, first: np.ndarray, number: np.ndarray):
+    """Rows of one picture say the same of it."""
+    given = labels.given["image"]
+    if (wrong := np.flatnonzero(given[used] != given[used[first]][picture])).size:
+        row, other = used[wrong[0]], used[first[picture[wrong[0]]]]
+        raise InputError(
+            f"Rows {number[other]} and {number[row]} are of one picture, but of the classes "
+            f"{labels.names[given[other]]!r} and {labels.names[given[row]]!r}: a picture has one class here."
+        )
+
+
+def only_clean(pairs: Pairs | FeatureRows) -> Pairs | FeatureRows:
+    """Pairs to evaluate on, less those that are known to be wrong, and with their true labels.
 
     Raises:
         InputError: all are.
     """
+    if pairs.labels is not None:
+        pairs = pairs.with_labels(replace(pairs.labels, given=pairs.labels.true), None)
     if not pairs.is_noisy.any():
         return pairs
     if pairs.is_noisy.all():

@@ -12,6 +12,7 @@ Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """
 
 import json
+import re
 from pathlib import Path
 
 import datasets
@@ -22,6 +23,7 @@ from ..functional.noise import Noise
 from ._arguments import DataArguments
 
 NOISE_FILE, CARD = "noise.json", "README.md"
+_RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_(?:noise|mbank)_")  # NPC's {ratio}_noise_train_caps.txt, {ratio}_mbank_…
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
 
 _WHY = {  # so few rows are wrong
@@ -44,6 +46,12 @@ def pedigree_of(noise: Noise, kind: str, seed: int | None, **more) -> dict:
         "sha256": noise.sha256,
         **more,
     }
+
+
+def stated_rate(path: str | Path) -> float | None:
+    """The rate of noise that a file of NPC's has in its name, if it has one."""
+    stated = _RATIO.match(Path(path).name)
+    return float(stated[1]) if stated else None
 
 
 def shortfall(pedigree: dict) -> str | None:

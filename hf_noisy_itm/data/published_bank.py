@@ -2,8 +2,9 @@
 
 `{ratio}_mbank_img_idx.npy` holds a dictionary from each picture's id, `{ratio}_mbank_txt_idx.npy` one from each
 caption's index, to the index of a pair: the entry. Indices count the captions of the training split in its order, as
-it was when the bank was built, noise included. They are read without being unpickled (`_npy_dict.py`). That each is an
-integer, and that an id may be a number or the same in letters, is as far as the form is known; the rest is ours.
+it was when the bank was built, noise included, whose rate is the ratio. They are read without being unpickled
+(`_npy_dict.py`). That each is an integer, and that an id may be a number or the same in letters, is as far as the form
+is known; the rest is ours.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ._npy_dict import read_npy_dict
 from ._pairs import Pairs
+from .pedigree import stated_rate
 
 
 def read_published_bank(image_path: str | Path, text_path: str | Path, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -34,6 +36,24 @@ def read_published_bank(image_path: str | Path, text_path: str | Path, pairs: Pa
     of_picture = _rows(image_path, pairs.name.tolist(), "picture", len(pairs))
     of_caption = _rows(text_path, range(len(pairs)), "caption", len(pairs))
     return {"image": of_picture[pairs.image_row], "text": of_caption}
+
+
+def check_stated_rate(path: str | Path, pairs: Pairs) -> None:
+    """Does nothing if the file's name states no rate of noise, or that of the pairs, within one percentage point.
+
+    Of pairs with a pedigree the nominal rate counts, where it is known; else the share that is known to be wrong.
+
+    Raises:
+        InputError: it states another one.
+    """
+    stated, nominal = stated_rate(path), (pairs.pedigree or {}).get("nominal")
+    own = float(pairs.is_noisy.mean()) if nominal is None else nominal
+    if stated is not None and abs(stated - own) > 0.01:
+        raise InputError(
+            f"{path} is by its name of data with a rate of {stated:.2%} of wrong captions, and of these pairs "
+            f"{own:.2%} are known to be: give the noise that the bank was built for, or rename the file if these have "
+            f"it and do not tell."
+        )
 
 
 def _rows(path: str | Path, ids: Iterable[int | str], what: str, num_pairs: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -52,6 +52,8 @@ class StreamedPairs(torch.utils.data.IterableDataset):
     num_processes: int = 1
     image_root: str | None = None
     pedigree: dict | None = None
+    told: ClassVar[str] = "a stream of pairs"
+    facts: ClassVar[dict[str, Any]] = {}  # of fields of a method's config; a stream knows none
 
     def share(self, rank: int, num_processes: int) -> "StreamedPairs":
         """The part of one of several processes."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from .similarity import inner_products
 
 SameImage = Literal["mask", "negative", "positive"]
-LogWeight = Callable[[Tensor], Tensor]  # of cosines
+LogWeight = Tensor | Callable[[Tensor], Tensor]  # of the candidates, (B, G), or from their cosines
 
 
 def info_nce(
@@ -31,8 +31,8 @@ def info_nce(
         same: True where a candidate other than the own one shows the anchor's picture, (B, G).
         same_image: what such candidates are: left out ("mask"), wrong answers ("negative", as the released codes of
             NPC and FNE have it), or further right answers ("positive": the mean of -log p over all right ones).
-        log_weight: from cosines, (B, G), to logarithms of how much each wrong candidate counts in the denominator, a
-            constant (no gradient flows into it); all 0 if left out, -inf leaves a candidate out.
+        log_weight: logarithms of how much each wrong candidate counts in the denominator, (B, G), or what makes them
+            from cosines; constants (no gradient flows into them). All 0 if left out; -inf leaves a candidate out.
 
     Returns:
         Loss per anchor, float32 (B,), >= 0.
@@ -66,7 +66,8 @@ def logits_of(
     right = torch.zeros_like(cosines, dtype=torch.bool).scatter_(1, own_column[:, None], True)
     if same is not None and same_image == "positive":
         right |= same
-    return logits + log_weight(cosines.detach()).masked_fill(right, 0.0)
+    weight = log_weight if isinstance(log_weight, Tensor) else log_weight(cosines.detach())
+    return logits + weight.masked_fill(right, 0.0)
 
 
 def info_nce_of_logits(
@@ -84,8 +85,8 @@ def info_nce_of_logits(
     own = log_prob.gather(1, own_column[:, None]).squeeze(1)  # (B,)
     if same is None or same_image != "positive":
         return -own
-    others = log_prob.masked_fill(~same, 0.0)  # a product would make no number of what was left out
-    return -(own + others.sum(dim=1)) / (1 + same.sum(dim=1))
+    # Not a product with the mask: a candidate that is left out has a logarithm of -inf.
+    return -(own + torch.where(same, log_prob, 0.0).sum(dim=1)) / (1 + same.sum(dim=1))
 
 
 def info_nce_residual(
@@ -118,7 +119,7 @@ def pair_losses(
     all_image_embeds: Tensor | None = None,
     all_text_embeds: Tensor | None = None,
     own_column: Tensor | None = None,
-    log_weight: LogWeight | None = None,
+    log_weight: LogWeight | tuple[LogWeight, LogWeight] | None = None,
 ) -> Tensor:
     """CLIP's loss of each pair: the mean of both directions, `l_i = (ce_i2t + ce_t2i) / 2`.
 
@@ -131,7 +132,7 @@ def pair_losses(
         all_image_embeds: rows of all processes, (G, D); the local ones if left out.
         all_text_embeds: likewise.
         own_column: where the local pairs stand among the G, (B,); 0..B-1 if left out.
-        log_weight: see `info_nce`.
+        log_weight: see `info_nce`; of either direction, or of both.
 
     Returns:
         Loss per local pair, float32 (B,), >= 0.
@@ -140,6 +141,33 @@ def pair_losses(
         own_column = torch.arange(len(image_embeds), device=image_embeds.device)
     all_image_embeds = image_embeds if all_image_embeds is None else all_image_embeds
     all_text_embeds = text_embeds if all_text_embeds is None else all_text_embeds
-    image_to_text = info_nce(image_embeds, all_text_embeds, own_column, logit_scale, same, same_image, log_weight)
-    text_to_image = info_nce(text_embeds, all_image_embeds, own_column, logit_scale, same, same_image, log_weight)
+    cosines = inner_products(image_embeds, all_text_embeds), inner_products(text_embeds, all_image_embeds)
+    return pair_losses_of_cosines(cosines, own_column, logit_scale, same, same_image, log_weight)
+
+
+def pair_losses_of_cosines(
+    cosines: tuple[Tensor, Tensor],
+    own_column: Tensor,
+    logit_scale: Tensor | float,
+    same: Tensor | None = None,
+    same_image: SameImage = "mask",
+    log_weight: LogWeight | tuple[LogWeight, LogWeight] | None = None,
+) -> Tensor:
+    """`pair_losses` from its similarities.
+
+    Args:
+        cosines: of pictures with captions, and of captions with pictures, (B, G) each.
+        own_column: see `pair_losses`.
+        logit_scale: see `pair_losses`.
+        same: see `pair_losses`.
+        same_image: see `pair_losses`.
+        log_weight: see `pair_losses`.
+    """
+    weights = log_weight if isinstance(log_weight, tuple) else (log_weight, log_weight)
+    image_to_text, text_to_image = (
+        info_nce_of_logits(
+            logits_of(each, own_column, logit_scale, same, same_image, weight), own_column, same, same_image
+        )
+        for each, weight in zip(cosines, weights)
+    )
     return (image_to_text + text_to_image) / 2

@@ -53,7 +53,8 @@ def match_log_odds(
         right: of right pairs, scalars.
         wrong: of wrong ones.
         prior: chance that a candidate is a right answer, in (0, 1); FNE's code has 1 / 10,000.
-        at_least: so many right pairs must be known (more than that), else the odds are -inf.
+        at_least: so many right pairs must have been seen (more than that), else the odds are -inf. Those that have
+            faded count: what is left of them tends to a limit that may lie below.
         monotone: a more similar candidate is never less suspicious. With unequal variances the odds are a parabola; it
             is followed on the rising side only and constant beyond its vertex (ours).
 
@@ -67,7 +68,7 @@ def match_log_odds(
     slope = shift / spread_right
     base = math.log(prior / (1 - prior)) + (spread_wrong / spread_right).log() / 2
     base = base - shift.square() / (2 * spread_right)
-    known = (right.count > at_least) & (right.count > 1) & (wrong.count > 1)
+    known = (right.seen > at_least) & (right.count > 1) & (wrong.count > 1)
     zero = torch.zeros_like(bend)
     bend, slope, base = (
         torch.where(known, number, otherwise).float()

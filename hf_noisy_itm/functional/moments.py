@@ -13,11 +13,13 @@ class Moments(NamedTuple):
         count: how many; not whole where old values fade.
         mean: of the values; 0 where there are none.
         square: sum of squared deviations from the mean (Welford's M2).
+        seen: how many there ever were; `count` unless old values fade.
     """
 
     count: Tensor
     mean: Tensor
     square: Tensor
+    seen: Tensor
 
     @property
     def variance(self) -> Tensor:
@@ -38,7 +40,7 @@ def moments_of(values: Tensor, counted: Tensor) -> Moments:
     values = values.double().masked_fill(~counted, 0.0)
     count = counted.sum().double()
     mean = values.sum() / count.clamp(min=1)
-    return Moments(count, mean, (values - mean).masked_fill(~counted, 0.0).square().sum())
+    return Moments(count, mean, (values - mean).masked_fill(~counted, 0.0).square().sum(), count)
 
 
 def merge(past: Moments, new: Moments, exact: bool = True) -> Moments:
@@ -55,7 +57,7 @@ def merge(past: Moments, new: Moments, exact: bool = True) -> Moments:
     square = past.square + new.square + new.count * (new.mean - mean).square()
     if exact:
         square = square + past.count * (past.mean - mean).square()
-    return Moments(count, mean, square)
+    return Moments(count, mean, square, past.seen + new.seen)
 
 
 def pooled_deviation(one: Moments, other: Moments, unknown: float) -> Tensor:
@@ -67,4 +69,4 @@ def pooled_deviation(one: Moments, other: Moments, unknown: float) -> Tensor:
 
 def fade(past: Moments, kept: float) -> Moments:
     """The same values, each counted `kept` times as much, in (0, 1]; then newer ones weigh more."""
-    return Moments(past.count * kept, past.mean, past.square * kept)
+    return Moments(past.count * kept, past.mean, past.square * kept, past.seen)

@@ -23,8 +23,8 @@ def adamw_moments(
         betas: decay of the two means, in [0, 1).
     """
     mean = (1 - betas[0]) * gradient if exp_avg is None else torch.lerp(exp_avg, gradient, 1 - betas[0])
-    square = (1 - betas[1]) * gradient**2
-    return mean, square if exp_avg_sq is None else square + betas[1] * exp_avg_sq
+    square = (gradient**2).mul_(1 - betas[1])
+    return mean, square if exp_avg_sq is None else square.add_(exp_avg_sq, alpha=betas[1])
 
 
 @torch.no_grad()
@@ -56,9 +56,10 @@ def adamw_step(
         The parameter after the step, a new tensor.
     """
     mean, square = adamw_moments(gradient, exp_avg, exp_avg_sq, betas)
-    mean = mean / _bias_correction(betas[0], step)
-    square = square / _bias_correction(betas[1], step)
-    return parameter * (1 - learning_rate * weight_decay) - learning_rate * mean / (square.sqrt() + eps)
+    # In place: of a large model a new tensor for each operation costs more than the operations.
+    mean.div_(_bias_correction(betas[0], step)).mul_(learning_rate)
+    square.div_(_bias_correction(betas[1], step)).sqrt_().add_(eps)
+    return (parameter * (1 - learning_rate * weight_decay)).sub_(mean.div_(square))
 
 
 def _bias_correction(beta: float, step: int | Tensor) -> float | Tensor:

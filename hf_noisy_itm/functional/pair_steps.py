@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .contrastive import LogWeight, SameImage, info_nce_of_logits, info_nce_residual, logits_of
+from .contrastive import LogWeight, SameImage, info_nce_residual, logits_of, pair_losses_of_cosines
 from .similarity import inner_products, normalize
 
 
@@ -98,7 +98,7 @@ def losses_after_pair_steps(
         all_image_embeds: see `pair_losses`, of the entries.
         all_text_embeds: see `pair_losses`.
         own_column: see `pair_losses`.
-        log_weight: see `pair_losses`.
+        log_weight: see `info_nce`; worked out before the step, which is to tell how the same loss changes.
 
     Returns:
         float32 (B,), to be compared with `pair_losses` of the same entries.
@@ -111,11 +111,13 @@ def losses_after_pair_steps(
     text_move = (steps.text, steps.text_push), (steps.image_push, steps.image)
     image_to_text = _moved_cosines(_moved(image_embeds, image_move, steps.size), texts, text_move, steps.size)
     text_to_image = _moved_cosines(_moved(text_embeds, text_move, steps.size), images, image_move, steps.size)
-    losses = (
-        info_nce_of_logits(logits_of(cosines, own, logit_scale, same, same_image, log_weight), own, same, same_image)
-        for cosines in (image_to_text, text_to_image)
-    )
-    return sum(losses) / 2
+    if callable(log_weight):
+        log_weight = (
+            log_weight(inner_products(image_embeds, texts)),
+            log_weight(inner_products(text_embeds, images)),
+        )
+    cosines = image_to_text, text_to_image
+    return pair_losses_of_cosines(cosines, own, logit_scale, same, same_image, log_weight)
 
 
 _Move = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]  # two keys, each with the direction it moves along

@@ -1,18 +1,15 @@
 """The memory bank: for each training pair, the clean pairs it is measured against."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import atomic_path
+from .stored import read_tensors, refuse_other_data, write_tensors
 
-_TOLD = {"kind": "kind", "nominal": "rate", "seed": "seed"}  # of a pedigree
+KINDS = ("image", "text")
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,12 @@ class MemoryBank:
     """Entries and scores of N training pairs, and where they come from.
 
     Args:
-        entries: for each kind of entry (NPC: "image" and "text") the row of a clean pair, int64 (N,).
-        scores: figures per pair worth keeping, float32 (N,), by name.
+        entries: for each of `KINDS`, what a pair was found through, the row of a clean pair, int64 (N,).
+        scores: figures per pair worth keeping, float32 (N,), finite, by name.
         provenance: JSON-able facts; `fingerprint` names the data it was built for.
 
     Raises:
-        ValueError: there are no entries, they are no rows of the pairs, or scores are not float32.
+        ValueError: entries are of other kinds, or no rows of the pairs, or scores are not float32 or not finite.
     """
 
     entries: dict[str, Tensor]
@@ -50,8 +47,10 @@ class MemoryBank:
     provenance: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        if set(self.entries) != set(KINDS):
+            raise ValueError(f"there are entries of {' and '.join(KINDS)}, not of {sorted(self.entries)}")
         shapes = {tuple(tensor.shape) for tensor in (*self.entries.values(), *self.scores.values())}
-        if not self.entries or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"entries and scores are vectors over the same pairs, not of shapes {sorted(shapes)}")
         for name, rows in self.entries.items():
             if rows.dtype != torch.int64 or not ((rows >= 0) & (rows < len(rows))).all():
@@ -59,6 +58,8 @@ class MemoryBank:
         for name, values in self.scores.items():
             if values.dtype not in (torch.float32, torch.float64):
                 raise ValueError(f"the scores {name!r} are {values.dtype} and not float32")
+            if not values.isfinite().all():
+                raise ValueError(f"{int((~values.isfinite()).sum())} of the scores {name!r} are no finite numbers")
         if not isinstance(self.provenance.get("noise") or {}, dict):
             raise ValueError("the noise in its provenance is no object")
 
@@ -71,10 +72,8 @@ class MemoryBank:
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, under its final name only when it is whole."""
-        tensors = {f"entries.{name}": rows.contiguous().clone() for name, rows in self.entries.items()}
-        tensors |= {f"scores.{name}": values.contiguous().clone() for name, values in self.scores.items()}
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"provenance": json.dumps(self.provenance, sort_keys=True)})
+        tensors = {f"entries.{name}": rows for name, rows in self.entries.items()}
+        write_tensors(path, tensors | {f"scores.{name}": each for name, each in self.scores.items()}, self.provenance)
 
     @classmethod
     def read(cls, path: str | Path) -> "MemoryBank":
@@ -85,15 +84,12 @@ class MemoryBank:
         """
         groups: dict[str, dict[str, Tensor]] = {"entries": {}, "scores": {}}
         try:
-            with safe_open(path, framework="pt") as file:
-                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-                if not isinstance(provenance, dict):
-                    raise ValueError("its provenance is no object")
-                for key in file.keys():  # noqa: SIM118
-                    group, name = key.split(".", 1)
-                    groups[group][name] = file.get_tensor(key)
+            tensors, provenance = read_tensors(path)
+            for key, values in tensors.items():
+                group, name = key.split(".", 1)
+                groups[group][name] = values
             return cls(groups["entries"], groups["scores"], provenance)
-        except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
+        except (ValueError, KeyError) as error:
             raise InputError(f"{path} is not a memory bank ({error}); build it again.") from error
 
     @classmethod
@@ -120,12 +116,4 @@ class MemoryBank:
         Raises:
             InputError: it was built for other data.
         """
-        own, noise = self.provenance.get("fingerprint"), self.provenance.get("noise") or {}
-        if own is None or own != fingerprint:
-            told = ", ".join(f"{word} {noise[key]}" for key, word in _TOLD.items() if noise.get(key) is not None)
-            raise InputError(
-                f"{name} was built for other data (fingerprint {own}{f', with noise of {told}' if told else ''}; this "
-                f"data has {fingerprint}); build it again for this data."
-            )
-        if pairs is not None and len(self) != pairs:
-            raise InputError(f"{name} is damaged: it has entries for {len(self)} pairs, and there are {pairs}.")
+        refuse_other_data(self.provenance, fingerprint, len(self), pairs, name, "entries")

@@ -6,7 +6,7 @@ here knows a method: NPC builds its bank so, and recipes/build_bank.py leaves on
 
 Any data have two components. Where all pairs are right, the clean set is the easier part of them, which does no harm;
 where nearly all are wrong, it is what scores least badly, and mostly wrong too. Both are said (`doubts.py`). A clean
-set that is empty is an error.
+set that is empty is an error, and so are scores that do not differ.
 """
 
 from dataclasses import asdict, replace
@@ -20,9 +20,21 @@ from ..functional.mixture import CleanMixture, fit_cosine_mixture, fit_loss_mixt
 from .bank import EncodedPairs, MemoryBank
 from .doubts import assess, estimate_noise
 from .neighbors import nearest_by_image, nearest_by_text
-from .scores import Scoring, score_pairs, score_wrong_pairs
+from .scores import Scoring, check_scoring, score_pairs, score_wrong_pairs
 
+_ROUNDING = 1e-6  # of float32 scores, relative
 _LIBRARIES = ("numpy", "scikit-learn", "torch")
+
+
+def check_bank(clean_threshold: float, bank_batch_size: int, bank_seed: int) -> None:
+    """Does nothing if a bank can be built so; the names are those that users give.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not 0 <= clean_threshold < 1:
+        raise InputError(f"clean_threshold is a probability below 1, got {clean_threshold}.")
+    check_scoring(bank_batch_size, bank_seed, ("bank_batch_size", "bank_seed"))
 
 
 @torch.no_grad()
@@ -47,7 +59,7 @@ def build_bank(
         here, `doubts` for the user among it. Who knows more (scorer, epoch, noise) adds it by `MemoryBank.told`.
 
     Raises:
-        InputError: no pair is clean by the threshold, or a score is not finite.
+        InputError: no pair is clean by the threshold, all score alike, or a score is not finite.
     """
     scoring = scoring or Scoring()
     is_loss = scoring.score == "loss"
@@ -56,6 +68,11 @@ def build_bank(
         mixture = (fit_loss_mixture if is_loss else fit_cosine_mixture)(scores.cpu().numpy(), scoring.seed)
     except ValueError as error:
         raise InputError(f"The memory bank cannot be built: {error}") from error
+    if scores.max() - scores.min() <= _ROUNDING * max(1.0, scores.abs().max()):
+        raise InputError(
+            f"The memory bank cannot be built: all {len(scores)} pairs have the same {scoring.score}, so that nothing "
+            f"tells right from wrong ones; do they show one picture, or have one caption?"
+        )
     posterior = torch.from_numpy(mixture.clean_posterior).to(scores.device)
     clean = torch.nonzero(posterior > clean_threshold).squeeze(1)
     if not len(clean):

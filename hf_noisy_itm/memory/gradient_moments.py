@@ -14,8 +14,7 @@ class GradientMoments(nn.Module):
     noted since the last: a batch that is accumulated from parts counts once, like a large one.
 
     Args:
-        parameters: by name. One that comes later (an adapter) starts from zero at its first gradient, and has no
-            place in a checkpoint that is loaded before it came.
+        parameters: by name. One that comes later (an adapter) starts from zero at its first gradient.
     """
 
     def __init__(self, parameters: dict[str, Tensor]):
@@ -28,6 +27,7 @@ class GradientMoments(nn.Module):
     @torch.no_grad()
     def reset(self) -> None:
         """Starts as if no gradient had been seen."""
+        self._noted.clear()
         for moment in self.buffers(recurse=False):
             moment.zero_()
 
@@ -53,6 +53,14 @@ class GradientMoments(nn.Module):
                 moment.copy_(value)
         self._noted.clear()
         self.steps.advance()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Makes room for what came later when it was saved."""
+        self._noted.clear()
+        for key, moment in state_dict.items():
+            if key.startswith(prefix) and "." not in (name := key.removeprefix(prefix)) and name not in self._buffers:
+                self.register_buffer(name, torch.zeros_like(moment, device=self.steps.count.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _add(self, name: str, like: Tensor) -> None:
         for key in _keys(name):

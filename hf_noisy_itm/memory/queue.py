@@ -1,7 +1,11 @@
 """The last pairs that a momentum encoder has embedded: candidates beyond the batch."""
 
+import os
+
 import torch
 from torch import Tensor, nn
+
+from ..errors import InputError
 
 NO_PICTURE = torch.iinfo(torch.long).min  # the id of pictures that have none
 NO_ROW = -1
@@ -15,6 +19,7 @@ class PairQueue(nn.Module):
 
     def __init__(self, size: int, width: int):
         super().__init__()
+        _refuse_what_does_not_fit(size, width)
         self.register_buffer("image_keys", torch.empty(size, width))
         self.register_buffer("text_keys", torch.empty(size, width))
         self.register_buffer("image_id", torch.empty(size, dtype=torch.long))
@@ -59,6 +64,18 @@ class PairQueue(nn.Module):
             (self.image_id, image_id),
             (self.row, row),
         ):
-            own.index_copy_(0, places, new[-size:].to(own))
+            own.index_copy_(0, places, new[-size:].type_as(own))
         self.pointer.add_(count).remainder_(size)
         self.filled.add_(count).clamp_(max=size)
+
+
+def _refuse_what_does_not_fit(size: int, width: int) -> None:
+    """Before anything is allocated: systems promise more memory than there is, and end who uses it."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    needed, there = size * (2 * 4 * width + 2 * 8), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise InputError(
+            f"A queue of {size} pairs takes {needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f}: give a "
+            f"smaller queue_size."
+        )

@@ -6,12 +6,13 @@ depends on the pairs it meets, so order and size are part of what a score is.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..functional.contrastive import SameImage, pair_losses
 from ..functional.similarity import same_image_mask
 from .bank import EncodedPairs
@@ -27,12 +28,38 @@ class Scoring:
         group_size: pairs that are scored together, as negatives of each other; of no effect on cosines.
         seed: of the order in which pairs meet.
         same_image: what captions of one picture are to each other in a group, see `contrastive.info_nce`.
+
+    Raises:
+        InputError: a field has a wrong value.
     """
 
     score: Literal["loss", "cosine"] = "loss"
     group_size: int = 256
     seed: int = 0
     same_image: SameImage = "mask"
+
+    def __post_init__(self):
+        check_scoring(self.group_size, self.seed)
+        for name, known in (("score", ("loss", "cosine")), ("same_image", get_args(SameImage))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+
+
+def check_scoring(group_size: int, seed: int, called: tuple[str, str] = ("group_size", "seed")) -> None:
+    """Does nothing if pairs can be scored so.
+
+    Args:
+        group_size: see `Scoring`.
+        seed: of order and mixture; NumPy and scikit-learn take it.
+        called: what the user calls the two.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if group_size < 2:
+        raise InputError(f"{called[0]} must be at least 2, got {group_size}: a pair alone has no negatives.")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{called[1]} must be at least 0 and below 2**32, got {seed}.")
 
 
 @torch.no_grad()
@@ -83,11 +110,23 @@ def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scorin
     Returns:
         float32 (M,), M <= N: pairs that got another caption of their own picture are left out.
     """
+    caption, is_wrong = wrong_captions(encoded, scoring)
+    return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
+
+
+def wrong_captions(encoded: EncodedPairs, scoring: Scoring, draw: int = 0) -> tuple[Tensor, Tensor]:
+    """For each pair the row of the one whose caption it gets to be wrong on purpose, (N,), and whether it is, bool.
+
+    Args:
+        encoded: N pairs.
+        scoring: whose order and groups count.
+        draw: number of the draw, from 0; the first few give each pair different captions.
+    """
     order = _order(encoded, scoring)
     caption = torch.empty_like(order)
-    caption[order] = order.roll(min(scoring.group_size, len(order) // 2))
-    is_wrong = encoded.image_of_pair[caption] != encoded.image_of_pair
-    return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
+    size = scoring.group_size
+    caption[order] = order.roll(min(size, len(order) // 2) + draw * max(min(size, len(order) // 8), 1))
+    return caption, encoded.image_of_pair[caption] != encoded.image_of_pair
 
 
 def weights_sha256(model: nn.Module) -> str:

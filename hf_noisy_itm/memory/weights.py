@@ -14,12 +14,18 @@ class PairWeights(nn.Module):
         self.register_buffer("last", torch.ones(num_pairs))
 
     @torch.no_grad()
-    def add(self, index: Tensor, weight: Tensor) -> None:
-        """Adds one weight for each row of `index`, both (B,); a row may occur more than once."""
+    def add(self, index: Tensor, weight: Tensor, last: Tensor | None = None) -> None:
+        """Adds one weight for each row of `index`, both (B,); a row may occur more than once.
+
+        Args:
+            index: rows.
+            weight: that they were given.
+            last: what is kept as the last one, (B,), if that is not the weight.
+        """
         index = index.to(self.count.device)
         self.total.index_add_(0, index, weight.to(self.total))
         self.count.index_add_(0, index, torch.ones_like(index))
-        self.last[index] = weight.to(self.last)
+        self.last[index] = (weight if last is None else last).to(self.last)
 
     def mean(self) -> Tensor:
         """Mean weight of each pair, float64 (N,)."""

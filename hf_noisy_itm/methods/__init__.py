@@ -6,7 +6,9 @@ from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
 from .coder import CODERConfig, CODERModel
 from .fne import FNEConfig, FNEModel
+from .mrl import MRLConfig, MRLModel
 from .npc import NPCConfig, NPCModel
+from .osa import OSAConfig, OSAModel
 
 __all__ = [
     "BaselineConfig",
@@ -15,9 +17,13 @@ __all__ = [
     "CODERModel",
     "FNEConfig",
     "FNEModel",
+    "MRLConfig",
+    "MRLModel",
     "NPCConfig",
     "NPCModel",
     "NoisyITMConfig",
     "NoisyITMModel",
     "NoisyITMOutput",
+    "OSAConfig",
+    "OSAModel",
 ]

@@ -9,28 +9,34 @@
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
 
-What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, torch's layers
-by their `reset_parameters()`. `copies` names those that start as another module and are not trained, and `frozen`
-what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint of its
-own, where the state is as it was saved.
+What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, which a new
+training calls too (`begin_run`), and what is trained by `reset_parameters()`, as torch's layers do. `copies` names
+those that start as another module and are not trained, and `frozen` what is not trained either. All three hold for a
+model from a config, from a plain CLIP, and from a checkpoint of its own, where the state is as it was saved.
+
+What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
+where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 from transformers import CLIPModel, PreTrainedModel
 
 from ..exchange import Exchange
-from ..functional.contrastive import pair_losses
+from ..functional.contrastive import pair_losses, pair_losses_of_cosines
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 from ._negatives import InBatch, in_batch_proposals, match_moments, told
+from ._trust import trust_in
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
 
@@ -43,9 +49,11 @@ class NoisyITMModel(PreTrainedModel):
 
     A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
     and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
-    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, and
-    `last_weight`, the last weight that the pair was given (1 before the first). Where `needs_validation` is true,
-    `choose` is called after training, if there are validation pairs.
+    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
+    frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
+    Where the data have weights, `data_weight` comes in the same way, for every method.
+    Where `needs_validation` is true, `choose` is called after training, if there are pairs for it.
+    `embeds_by_clip_alone` says whether `clip` without the rest embeds as the model does.
     """
 
     config_class = NoisyITMConfig
@@ -61,26 +69,37 @@ class NoisyITMModel(PreTrainedModel):
     paper: ClassVar[Paper | None] = None
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
-    needs_scores: bool = False
     needs_validation: bool = False
+    embeds_by_clip_alone: bool = True
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
-        self.clip = CLIPModel(config)
+        self._build_towers(config)
         self.match_moments = None if config.negatives == "all" else match_moments(config)
         self._build(config)
         self.attach(Exchange(), None)
         self.post_init()
+        self._keys_to_ignore_on_save = set(self.memory())
+        self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
         self._start(self.state_dict())
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the checkpoint does not hold starts as the method says."""
+        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
+        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
         return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, *args, **kwargs):
+        """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
+        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
+        return super().save_pretrained(*args, **kwargs)
+
+    def _build_towers(self, config: NoisyITMConfig) -> None:
+        """Makes what embeds pictures and captions; a hook for methods that can also do without."""
+        self.clip = CLIPModel(config)
 
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
@@ -121,6 +140,16 @@ class NoisyITMModel(PreTrainedModel):
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
         self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer
 
+    @property
+    def needs_scorer(self) -> bool:
+        """Whether a frozen scorer's cosines of all training pairs are wanted."""
+        return self.config.trust == "osa"
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `forward` is to be given what is known of each pair."""
+        return self.needs_scorer
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
@@ -131,8 +160,16 @@ class NoisyITMModel(PreTrainedModel):
         """Embeds captions, (B, L) -> unit rows (B, D)."""
         return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
 
-    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D)."""
+    @property
+    def embedders(self) -> dict[str, Callable[..., Tensor]]:
+        """What embeds each modality of a data set, by its name."""
+        return {"image": self.embed_images, "text": self.embed_texts}
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D).
+
+        A method that takes further modalities returns one matrix for each; all go to `losses` and `weigh`.
+        """
         return (
             self.embed_images(batch.all_pixel_values),
             self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
@@ -145,15 +182,17 @@ class NoisyITMModel(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         image_id: Tensor | None = None,
         index: Tensor | None = None,
         bank: dict | None = None,
         scores: dict | None = None,
+        features: dict | None = None,
+        category: dict | None = None,
     ) -> NoisyITMOutput:
-        """Mean of what `losses` returns, each pair's share weighted by `weigh` in training.
+        """Mean of what `losses` returns, each pair's share weighted by `weigh` and by others' trust in training.
 
         Args:
             pixel_values: (B, C, H, W).
@@ -163,11 +202,18 @@ class NoisyITMModel(PreTrainedModel):
             index: row of each pair in the training set, (B,).
             bank: entries of the memory bank as `PairCollator` lays them out.
             scores: what is known of each pair, (B,) by name, where the method `needs_scores`.
+            features: vectors instead of pictures and captions, (B, D) by modality.
+            category: class label of each pair, as the data give it and so perhaps wrong, int64 (B,) by modality. (The
+                word "labels" is avoided: `Trainer` takes a loss that comes with them as scaled for accumulation.)
         """
-        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores)
-        image_embeds, text_embeds = self.embed(batch)
-        losses = self.losses(batch, image_embeds, text_embeds)
-        weight = self.weigh(batch, image_embeds, text_embeds, losses) if self.training else None
+        batch = PairBatch(pixel_values, input_ids, attention_mask, image_id, index, bank, scores, features, category)
+        embeds = self.embed(batch)
+        losses = self.losses(batch, *embeds)
+        own = weight = self.weigh(batch, *embeds, losses=losses) if self.training else None
+        trust = trust_in(batch, self.config, self.exchange) if self.training else None
+        if trust is not None:
+            own = torch.ones_like(trust) if own is None else own
+            weight = own * trust
         loss = self.average(losses.per_pair, weight)
         for further in losses.further.values():
             loss = loss + weighted_mean(further)
@@ -175,15 +221,16 @@ class NoisyITMModel(PreTrainedModel):
             loss=loss,
             loss_per_pair=losses.per_pair.detach(),
             weight_per_pair=weight,
-            image_embeds=image_embeds[: len(batch)],
-            text_embeds=text_embeds[: len(batch)],
+            own_weight_per_pair=own,
+            image_embeds=embeds[0][: len(batch)],
+            text_embeds=embeds[1][: len(batch)],
             to_remember=losses.to_remember,
             report=losses.report,
             negatives=losses.negatives,
         )
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
-        """The method's loss of each pair, and what it wants remembered and logged; here: CLIP's loss.
+        """The method's loss of each pair, and what it wants remembered and logged in training; here: CLIP's loss.
 
         Args:
             batch: what `forward` was given.
@@ -192,15 +239,24 @@ class NoisyITMModel(PreTrainedModel):
         """
         size = len(batch)
         image_embeds, text_embeds = image_embeds[:size], text_embeds[:size]
-        per_pair = self.pair_losses(image_embeds, text_embeds, batch.image_id)
-        if self.config.negatives == "all":
-            return PairLosses(per_pair)
-        seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
-        negatives = in_batch_proposals(seen, self.match_moments, self.logit_scale)
-        return PairLosses(per_pair, to_remember=seen.to_remember, report=told(negatives), negatives=negatives)
+        if self.config.negatives == "all" or not self.training:
+            return PairLosses(self.pair_losses(image_embeds, text_embeds, batch.image_id))
+        same_image, scale = self.config.same_image, self.logit_scale
+        seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, same_image)
+        log_odds = tuple(self.match_moments.log_odds(each.detach()) for each in seen.cosines)
+        log_weight = tuple(logsigmoid(-each) for each in log_odds)
+        per_pair = pair_losses_of_cosines(seen.cosines, seen.own_column, scale, seen.same, same_image, log_weight)
+        negatives = in_batch_proposals(seen, log_odds, log_weight, scale)
+        report = told(negatives, self.match_moments.read())
+        return PairLosses(per_pair, to_remember=seen.to_remember, report=report, negatives=negatives)
 
     def pair_losses(
-        self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None, logit_scale: Tensor | None = None
+        self,
+        image_embeds: Tensor,
+        text_embeds: Tensor,
+        image_id: Tensor | None,
+        logit_scale: Tensor | None = None,
+        log_weight: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Loss of each local pair against the pairs of all processes, (B,); see `functional.contrastive`.
 
@@ -209,9 +265,13 @@ class NoisyITMModel(PreTrainedModel):
             text_embeds: unit rows, (B, D).
             image_id: (B,), or None if all pictures differ.
             logit_scale: inverse temperature; the model's own if left out.
+            log_weight: how much wrong answers count, both directions; by the similarities themselves if left out.
         """
         scale = self.logit_scale if logit_scale is None else logit_scale
-        return pair_losses(image_embeds, text_embeds, scale, **self.contrast(image_embeds, text_embeds, image_id))
+        among = self.contrast(image_embeds, text_embeds, image_id)
+        if log_weight is not None:
+            among["log_weight"] = log_weight
+        return pair_losses(image_embeds, text_embeds, scale, **among)
 
     def contrast(self, image_embeds: Tensor, text_embeds: Tensor, image_id: Tensor | None) -> dict:
         """What local pairs are told apart from: the further arguments of `functional.contrastive.pair_losses`.
@@ -231,13 +291,12 @@ class NoisyITMModel(PreTrainedModel):
             "log_weight": None if self.config.negatives == "all" else self.match_moments.log_weight,
         }
 
-    def weigh(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, losses: PairLosses) -> Tensor | None:
+    def weigh(self, batch: PairBatch, *embeds: Tensor, losses: PairLosses) -> Tensor | None:
         """Trust in each pair of a training batch, (B,) in [0, 1], or None for all ones.
 
         Args:
             batch: what `forward` was given.
-            image_embeds: as in `losses`.
-            text_embeds: as in `losses`.
+            embeds: as in `losses`.
             losses: with their graph, so that a method may differentiate them.
         """
         return None
@@ -257,6 +316,24 @@ class NoisyITMModel(PreTrainedModel):
     def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
         """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
         return {}
+
+    def memory(self) -> dict[str, Tensor]:
+        """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
+
+        It belongs into checkpoints, where `NoisyITMTrainer` puts it, and not into what is published: it holds nothing
+        that was learnt, and rows of the training data.
+        """
+        parts = {*self.copies, *(name for name, _ in self._memories())}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if any(_is_part(name, part) for part in parts)
+        }
+
+    def _memories(self) -> Iterator[tuple[str, nn.Module]]:
+        for own, part in self.named_children():
+            if own != self.base_model_prefix:
+                yield from (
+                    (name, module) for name, module in part.named_modules(prefix=own) if hasattr(module, "reset")
+                )
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -279,11 +356,23 @@ class NoisyITMModel(PreTrainedModel):
             captions: hash of the captions to train on, so that what was made of others can be refused; None of a
                 stream, and where there are none.
         """
-        own = (part for name, part in self.named_children() if name != self.base_model_prefix)
-        for module in (module for part in own for module in part.modules()):
-            if hasattr(module, "reset"):
-                module.reset()
+        for _, module in self._memories():
+            module.reset()
         self._start(self.state_dict())
+
+    @torch.no_grad()
+    def resume_run(self, memory: dict[str, Tensor]) -> None:
+        """Remembers what `memory` gave.
+
+        Raises:
+            ValueError: it is of another method, or of other sizes.
+        """
+        try:
+            unknown = self.load_state_dict(memory, strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[-1].strip()) from error
+        if wrong := [*unknown, *(self.memory().keys() - memory.keys())]:
+            raise ValueError(f"{wrong[0]} is not in both.")
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:

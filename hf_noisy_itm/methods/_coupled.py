@@ -22,7 +22,7 @@ from ..memory.scores import weights_sha256
 from ._concept_branch import ConceptBranch
 from ._config import NoisyITMConfig
 from ._diversity import Both, Contrast
-from ._fusion import Fusion
+from ._fusion import best_share, join
 
 logger = logging.get_logger(__name__)
 
@@ -42,7 +42,6 @@ class Coupled(nn.Module):
         self.prototypes = None
         if config.pseudo_labels:
             self.prototypes = Prototypes(config.clusters, width, config.cluster_momentum, config.cluster_temperature)
-        self.fusion = Fusion(config.instance_share)
 
     @classmethod
     def of(cls, config: NoisyITMConfig) -> "Coupled | None":
@@ -98,8 +97,9 @@ class Coupled(nn.Module):
     def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
         """Of CLIP's embeddings: the concept branch alone, and both joined, whose cosine is the weighted sum."""
         concept = self.describe(encoded)
-        images = self.fusion.join(encoded.image_embeds, concept.image_embeds)
-        texts = self.fusion.join(encoded.text_embeds, concept.text_embeds)
+        share = self.config.instance_share
+        images = join(encoded.image_embeds, concept.image_embeds, share)
+        texts = join(encoded.text_embeds, concept.text_embeds, share)
         return {"fused": replace(encoded, image_embeds=images, text_embeds=texts), "concept": concept}
 
     def strongest(self, embeds: Tensor, modality: str, k: int) -> list[list[tuple[str, float]]]:
@@ -164,6 +164,6 @@ class Coupled(nn.Module):
             self.prototypes.update(keys, descriptors)
 
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:
-        """Sets the share of either branch at test time by validation pairs, as CLIP embeds them."""
-        tried = self.fusion.choose(encoded, self.describe(encoded))
-        return {"instance_share": float(self.fusion.share), **tried}
+        """Settles the share of either branch at test time, in the config, by validation pairs as CLIP embeds them."""
+        self.config.instance_share, tried = best_share(encoded, self.describe(encoded))
+        return {"instance_share": self.config.instance_share, **tried}

@@ -55,7 +55,7 @@ def look_ahead(
     trainable = {name: parameter for name, parameter in trainable.items() if id(parameter) not in still}
     if not trainable:
         raise InputError("The virtual step moves nothing: all trainable parameters lie outside its scope; widen it.")
-    gradients = torch.autograd.grad(loss, list(trainable.values()), retain_graph=True, allow_unused=True)
+    gradients = _gradients(loss, list(trainable.values()))
     found = {name: gradient for name, gradient in zip(trainable, gradients) if gradient is not None}
     ahead = {}
     for name, gradient in zip(found, exchange.mean(list(found.values()))):
@@ -73,6 +73,18 @@ def look_ahead(
             parameter, gradient, *means, seen, group["lr"], group["betas"], group["eps"], group["weight_decay"]
         )
     return ahead
+
+
+def _gradients(loss: Tensor, parameters: list[Tensor]) -> tuple[Tensor | None, ...]:
+    try:
+        return torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        if "use_reentrant=True" not in str(error):
+            raise
+        raise InputError(
+            "The virtual step needs a gradient that reentrant checkpointing does not give: train with "
+            "--gradient_checkpointing_kwargs '{\"use_reentrant\": false}', or give --virtual_step pair."
+        ) from error
 
 
 def _refuse_other_than_adamw(optimizer: torch.optim.Optimizer) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from ..exchange import Exchange
 from ..functional.false_negatives import hardest
+from ..functional.moments import Moments
 from ..functional.similarity import inner_products, same_image_mask
 from ..memory.matches import MatchMoments
 from ..memory.queue import NO_PICTURE, NO_ROW, PairQueue
@@ -28,10 +28,12 @@ def match_moments(config: NoisyITMConfig, **released: bool) -> MatchMoments:
 
 @dataclass(frozen=True)
 class InBatch:
-    """Similarities of B local pairs with the G of all processes, without gradient.
+    """Similarities of B local pairs with the G of all processes.
 
     Args:
-        cosines: pictures with captions, and captions with pictures, (B, G) each.
+        cosines: pictures with captions, and captions with pictures, (B, G) each, with graph; the rest has none.
+        own_column: where the local pairs stand among the G, (B,).
+        same: shows the pair's picture but is not the pair, bool (B, G); None if all pictures differ.
         excluded: what is no wrong answer, bool (B, G).
         own: of each pair, (B,).
         hardest: of its hardest wrong caption, and picture, (2, B), -inf where there is none.
@@ -39,30 +41,36 @@ class InBatch:
     """
 
     cosines: tuple[Tensor, Tensor]
+    own_column: Tensor
+    same: Tensor | None
     excluded: Tensor
     own: Tensor
     hardest: Tensor
     row: Tensor
 
     @classmethod
-    @torch.no_grad()
     def of(
         cls, image_embeds: Tensor, text_embeds: Tensor, batch: PairBatch, exchange: Exchange, same_image: str
     ) -> "InBatch":
         """Of the embeddings of a batch, (B, D) each; by "negative" captions of the own picture are wrong answers."""
         own = exchange.own_rows(len(batch), image_embeds.device)
         cosines = (
-            inner_products(image_embeds, exchange.gather(text_embeds.detach())),
-            inner_products(text_embeds, exchange.gather(image_embeds.detach())),
+            inner_products(image_embeds, exchange.gather(text_embeds)),
+            inner_products(text_embeds, exchange.gather(image_embeds)),
         )
+        same = None
+        if batch.image_id is not None:
+            same = same_image_mask(batch.image_id, exchange.gather(batch.image_id), own)
         excluded = torch.zeros_like(cosines[0], dtype=torch.bool).scatter_(1, own[:, None], True)
-        if batch.image_id is not None and same_image != "negative":
-            excluded |= same_image_mask(batch.image_id, exchange.gather(batch.image_id), own)
+        if same is not None and same_image != "negative":
+            excluded |= same
         return cls(
             cosines,
+            own,
+            same,
             excluded,
-            cosines[0].gather(1, own[:, None]).squeeze(1),
-            torch.stack([hardest(each, excluded)[0] for each in cosines]),
+            cosines[0].detach().gather(1, own[:, None]).squeeze(1),
+            torch.stack([hardest(each.detach(), excluded)[0] for each in cosines]),
             exchange.gather(rows_of(batch)),
         )
 
@@ -79,7 +87,7 @@ class Candidates:
     Args:
         row: in the training set, (K,).
         image_id: of the anchors' pictures, (B,).
-        same: shows the anchor's picture but is not its pair, bool (B, K).
+        same: shows the anchor's picture, or is an earlier copy of its pair, but is not its pair itself, bool (B, K).
         excluded: that, the anchor's pair, and places of the queue that hold none: no negative, bool (B, K).
         is_none: the latter alone, bool (K,).
         own_column: where each anchor's pair stands, (B,).
@@ -96,7 +104,7 @@ class Candidates:
 
     @classmethod
     def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue | None, exchange: Exchange) -> "Candidates":
-        """For the local pairs of a batch; all pictures differ where the batch does not name them."""
+        """For the local pairs of a batch; pairs of different rows show different pictures if it does not name them."""
         row = rows_of(batch)
         own_column = exchange.own_rows(len(batch), row.device)
         image_id = torch.full_like(row, NO_PICTURE) if batch.image_id is None else batch.image_id
@@ -104,8 +112,9 @@ class Candidates:
         if queue is not None:
             image_ids, rows = torch.cat([image_ids, queue.image_id]), torch.cat([rows, queue.row])
             is_none = torch.cat([is_none, queue.is_empty])
-        same = image_id[:, None] == image_ids
-        same = (same & (image_id != NO_PICTURE)[:, None]).scatter_(1, own_column[:, None], False)
+        same = (image_id[:, None] == image_ids) & (image_id != NO_PICTURE)[:, None]
+        same |= (row[:, None] == rows) & (row != NO_ROW)[:, None]
+        same = same.scatter_(1, own_column[:, None], False)
         return cls(
             rows,
             image_id,
@@ -144,24 +153,33 @@ def proposals(
     return {
         name: {
             "row": row[place].masked_fill(~known, NO_ROW),
-            "score": log_odds.gather(1, place[:, None]).squeeze(1).sigmoid(),
+            "score": log_odds.gather(1, place[:, None]).squeeze(1).sigmoid().masked_fill(~known, torch.nan),
         }
         for name, (place, known) in choices.items()
     }
 
 
 @torch.no_grad()
-def in_batch_proposals(seen: InBatch, moments: MatchMoments, logit_scale: Tensor) -> dict[str, dict[str, Tensor]]:
-    """`proposals` where nothing is drawn: chosen is what counts most in the loss."""
+def in_batch_proposals(
+    seen: InBatch, log_odds: tuple[Tensor, Tensor], log_weight: tuple[Tensor, Tensor], logit_scale: Tensor
+) -> dict[str, dict[str, Tensor]]:
+    """`proposals` where nothing is drawn: chosen is what counts most in the loss.
+
+    Args:
+        seen: the batch.
+        log_odds: of both directions, (B, G) each.
+        log_weight: see `functional.contrastive.info_nce`, likewise.
+        logit_scale: inverse temperature.
+    """
     found = {}
-    for way, cosines in zip(("i2t", "t2i"), seen.cosines):
-        odds = moments.log_odds(cosines)
-        column = hardest(cosines * logit_scale + logsigmoid(-odds), seen.excluded)[1]
+    for way, cosines, odds, weight in zip(("i2t", "t2i"), seen.cosines, log_odds, log_weight):
+        column = hardest(cosines * logit_scale + weight, seen.excluded)[1]
         of_way = proposals(cosines, seen.excluded, odds, seen.row, column)
         found |= {f"{way}_{name}": value for name, value in of_way.items()}
     return found
 
 
-def told(negatives: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean posterior by choice, for the log."""
-    return {f"posterior_{name}": value["score"].mean() for name, value in negatives.items()}
+def told(negatives: dict[str, dict[str, Tensor]], moments: tuple[Moments, Moments]) -> dict[str, Tensor]:
+    """For the log: posterior by choice, (B,), NaN where there was no negative; and how many right pairs were seen."""
+    posteriors = {f"posterior_{name}": value["score"] for name, value in negatives.items()}
+    return posteriors | {"right_pairs": moments[0].seen.float()}

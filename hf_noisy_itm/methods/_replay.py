@@ -3,26 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 
 @contextmanager
-def recorded(stacks: Sequence[Sequence[nn.Module]]) -> Iterator[list]:
-    """Keeps what the last layer of each stack puts out, without its graph; a stack may be empty.
+def recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """Keeps what the last of the layers puts out, without its graph; there may be no layers.
 
     Yields:
-        One output for each stack, once it has run.
+        A list that holds the output once they have run.
     """
-    outputs: list = [None] * len(stacks)
-
-    def keep(place: int):
-        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
-            outputs[place] = output.detach()
-
-        return hook
-
-    hooks = [layers[-1].register_forward_hook(keep(place)) for place, layers in enumerate(stacks) if layers]
+    outputs: list[Tensor] = []
+    hooks = [layer.register_forward_hook(lambda *seen: outputs.append(seen[2].detach())) for layer in layers[-1:]]
     try:
         yield outputs
     finally:
@@ -31,21 +23,19 @@ def recorded(stacks: Sequence[Sequence[nn.Module]]) -> Iterator[list]:
 
 
 @contextmanager
-def replayed(stacks: Sequence[Sequence[nn.Module]], outputs: Sequence[Tensor | None]) -> Iterator[None]:
-    """Lets the layers of each stack pass on what was recorded instead of working."""
+def replayed(layers: Sequence[nn.Module], outputs: Sequence[Tensor]) -> Iterator[None]:
+    """Lets the layers pass on what was recorded instead of working."""
 
     def pass_on(hidden: Tensor, *args, **kwargs) -> Tensor:
         return hidden
 
-    def put_out(output: Tensor):
-        return lambda *args, **kwargs: output
+    def put_out(*args, **kwargs) -> Tensor:
+        return outputs[0]
 
     try:
-        for layers, output in zip(stacks, outputs):
-            for layer in layers:
-                layer.forward = put_out(output) if layer is layers[-1] else pass_on
-        with torch.no_grad():
-            yield
+        for layer in layers:
+            layer.forward = put_out if layer is layers[-1] else pass_on
+        yield
     finally:
-        for layer in (layer for layers in stacks for layer in layers):
+        for layer in layers:
             del layer.forward  # of the instance; the class's own comes back

@@ -16,13 +16,24 @@ PARTS = ("vision_model", "visual_projection", "text_model", "text_projection")
 class Twin(nn.Module):
     """Both towers and projections of a CLIP, without its temperature; not trained.
 
-    A method that has one as `self.twin` sets `copies = twin_copies`, and calls `follow` in its `step`.
+    A method that has one as `self.twin` sets `copies = twin_copies`, calls `adopt` where it is attached to a trainer,
+    and `follow` in its `step`.
     """
 
     def __init__(self, clip: CLIPModel):
         super().__init__()
+        self._copy(clip)
+
+    def _copy(self, clip: CLIPModel) -> None:
         for name in PARTS:
             setattr(self, name, copy.deepcopy(getattr(clip, name)))
+
+    def adopt(self, clip: CLIPModel) -> None:
+        """Starts anew from a CLIP that was given other layers since, adapters for one; what they hold follows too."""
+        if dict(self.named_parameters()).keys() != _parameters(clip).keys():
+            self._copy(clip)
+            self.train(False)
+        self.requires_grad_(False)  # whoever puts in adapters may ask for the gradient of all
 
     def train(self, mode: bool = True) -> "Twin":
         """Stays in evaluation mode: keys have no dropout."""
@@ -40,17 +51,20 @@ class Twin(nn.Module):
         """`theta_twin <- momentum * theta_twin + (1 - momentum) * theta`, after an optimizer step.
 
         Raises:
-            InputError: the model has other parameters than when the twin was made.
+            InputError: the model has other parameters than when the twin was made, or last adopted it.
         """
-        online = {f"{part}.{name}": each for part in PARTS for name, each in getattr(clip, part).named_parameters()}
-        own = dict(self.named_parameters())
+        online, own = _parameters(clip), dict(self.named_parameters())
         if own.keys() != online.keys():
             strange = sorted(own.keys() ^ online.keys())[0]
             raise InputError(
-                f"The momentum encoder cannot follow a model whose parameters were changed after it was made "
-                f"({strange} for one): put adapters into another method, or into neither tower."
+                f"The momentum encoder cannot follow a model whose parameters were changed after the trainer was made "
+                f"({strange} for one): put adapters in before."
             )
         torch._foreach_lerp_(list(own.values()), [online[name] for name in own], 1 - momentum)
+
+
+def _parameters(clip: CLIPModel) -> dict[str, Tensor]:
+    return {f"{part}.{name}": each for part in PARTS for name, each in getattr(clip, part).named_parameters()}
 
 
 twin_copies = {f"twin.{name}": f"clip.{name}" for name in PARTS}

@@ -1,4 +1,4 @@
-"""What a virtual step does to the entries of a memory bank, and which rows need a graph: NPC's forward passes."""
+"""What a virtual step does to the entries of a memory bank: NPC's further passes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from torch.func import functional_call
 
 from ..errors import InputError
 from ..functional.pair_steps import losses_after_pair_steps, pair_steps
+from ..functional.similarity import inner_products
 from ..memory.gradient_moments import GradientMoments
 from ._base import MAX_LOG_LOGIT_SCALE, NoisyITMModel
 from ._batch import PairBatch
 from ._lookahead import look_ahead
-from ._replay import replayed
 
 EntryLosses = Callable[[PairBatch, Tensor, Tensor, Tensor], dict[str, Tensor]]
 
@@ -47,14 +47,14 @@ def losses_around_batch_step(
 
     Args:
         model: with an optimizer attached.
-        batch: embedded before under `recorded(fixed_layers(…))`, whose outputs are in `batch.kept["outputs"]`.
+        batch: embedded before by `batch.kept["towers"]`, see `_parts.towers_of`.
         loss: that the step is to lower.
         step: how.
         entry_losses: of a batch, its embedded rows and an inverse temperature.
 
     Returns:
         Losses before, or None where those that were computed with `loss` serve: under autocast they do not, since half
-        precision rounds by more than a step changes. And losses after.
+        precision rounds by more than a step changes, nor with dropout. And losses after.
     """
     if model.optimizer is None:
         raise InputError(
@@ -77,8 +77,27 @@ def losses_around_batch_step(
         step.moments,
     )
     with torch.autocast(model.device.type, enabled=False):
-        before = _losses_at(model, batch, {}, step, entry_losses) if rounded else None
-        return before, _losses_at(model, batch, ahead, step, entry_losses)
+        before = _losses_at(model, batch, {}, entry_losses) if rounded or _has_dropout(model) else None
+        return before, _losses_at(model, batch, ahead, entry_losses)
+
+
+@torch.no_grad()
+def log_weights_of_entries(
+    model: NoisyITMModel, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """How much wrong answers to the entries count by the embeddings as they are, both directions, by kind of entry.
+
+    A virtual step is to tell how the same loss changes: by the embeddings that it moves they would count otherwise.
+    """
+    weights = {}
+    for name, entry in batch.entries.items() if model.config.negatives != "all" else ():
+        images, texts = image_embeds[entry["image_row"]], text_embeds[entry["text_row"]]
+        among = model.contrast(images, texts, entry["image_id"])
+        weights[name] = (
+            among["log_weight"](inner_products(images, among["all_text_embeds"])),
+            among["log_weight"](inner_products(texts, among["all_image_embeds"])),
+        )
+    return weights
 
 
 @torch.no_grad()
@@ -100,40 +119,29 @@ def losses_around_single_steps(
     return before, after
 
 
-def embed_in_parts(model: NoisyITMModel, batch: PairBatch, drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """As `model.embed`, without a graph for rows that only entries need of pairs that are not `drawn`, bool (B,)."""
-    embeds = []
-    for name, embed, inputs in (
-        ("image_row", model.embed_images, [batch.all_pixel_values]),
-        ("text_row", model.embed_texts, [batch.all_input_ids, batch.all_attention_mask]),
-    ):
-        learnt = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
-        for entry in batch.entries.values():
-            learnt[entry[name][drawn]] = True
-        rows = torch.nonzero(learnt).squeeze(1), torch.nonzero(~learnt).squeeze(1)
-        parts = []
-        for part, graph in zip(rows, (True, False)):
-            if len(part):
-                with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
-                    parts.append(embed(*(None if each is None else each[part] for each in inputs)))
-        embeds.append(torch.cat(parts)[torch.cat(rows).argsort()])
-    return embeds[0], embeds[1]
-
-
 @torch.no_grad()
 def _losses_at(
-    model: NoisyITMModel, batch: PairBatch, parameters: dict[str, Tensor], step: BatchStep, entry_losses: EntryLosses
+    model: NoisyITMModel, batch: PairBatch, parameters: dict[str, Tensor], entry_losses: EntryLosses
 ) -> dict[str, Tensor]:
-    """Losses of the entries with other parameters.
-
-    The same rows pass through the same code as in `forward`, so that parameters that did not move give the same losses
-    to the last bit: the weight jumps at a ratio of 1, where rounding would decide.
-    """
+    """Losses of the entries with other parameters, without dropout."""
     if "clip.logit_scale" in parameters:
         parameters["clip.logit_scale"] = parameters["clip.logit_scale"].clamp(max=MAX_LOG_LOGIT_SCALE)
     moved = {f"model.{name}": parameter for name, parameter in parameters.items()}
-    with replayed(fixed_layers(model, step.blocks), batch.kept["outputs"]):
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
         return entry_losses(batch, *functional_call(_Embedding(model), moved, (batch,)))
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _has_dropout(model: NoisyITMModel) -> bool:
+    """Whether two passes differ though nothing moved."""
+    towers = model.config.vision_config, model.config.text_config
+    layers = (module.p for module in model.modules() if isinstance(module, nn.Dropout))
+    return any(share > 0 for share in (*layers, *(tower.attention_dropout for tower in towers)))
 
 
 def _fixed_parameters(model: NoisyITMModel, blocks: int | None) -> list[Tensor]:
@@ -146,7 +154,7 @@ def _fixed_parameters(model: NoisyITMModel, blocks: int | None) -> list[Tensor]:
 
 
 class _Embedding(nn.Module):
-    """What `forward` does before any loss, as a module that `functional_call` can give other parameters."""
+    """Embeds again, as a module that `functional_call` can give other parameters."""
 
     def __init__(self, model: NoisyITMModel):
         super().__init__()
@@ -154,4 +162,5 @@ class _Embedding(nn.Module):
 
     def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Unit rows of pictures and of captions, and the inverse temperature."""
-        return *self.model.embed(batch), self.model.logit_scale
+        images, texts = batch.kept["towers"]
+        return images.embed_again(), texts.embed_again(), self.model.logit_scale

@@ -19,6 +19,7 @@ centres are fading means. What is published is the instance branch, a plain CLIP
 """  # noqa: D205, D400, D415
 
 import math
+import operator
 from typing import Literal
 
 import torch
@@ -28,12 +29,14 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from ..errors import InputError
+from ..exchange import Exchange
 from ..functional.reduction import weighted_mean
 from ..memory.bank import EncodedPairs
 from ..memory.queue import PairQueue
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
-from ._config import NoisyITMConfig, Paper
+from ._choices import DEFAULT, Choice
+from ._config import FADING, POSTERIOR, NoisyITMConfig, Paper
 from ._coupled import Coupled
 from ._diversity import Contrast, weighting_of
 from ._negatives import Candidates, InBatch, match_moments, rows_of
@@ -42,6 +45,8 @@ from ._twin import Twin, twin_copies
 logger = logging.get_logger(__name__)
 _AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "concept_weight": 0, "label_weight": 0}
 _AT_LEAST |= {"cluster_temperature": 1e-6, "label_temperature": 1e-6}
+_OF_LABELS = ("label_weight", "label_of", "clusters", "cluster_momentum", "cluster_temperature", "label_temperature")
+_OF_CONCEPTS = ("concepts", "concept_words", "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
 
 
 @strict
@@ -72,10 +77,18 @@ class CODERConfig(NoisyITMConfig):
         cluster_temperature: of the assignment to clusters, in deviations of the cosines with their centres.
         label_temperature: of its prediction, in cosines.
         instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
-            validation pairs (`--validation_split`).
+            validation pairs (those of `eval_split`, where there is a `test_split` too), which a checkpoint keeps.
     """
 
     model_type = "noisy_itm_coder"
+    choices = (
+        Choice("weighting", lambda weighting: weighting != "fne", dict.fromkeys(POSTERIOR, DEFAULT)),
+        Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT}),
+        Choice("dictionaries", operator.not_, dict.fromkeys(("queue_size", "twin_momentum", "in_batch"), DEFAULT)),
+        Choice("concept_branch", operator.not_, dict.fromkeys(_OF_CONCEPTS, DEFAULT)),
+        Choice("pseudo_labels", operator.not_, dict.fromkeys(_OF_LABELS, DEFAULT)),
+        FADING,
+    )
 
     dictionaries: bool = True
     queue_size: int = 4096
@@ -107,8 +120,6 @@ class CODERConfig(NoisyITMConfig):
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
         if not 0 <= self.instance_share <= 1:
             raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
-        if self.in_batch != "embeds" and not self.dictionaries:
-            raise ValueError(f"in_batch={self.in_batch!r} compares with keys: leave it, or dictionaries=False, out.")
         if self.negatives != "all":
             raise ValueError(f"Here wrong answers are weighed by weighting={self.negatives!r}; leave negatives out.")
 
@@ -145,6 +156,12 @@ class CODERModel(NoisyITMModel):
         if config.weighting == "fne":
             self.match_moments = match_moments(config)
         self.coupled = Coupled.of(config) if config.concept_branch else None
+
+    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """See `NoisyITMModel.attach`; the twin takes adapters over that were put into the towers since."""
+        super().attach(exchange, optimizer)
+        if self.twin is not None:
+            self.twin.adopt(self.clip)
 
     @property
     def copies(self) -> dict[str, str]:

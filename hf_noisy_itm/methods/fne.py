@@ -20,7 +20,8 @@ The paper could not be read beyond its abstract and figure: its numbers are not 
 code are called so.
 """  # noqa: D205, D400, D415
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -28,7 +29,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import AutoConfig, AutoModel
 
-from ..functional.contrastive import info_nce_of_logits, logits_of
+from ..exchange import Exchange
+from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
 from ..functional.draws import uniform
 from ..functional.false_negatives import draw, hardest, sampling_weights, triplet_hinge
 from ..functional.moments import Moments, pooled_deviation
@@ -38,7 +40,8 @@ from ..memory.queue import PairQueue
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
-from ._config import NoisyITMConfig, Paper
+from ._choices import DEFAULT, Choice
+from ._config import FADING, NoisyITMConfig, Paper
 from ._negatives import Candidates, InBatch, match_moments, proposals, rows_of, told
 from ._twin import Twin, twin_copies
 
@@ -59,6 +62,7 @@ _NUMBERS = {  # where a field is not given: by its variant, the official code's 
     "moments": ("per_epoch", "ema"),
     "same_image": ("negative", "mask"),
 }
+_OF_TRIPLETS = ("margin", "units", "window", "elimination", "cut_down", "threshold", "draw_seed")
 _FIRST_UNIT = 0.05  # of similarity, until two right pairs are known: about CLIP's spread (ours)
 
 
@@ -88,6 +92,7 @@ class FNEConfig(NoisyITMConfig):
     """
 
     model_type = "noisy_itm_fne"
+    choices = (Choice("loss", lambda loss: loss == "infonce", dict.fromkeys(_OF_TRIPLETS, DEFAULT)), FADING)
 
     variant: Literal["clip", "released"] = "clip"
     loss: Literal["triplet", "infonce"] | None = None
@@ -108,10 +113,15 @@ class FNEConfig(NoisyITMConfig):
     draw_seed: int = 0
 
     def __post_init__(self, **kwargs):
-        for name, (released, own) in _NUMBERS.items():
+        for name in _NUMBERS:
             if getattr(self, name) is None:
-                setattr(self, name, released if self.variant == "released" else own)
+                setattr(self, name, self.default_of(name, self.variant))
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def default_of(cls, name: str, variant: str | None = None) -> Any:
+        """The number of the variant, where it has one."""
+        return _NUMBERS[name][variant != "released"] if name in _NUMBERS else super().default_of(name)
 
     def validate_fne(self):
         """Called by `@strict`."""
@@ -122,9 +132,15 @@ class FNEConfig(NoisyITMConfig):
             )
         if not 0 <= self.twin_momentum < 1:
             raise ValueError(f"twin_momentum must be at least 0 and below 1, got {self.twin_momentum}.")
-        for name in ("margin", "elimination", "cut_down", "threshold"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("margin", "elimination", "cut_down"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is a probability, got {self.threshold}.")
+        if self.negatives != "all":
+            raise ValueError(
+                "negatives='fne' lends FNE's posterior to other methods, and this one has it: leave it out."
+            )
 
 
 class FNEModel(NoisyITMModel):
@@ -152,6 +168,11 @@ class FNEModel(NoisyITMModel):
         self.queue = PairQueue(config.queue_size, config.projection_dim)
         self.steps, self.epoch = Steps(), Epoch()
 
+    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """See `NoisyITMModel.attach`; the twin takes adapters over that were put into the towers since."""
+        super().attach(exchange, optimizer)
+        self.twin.adopt(self.clip)
+
     @property
     def frozen(self) -> tuple[str, ...]:
         """The temperature, which a triplet loss does not use."""
@@ -166,8 +187,8 @@ class FNEModel(NoisyITMModel):
         image_embeds, text_embeds = image_embeds[: len(batch)], text_embeds[: len(batch)]
         seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
         if not self.training or self.epoch.number < self.config.warmup_epochs:
-            per_pair = self._in_batch_losses(batch, image_embeds, text_embeds, seen)
-            return PairLosses(per_pair, to_remember=seen.to_remember)
+            per_pair = self._in_batch_losses(image_embeds, text_embeds, seen)
+            return PairLosses(per_pair, to_remember=seen.to_remember, report=told({}, self.match_moments.read()))
         gather = self.exchange.gather
         moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
@@ -190,21 +211,19 @@ class FNEModel(NoisyITMModel):
                 "image_id": candidates.image_id,
                 "row": rows_of(batch),
             },
-            report=told(negatives),
+            report=told(negatives, moments),
             negatives=negatives,
         )
 
-    def _in_batch_losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, seen: InBatch) -> Tensor:
+    def _in_batch_losses(self, image_embeds: Tensor, text_embeds: Tensor, seen: InBatch) -> Tensor:
         """CLIP's loss, or the hinge on the hardest wrong answer of all processes (VSE++) in both directions, (B,)."""
         if self.config.loss == "infonce":
-            return self.pair_losses(image_embeds, text_embeds, batch.image_id)
+            return pair_losses_of_cosines(
+                seen.cosines, seen.own_column, self.logit_scale, seen.same, self.config.same_image
+            )
         margin = self.config.margin * self._unit(self.match_moments.read())
         own = (image_embeds * text_embeds).sum(dim=1)
-        texts, images = self.exchange.gather(text_embeds), self.exchange.gather(image_embeds)
-        i2t, t2i = (
-            triplet_hinge(own, hardest(inner_products(anchors, others), seen.excluded)[0], margin)
-            for anchors, others in ((image_embeds, texts), (text_embeds, images))
-        )
+        i2t, t2i = (triplet_hinge(own, hardest(each, seen.excluded)[0], margin) for each in seen.cosines)
         return i2t + t2i
 
     def _triplet_losses(
@@ -241,7 +260,7 @@ class FNEModel(NoisyITMModel):
         cosines = torch.cat([inner_products(anchors, keys), inner_products(anchors, queue)], dim=1)
         log_odds = self.match_moments.log_odds(cosines.detach(), moments)
         log_weight = logsigmoid(-log_odds).masked_fill(candidates.is_none, -torch.inf)
-        logits = logits_of(cosines, own_column, self.logit_scale, same, same_image, lambda _: log_weight)
+        logits = logits_of(cosines, own_column, self.logit_scale, same, same_image, log_weight)
         losses = info_nce_of_logits(logits, own_column, same, same_image) / 2
         column = hardest(logits.detach(), candidates.excluded)[1]
         return losses, proposals(cosines.detach(), candidates.excluded, log_odds, candidates.row, column)
@@ -260,7 +279,7 @@ class FNEModel(NoisyITMModel):
         floor = (right.mean - self.config.margin * unit).float()
         if self.config.variant == "released":
             return floor
-        return torch.where(right.count > self.config.min_right_pairs, floor, -torch.inf)
+        return torch.where(right.seen > self.config.min_right_pairs, floor, -torch.inf)
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:

@@ -2,8 +2,9 @@
 
 Before each update the model looks where the batch alone would take it, and asks, for every pair, whether that helps a
 clean pair of the same kind (its entries in a memory bank). Pairs whose entries get worse are given less weight, and
-the entries themselves are trained on. It trusts what a mixture of two Gaussians calls clean, and pays with a second
-backward pass and two further forward passes on the entries.
+the entries themselves are trained on. It trusts what a mixture of two Gaussians calls clean, and pays with forward
+and backward passes of the entries, a second backward pass of the batch and a second forward pass of the entries: where
+none of these is in the batch, 13/3 of a plain step and what one step of AdamW costs.
 
 Relations: with all weights 1 and no bank this is `baseline`. Like OSA it weighs pairs, but by what the current model
 learns from them, not by a frozen scorer.
@@ -17,14 +18,15 @@ which Adam nearly ignores. Its bank, half precision, staircase of learning rates
 temperature are not part of it.
 Ours as well, and cheaper: `virtual_step="pair"` asks what each pair alone does to its entries instead of what the
 batch does to them, in closed form and without a pass; `virtual_blocks`, `impact_every` and `bank_share` leave parts
-of the work out. In a batch of 128 the others hide what one pair does, and the paper's weights tell right from wrong
-pairs little better than chance on the data that we have; those of single pairs tell them well.
+of the work out. In a batch of 128 the others hide what one pair does: on `scenes` the paper's weights tell right from
+wrong pairs little better than chance, and those of single pairs tell them well, as far as the bank is right.
 Under autocast the two passes that the ratio compares are in float32 nevertheless, since half precision would decide
-by rounding on which side of 1 it lies.
+by rounding on which side of 1 it lies; and they are without dropout, which would decide by its draw.
 """  # noqa: D400, D415
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -35,24 +37,26 @@ from transformers import AutoConfig, AutoModel
 from ..functional.draws import uniform
 from ..functional.reduction import product_of_means, weighted_mean
 from ..memory.bank import EncodedPairs, MemoryBank
-from ..memory.clean import build_bank
+from ..memory.clean import build_bank, check_bank
 from ..memory.epoch import Epoch
 from ..memory.gradient_moments import GradientMoments
 from ..memory.scores import Scoring, weights_sha256
 from ..memory.steps import Steps
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
+from ._choices import Choice
 from ._config import NoisyITMConfig, Paper
-from ._replay import recorded
+from ._parts import towers_of
 from ._virtual_steps import (
     BatchStep,
-    embed_in_parts,
     fixed_layers,
+    log_weights_of_entries,
     losses_around_batch_step,
     losses_around_single_steps,
 )
 
 EPS = 1e-6
+_HOW_THE_BATCH_STEPS = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
 _RELEASED = {
     "same_image": "negative",
     "negatives": "all",
@@ -105,11 +109,13 @@ class NPCConfig(NoisyITMConfig):
         pair_step_size: length of such a step, see `pair_steps`; about 1 turns an embedding around. (Ours.)
         virtual_blocks: the virtual step on the batch moves the last so many blocks of either tower and the
             projections, and reuses what the blocks before have made; None moves all. (None: official code.)
-        impact_every: take virtual steps at every so many visits of a pair, that is in every so many epochs, from the
-            first; in between a pair keeps the weight of its last visit, which the trainer knows. (1: official code.)
+        impact_every: take virtual steps in every so many epochs, from the first; in between a pair keeps its last
+            weight, which the trainer knows: 1, if the last such epoch left it out of an incomplete batch. (1: official
+            code.)
         bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
-            as much more, so that its mean stays the same. The mean of its gradient does not quite: entries that are
-            not drawn learn nothing as wrong answers to those that are. (1: official code.)
+            as much more, so that its mean stays the same. The mean of its gradient does not quite, see
+            recipes/benchmarks/npc_share.py: entries that are not drawn learn nothing as wrong answers to those that
+            are, and one that pairs of two processes share learns from those of its own. (1: official code.)
         variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
             bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
             same_image="negative" and virtual_optimizer="adamw_own_state", which it has too, and none of the cheaper
@@ -136,34 +142,27 @@ class NPCConfig(NoisyITMConfig):
     weights: Literal["impact", "ones"] = "impact"
     bank_seed: int = 0
 
+    choices = (
+        *NoisyITMConfig.choices,
+        Choice("virtual_step", lambda step: step == "pair", _HOW_THE_BATCH_STEPS),
+        Choice("virtual_step", lambda step: step == "batch", {"pair_step_size": 0.5}),
+        Choice("bank_share", lambda share: share != 1, {"virtual_blocks": None}),
+        Choice("variant", lambda variant: variant == "released", _RELEASED),
+    )
+
     def validate_npc(self):
         """Called by `@strict`."""
-        if not 0 <= self.clean_threshold < 1:
-            raise ValueError(f"clean_threshold is a probability below 1, got {self.clean_threshold}.")
-        if self.bank_batch_size < 2 or self.bank_refresh_epochs < 0:
-            raise ValueError(
-                f"bank_batch_size must be at least 2 and bank_refresh_epochs not negative, "
-                f"got {self.bank_batch_size} and {self.bank_refresh_epochs}."
-            )
+        check_bank(self.clean_threshold, self.bank_batch_size, self.bank_seed)
+        if self.bank_refresh_epochs < 0:
+            raise ValueError(f"bank_refresh_epochs must not be negative, got {self.bank_refresh_epochs}.")
         if not 0 < self.bank_share <= 1 or self.impact_every < 1 or not 0 < self.pair_step_size < math.inf:
             raise ValueError(
                 f"bank_share must be above 0 and at most 1, impact_every at least 1 and pair_step_size above 0 and "
                 f"finite, got {self.bank_share}, {self.impact_every} and {self.pair_step_size}."
             )
-        if not 0 <= self.bank_seed < 2**32:
-            raise ValueError(f"bank_seed must be at least 0 and below 2**32, got {self.bank_seed}.")
-        batch_only = {"virtual_blocks": None, "virtual_optimizer": "adamw_base_state"}
-        if self.virtual_step == "pair" and (idle := _other_than(self, batch_only)):
-            raise ValueError(f"{idle[0]} says how the batch steps: give virtual_step='batch', or leave it out.")
-        if self.bank_share < 1 and self.virtual_blocks is not None:
-            raise ValueError("bank_share below 1 does not go with virtual_blocks: leave one of them out.")
         blocks = min(self.vision_config.num_hidden_layers, self.text_config.num_hidden_layers)
         if self.virtual_blocks is not None and not 0 <= self.virtual_blocks <= blocks:
             raise ValueError(f"virtual_blocks must be between 0 and {blocks}, got {self.virtual_blocks}.")
-        if self.variant == "released":
-            if _other_than(self, _RELEASED):
-                needed = ", ".join(f"{name}={_RELEASED[name]!r}" for name in _other_than(self, _RELEASED))
-                raise ValueError(f"variant='released' is what the official loop computes: give {needed} too.")
 
 
 class NPCModel(NoisyITMModel):
@@ -194,17 +193,16 @@ class NPCModel(NoisyITMModel):
     @property
     def needs_scores(self) -> bool:
         """In epochs without virtual steps the last weights are asked for."""
-        return self.config.impact_every > 1
+        return super().needs_scores or self.config.impact_every > 1
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """See `NoisyITMModel.embed`; keeps what the blocks that the virtual step does not move have made."""
+        """See `NoisyITMModel.embed`; in training in parts, which a virtual step uses again."""
         if not (self.training and batch.entries):
             return super().embed(batch)
-        with recorded(fixed_layers(self, self.config.virtual_blocks)) as batch.kept["outputs"]:
-            if self.config.bank_share == 1:
-                return super().embed(batch)
-            batch.kept["trained_on"] = drawn = self._drawn(batch)
-            return embed_in_parts(self, batch, drawn)
+        batch.kept["trained_on"] = drawn = None if self.config.bank_share == 1 else self._drawn(batch)
+        fixed = fixed_layers(self, self.config.virtual_blocks)
+        images, texts = batch.kept["towers"] = towers_of(self, batch, fixed, drawn)
+        return images.embed(), texts.embed()
 
     def _drawn(self, batch: PairBatch) -> Tensor:
         """Whose entries are trained on at this step, bool (B,)."""
@@ -212,7 +210,10 @@ class NPCModel(NoisyITMModel):
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """CLIP's loss of each pair, and that of its entries, which no weight touches."""
-        own = super().losses(batch, image_embeds, text_embeds)
+        towers = batch.kept.get("towers")
+        own = super().losses(
+            batch, *([tower.own_embeds for tower in towers] if towers else (image_embeds, text_embeds))
+        )
         entries = self._entry_losses(batch, image_embeds, text_embeds, self.logit_scale)
         batch.kept["entry_losses"] = entries
         if (drawn := batch.kept.get("trained_on")) is not None:
@@ -228,12 +229,21 @@ class NPCModel(NoisyITMModel):
         return product_of_means(loss_per_pair, self.exchange.gather(weight))
 
     def _entry_losses(
-        self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor
+        self,
+        batch: PairBatch,
+        image_embeds: Tensor,
+        text_embeds: Tensor,
+        logit_scale: Tensor,
+        log_weights: dict[str, tuple[Tensor, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Loss of each pair's entry among the entries of one kind, (B,) by kind."""
         return {
             name: self.pair_losses(
-                image_embeds[entry["image_row"]], text_embeds[entry["text_row"]], entry["image_id"], logit_scale
+                image_embeds[entry["image_row"]],
+                text_embeds[entry["text_row"]],
+                entry["image_id"],
+                logit_scale,
+                (log_weights or {}).get(name),
             )
             for name, entry in batch.entries.items()
         }
@@ -242,7 +252,7 @@ class NPCModel(NoisyITMModel):
         """Weight of each pair by what a virtual step does to its entries, (B,) in (0, 1]."""
         if not batch.entries or self.config.weights == "ones":
             return None
-        if self.needs_scores and self.epoch.number % self.config.impact_every and batch.scores is not None:
+        if self.epoch is not None and self.epoch.number % self.config.impact_every and batch.scores is not None:
             return batch.scores["last_weight"]
         if self.config.virtual_step == "pair":
             size = self.config.pair_step_size
@@ -251,7 +261,9 @@ class NPCModel(NoisyITMModel):
             loss = weighted_mean(losses.per_pair)
             if self.config.variant == "released":
                 loss = 4 * loss  # both directions are added there, not averaged, and differentiated twice
-            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, self._entry_losses)
+            held = log_weights_of_entries(self, batch, image_embeds, text_embeds)
+            entry_losses = partial(self._entry_losses, log_weights=held)
+            before, after = losses_around_batch_step(self, batch, loss, self._virtual_step, entry_losses)
             before = before or {name: loss.detach() for name, loss in batch.kept["entry_losses"].items()}
         return confidence_weight(impact_ratio(before, after))
 
@@ -292,10 +304,6 @@ class NPCModel(NoisyITMModel):
         scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
         bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
         return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
-
-
-def _other_than(config: NPCConfig, fields: dict) -> list[str]:
-    return [name for name, value in fields.items() if getattr(config, name) != value]
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

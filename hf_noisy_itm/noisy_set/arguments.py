@@ -81,7 +81,8 @@ def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArgume
     for name in ("holdout_every", "holdout_by", "shuffle_buffer"):
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"No row is held out or shuffled here: leave {name} out.")
-    unused = ("match_by",) if args.kind not in LABEL_KINDS else ("match_by", "caption_column", "image_id_column")
+    unused = ["match_by", "noise_joint", "label_column", "feature_columns", "standardize", "test_split"]
+    unused += ["caption_column", "image_id_column"] if args.kind in LABEL_KINDS else []
     for name in unused:
         if getattr(data, name) != getattr(DataArguments(), name):
             raise InputError(f"{name} does nothing for {args.kind or 'a noise_file'}: leave it out.")

@@ -26,7 +26,7 @@ RESULT = Path(__file__).parent.parent / "results" / "benchmark_coder_step.json"
 PARTS = {
     "coder": {},
     "coder, no pseudo labels": {"pseudo_labels": False},
-    "coder, no concept branch": {"concept_branch": False},
+    "coder, no concept branch": {"concept_branch": False, "concepts": None},
 }
 
 
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
         path = Path(folder) / "concepts.safetensors"
         random_concepts(args.concepts, control.config.projection_dim).save(path)
         for name, fields in PARTS.items():
-            model = CODERModel(CODERConfig(**plain, queue_size=args.queue, concepts=str(path), **fields))
+            model = CODERModel(CODERConfig(**plain, **{"queue_size": args.queue, "concepts": str(path), **fields}))
             ways[name] = Step(filled(model.train()), args.batch)
     seconds = take_turns(ways, args.repeats)
     ratios = {name: median(a / b for a, b in zip(seconds[name], seconds["control"])) for name in PARTS}

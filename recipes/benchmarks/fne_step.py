@@ -1,10 +1,12 @@
 """What FNE adds to a training step: a twin's forward pass, and loss, draw and queue over many candidates.
 
-    python recipes/benchmarks/fne_step.py [--batch 8] [--queue 65536] [--output FILE.json]
+    python recipes/benchmarks/fne_step.py [--batch 8] [--large 128] [--queue 65536] [--output FILE.json]
 
-A CLIP of ViT-B/32's shape with random weights, control and FNE in turns in one process, one optimizer step each. Apart
-from that, in the same rounds: what loss, statistics, draw and queue take with the embeddings given (forward, backward,
-remembering), which is what grows with the queue.
+A CLIP of ViT-B/32's shape with random weights, control and FNE in turns in one process, one optimizer step each; and
+the control whose wrong answers are weighed by FNE's posterior (`--negatives fne`). Apart from that, in the same
+rounds: what loss, statistics, draw and queue take with the embeddings given (forward, backward, remembering), which is
+what grows with the queue; also for a large batch, whose towers would take too long here. It is set beside as many of
+the control's steps as there are small batches in the large one.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from _measure import machine, take_turns
 from transformers import CLIPConfig
 
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NoisyITMModel
 
 RESULT = Path(__file__).parent.parent / "results" / "benchmark_fne_step.json"
 
@@ -26,6 +28,9 @@ def main(arguments: list[str]) -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument(
+        "--large", type=int, default=128, help="batch of which loss, draw and queue alone are measured"
+    )
     parser.add_argument("--queue", type=int, default=65_536)
     parser.add_argument("--layers", type=int, default=12, help="of both towers; 12 is ViT-B/32")
     parser.add_argument("--repeats", type=int, default=3, help="rounds, after one that does not count")
@@ -39,13 +44,23 @@ def main(arguments: list[str]) -> None:
     torch.manual_seed(0)
     control = BaselineModel(BaselineConfig(**plain)).train()
     fne = filled(FNEModel(FNEConfig(**plain, queue_size=args.queue, min_right_pairs=1)).train())
+    weighed = BaselineModel(BaselineConfig(**plain, negatives="fne", min_right_pairs=1)).train()
+    know_something(weighed)
     names = {loss: f"fne, {loss}: loss, draw and queue" for loss in ("triplet", "infonce")}
-    ways = {"control": Step(control, args.batch), "fne": Step(fne, args.batch)}
+    large_names = {loss: f"{name}, batch of {args.large}" for loss, name in names.items()}
+    models = {"control": control, "fne": fne, "control, negatives=fne": weighed}
+    ways = {name: Step(model, args.batch) for name, model in models.items()}
     ways |= {name: Extra(fne, args.batch, loss) for loss, name in names.items()}
+    ways |= {name: Extra(fne, args.large, loss) for loss, name in large_names.items()}
     seconds = take_turns(ways, args.repeats)
     medians = {name: median(times) for name, times in seconds.items()}
-    ratio = median(a / b for a, b in zip(seconds["fne"], seconds["control"]))
-    shares = {loss: median(a / b for a, b in zip(seconds[name], seconds["fne"])) for loss, name in names.items()}
+
+    def times(name: str, other: str, factor: float = 1.0) -> float:
+        return median(a / (factor * b) for a, b in zip(seconds[name], seconds[other]))
+
+    ratio, weighed_ratio = times("fne", "control"), times("control, negatives=fne", "control")
+    shares = {loss: times(name, "fne") for loss, name in names.items()}
+    large = {loss: times(name, "control", args.large / args.batch) for loss, name in large_names.items()}
     figures = {
         "machine": machine("torch", "transformers"),
         "command": sys.argv,
@@ -54,14 +69,20 @@ def main(arguments: list[str]) -> None:
         "parameters": control.num_parameters(),
         "seconds": medians,
         "times the control's step": ratio,
+        "times the control's step, negatives=fne": weighed_ratio,
         "share of loss, draw and queue": shares,
+        "large": {"batch": args.large, "loss, draw and queue, times as many of the control's steps": large},
     }
     write_json(args.output, figures)
     print(", ".join(f"{name} {value}" for name, value in figures["machine"].items()))
     for name, value in medians.items():
-        print(f"{name:40s} {value:8.3f} s")
-    parts = ", ".join(f"{loss} {share:.1%}" for loss, share in shares.items())
+        print(f"{name:56s} {value:8.3f} s")
+    parts, large_parts = (", ".join(f"{loss} {part:.1%}" for loss, part in each.items()) for each in (shares, large))
     print(f"FNE takes {ratio:.2f} times the control's step; of its step, loss, draw and queue take: {parts}")
+    print(
+        f"In a batch of {args.large} they take, of {args.large / args.batch:g} of the control's steps: {large_parts}"
+    )
+    print(f"The control with negatives=fne takes {weighed_ratio:.2f} times the control's step")
 
 
 def filled(model: FNEModel) -> FNEModel:
@@ -69,9 +90,14 @@ def filled(model: FNEModel) -> FNEModel:
     size = len(model.queue)
     rows = torch.nn.functional.normalize(torch.randn(size, model.config.projection_dim), dim=1)
     model.queue.push(rows, rows, torch.arange(size) + 10**6, torch.arange(size))
+    know_something(model)
+    return model
+
+
+def know_something(model: NoisyITMModel) -> None:
+    """Right pairs and wrong answers, as if it had seen them."""
     own = torch.linspace(0.0, 0.2, 100)
     model.match_moments.add(own, torch.stack([own - 0.05, own - 0.1]))
-    return model
 
 
 class Step:

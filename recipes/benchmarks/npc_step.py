@@ -33,7 +33,7 @@ WAYS = {
     "projections move": {"virtual_blocks": 0},
     "each pair alone": {"virtual_step": "pair"},
     "each pair alone, half of the entries trained on": {"virtual_step": "pair", "bank_share": 0.5},
-    "full, every 4th step": {"impact_every": 4},
+    "full, every 4th visit": {"impact_every": 4},
 }
 
 
@@ -141,8 +141,9 @@ def in_turns(batch: dict, args: argparse.Namespace, device: torch.device) -> dic
             model.clip = control.clip  # the same tensors: nine models would not fit
         model.attach(Exchange(), optimizer)
 
-        def step() -> None:
+        def step(visit: int) -> None:
             model.attach(Exchange(), optimizer)
+            model.begin_epoch(visit)  # of the same pairs: each step is an epoch
             with torch.autocast(device.type, torch.bfloat16) if args.dtype == "bfloat16" else nullcontext():
                 loss = model(**(lean if fields is None else batch), scores=known).loss
             loss.backward()
@@ -153,7 +154,7 @@ def in_turns(batch: dict, args: argparse.Namespace, device: torch.device) -> dic
                 torch.cuda.synchronize()
 
         every = (fields or {}).get("impact_every", 1)
-        return (lambda: [step() for _ in range(every)]), every
+        return (lambda: [step(visit) for visit in range(every)]), every
 
     ways = {name: way(fields) for name, fields in WAYS.items()}
     seconds = take_turns({name: steps for name, (steps, _) in ways.items()}, args.repeats)

@@ -11,7 +11,7 @@ from hf_noisy_itm.data import collator as collating
 
 from .moving import moved_by
 
-KEYS = {"pixel_values", "input_ids", "attention_mask", "index", "image_id"}
+KEYS = {"pixel_values", "input_ids", "attention_mask", "index", "image_id", "category"}
 
 
 def pixels(processor, pairs, picture):
@@ -46,6 +46,8 @@ def test_a_batch_has_the_keys_and_shapes_that_forward_takes(processor, pairs):
     assert batch["input_ids"].shape[1] <= 24
     assert batch["index"].tolist() == [3, 119, 40]
     assert batch["image_id"].tolist() == [0, 23, 8]
+    assert {name: each.tolist() for name, each in batch["category"].items()} == {"image": [0, 2, 2], "text": [0, 2, 2]}
+    assert "category" not in PairCollator(processor, replace(pairs, labels=None))([pairs[3]])
 
 
 def test_each_row_is_what_the_processor_makes_of_its_picture_and_caption(processor, pairs):

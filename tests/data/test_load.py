@@ -371,3 +371,29 @@ def test_columns_of_another_kind_are_refused():
         whole(rows(3, captions=lambda k: k))
     with pytest.raises(InputError, match="'image' .* holds no pictures"):
         whole(datasets.Dataset.from_list([{"image": 1, "caption": "one"}]))
+
+
+@pytest.mark.parametrize("weight", [lambda k: k / 10, lambda k: [k / 10] * 2])
+def test_weights_of_rows_or_of_captions_are_read_where_asked_for(tmp_path, weight):
+    path = parquet(tmp_path, rows(10, weight=weight))
+    assert load_pairs(DataArguments(dataset=path, holdout_every=5))[0].weight is None
+    pairs, _ = load_pairs(DataArguments(dataset=path, weight_column="weight", holdout_every=5))
+    expected = np.repeat([np.float32(number / 10) for number in shades(pairs)], 2)
+    assert pairs.weight.dtype == np.float32
+    assert pairs.weight.tolist() == expected.tolist()
+    kept = pairs.keep_captions(np.array([1, 4]))
+    assert kept.weight.tolist() == expected[[1, 4]].tolist()
+    noisy = moved_by(pairs, np.roll(np.arange(len(pairs)), 1))
+    assert noisy.weight.tolist() == expected.tolist()  # of the place, whatever caption stands there
+
+
+@pytest.mark.parametrize("cell", [1.5, -0.1, float("nan"), None])
+def test_a_weight_that_is_none_is_named_with_its_row(tmp_path, cell):
+    path = parquet(tmp_path, rows(10, weight=lambda k: cell if k == 2 else 0.5))
+    with pytest.raises(InputError, match=r"'weight' holds .* in row 2, and a weight is a number from 0 to 1"):
+        load_pairs(DataArguments(dataset=path, weight_column="weight"))
+
+
+def test_a_column_of_weights_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no column 'trust'; there are image, captions"):
+        load_pairs(DataArguments(dataset=parquet(tmp_path, rows(10)), weight_column="trust"))

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.data import DataArguments, known_matches, load_pairs
+from hf_noisy_itm.data import DataArguments, known_matches, load_pairs, load_stream
 from hf_noisy_itm.data.scenes import draw_row, true_pairs
 
 from .moving import moved_by
@@ -60,6 +62,34 @@ def test_of_other_data_nobody_knows(tmp_path):
     pairs, _ = load_pairs(args)
     args.match_by = None
     assert known_matches(args, pairs) is None
-    args.match_by = "kinds"
-    with pytest.raises(InputError, match="no column 'kinds'"):
-        known_matches(args, pairs)
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        ("kinds", "There is no column 'kinds'; there are image, "),
+        ("captions", "The column 'captions' holds list in row 0, not a text or a number"),
+        ("image", "The column 'image' holds dict in row 0"),
+    ],
+)
+def test_a_column_that_says_nothing_is_refused_with_the_rows(tmp_path, column, sentence):
+    rows = [{**draw_row("street", (0, 1, 0), row), "kind": "a"} for row in range(8)]
+    with pytest.raises(InputError, match=sentence):
+        load_pairs(replace(folder_of(tmp_path, rows), match_by=column))
+
+
+def test_a_stream_keeps_no_negatives(tmp_path):
+    with pytest.raises(InputError, match="leave --streaming or --match_by out"):
+        load_stream(replace(folder_of(tmp_path, [draw_row("street", (0, 1, 0), 0)]), streaming=True))
+
+
+@pytest.mark.parametrize("kinds", [["a", None, "", None, "a", ""], [1.0, None, float("nan"), None, 1.0, None]])
+def test_an_empty_cell_matches_its_own_picture_alone(tmp_path, kinds):
+    rows = [{**draw_row("street", (0, 1, 0), row), "kind": kind} for row, kind in enumerate(kinds)]
+    args = replace(folder_of(tmp_path, rows), holdout_every=6)
+    pairs, _ = load_pairs(args)
+    captions, pictures = (each.ravel() for each in np.meshgrid(np.arange(len(pairs)), np.arange(len(pairs))))
+    row = pairs.row[pairs.image_row]
+    wanted = (row[captions] == row[pictures]) | (np.isin(row[captions], [0, 4]) & np.isin(row[pictures], [0, 4]))
+    assert wanted.sum() > len(pairs)
+    assert np.array_equal(known_matches(args, pairs)(captions, pictures), wanted)

@@ -157,6 +157,11 @@ def test_wrong_candidates_count_by_their_weights_and_right_ones_in_full(mode):
         wanted = sum(math.log(sum(odds.values())) - 2 * cosines[j].item() for j in right) / len(right)
         assert got[i].item() == pytest.approx(wanted, rel=1e-5)
     left_out = info_nce(anchors, candidates[:4], torch.arange(3), 2.0)
+    weight = -torch.rand(3, 5)
+    assert torch.equal(
+        info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=weight),
+        info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=lambda _: weight),
+    )
     none = info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=lambda c: torch.zeros_like(c))
     torch.testing.assert_close(none, info_nce(anchors, candidates, torch.arange(3), 2.0))
     last = torch.tensor([0.0, 0, 0, 0, -torch.inf])

@@ -19,8 +19,9 @@ from hf_noisy_itm.functional.false_negatives import (
 from hf_noisy_itm.functional.moments import Moments
 
 
-def moments(mean, deviation, count=1000.0):
-    return Moments(*(torch.tensor(x, dtype=torch.float64) for x in (count, mean, (count - 1) * deviation**2)))
+def moments(mean, deviation, count=1000.0, seen=None):
+    numbers = (count, mean, (count - 1) * deviation**2, count if seen is None else seen)
+    return Moments(*(torch.tensor(x, dtype=torch.float64) for x in numbers))
 
 
 def posterior_by_densities(s, right, wrong, prior):

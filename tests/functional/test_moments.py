@@ -15,7 +15,7 @@ def of(values):
 
 @given(st.lists(numbers, min_size=1, max_size=6))
 def test_merged_moments_are_those_of_all_values(parts):
-    total = Moments(*torch.zeros(3, dtype=torch.float64))
+    total = Moments(*torch.zeros(4, dtype=torch.float64))
     for part in parts:
         total = merge(total, of(part))
     values = np.array([value for part in parts for value in part], dtype=np.float64)
@@ -30,7 +30,7 @@ def test_a_small_spread_far_from_zero_is_not_lost():
     """Sums of squares would be: 1e4 squared has no digits left for 1e-3 squared in float32, few in float64."""
     values = 1e4 + 1e-3 * torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     everything = torch.ones(100, dtype=torch.bool)
-    total = Moments(*torch.zeros(3, dtype=torch.float64))
+    total = Moments(*torch.zeros(4, dtype=torch.float64))
     for part in values.split(100):
         total = merge(total, moments_of(part, everything))
     assert total.variance.item() == pytest.approx(values.numpy().var(ddof=1), rel=1e-6)
@@ -38,7 +38,7 @@ def test_a_small_spread_far_from_zero_is_not_lost():
 
 def test_what_is_not_counted_may_be_infinite():
     values = torch.tensor([1.0, -torch.inf, 3.0, torch.nan])
-    assert torch.stack(moments_of(values, values.isfinite())).tolist() == [2.0, 2.0, 2.0]  # 1 and 3 around 2
+    assert torch.stack(moments_of(values, values.isfinite())).tolist() == [2.0, 2.0, 2.0, 2.0]  # 1 and 3 around 2
 
 
 def test_the_released_merge_by_hand():
@@ -53,6 +53,7 @@ def test_fading_leaves_mean_and_spread_and_gives_new_values_more_weight():
     past = of([0.0, 2.0, 4.0, 6.0])
     faded = fade(past, 0.5)
     assert faded.count == 2
+    assert (faded.seen, merge(faded, of([10.0, 10.0])).seen) == (4, 6)
     assert faded.mean == past.mean
     assert faded.square / faded.count == past.square / past.count
     # 2 values' worth of mean 3, and 2 of mean 10: 6.5 instead of (4 * 3 + 2 * 10) / 6.

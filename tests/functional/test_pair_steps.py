@@ -16,12 +16,15 @@ def rows(count, seed, width=6):
 
 
 def by_autograd(pair, images, texts, entries, size, same, entry_same, mode, **more):
-    """Pair `pair`'s own step with two heads, and the loss of its entry after it."""
+    """Pair `pair`'s own step with two heads, and the loss of its entry after it, wrong answers weighed as before."""
     heads = [torch.eye(images.shape[1], requires_grad=True) for _ in range(2)]
     loss = pair_losses(images @ heads[0].T, texts @ heads[1].T, SCALE, same, mode, **more)[pair]
     gradients = torch.autograd.grad(loss, heads)
     stepped = [head.detach() - size / (SCALE / 2) * gradient for head, gradient in zip(heads, gradients)]
     moved = [normalize(embeds @ head.T) for embeds, head in zip(entries, stepped)]
+    if more:
+        cosines = entries[0] @ entries[1].T
+        more = {"log_weight": (more["log_weight"](cosines), more["log_weight"](cosines.T))}
     return pair_losses(*moved, SCALE, entry_same, mode, **more)[pair]
 
 

@@ -74,6 +74,16 @@ def test_an_empty_clean_set_is_an_error_with_the_highest_posterior():
         build_bank(flat, SCALE)
 
 
+def test_where_all_pairs_score_alike_there_is_no_bank():
+    """All captions of one picture: none is a negative of another, and every loss is exactly 0."""
+    encoded, _ = world(0.0, num_images=1, captions=50)
+    with pytest.raises(InputError, match="all 50 pairs have the same loss, so that nothing tells right from"):
+        build_bank(encoded, SCALE)
+    alike = replace(encoded, text_embeds=encoded.text_embeds[:1].expand(50, -1))
+    with pytest.raises(InputError, match="all 50 pairs have the same cosine"):
+        build_bank(alike, SCALE, scoring=Scoring("cosine"))
+
+
 @both_scores
 def test_a_score_that_is_no_number_is_named(score):
     encoded, _ = world(0.4)

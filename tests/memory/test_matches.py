@@ -50,6 +50,21 @@ def test_the_past_fades():
         torch.testing.assert_close(got.mean, single.mean)
 
 
+def test_what_fades_was_seen_all_the_same():
+    """Two right pairs a batch, half of them kept: never more than four are left, and ten are asked for."""
+    moments = MatchMoments(0.1, 10, kept=0.5)
+    own, hardest = torch.tensor([0.8, 0.7, 0.1]), torch.tensor([[0.3, 0.2, 0.6], [0.2, 0.4, 0.5]])
+    asked = []
+    for _ in range(8):
+        asked.append(bool(moments.log_odds(torch.tensor([[0.75]])).isfinite()))
+        moments.add(own, hardest)
+    assert moments.read()[0].count < 4
+    assert moments.read()[0].seen == 16
+    assert asked == [False] * 6 + [True] * 2
+    moments.reset()
+    assert not moments.log_odds(torch.tensor([[0.75]])).isfinite()
+
+
 def test_the_weight_is_one_until_enough_is_known_then_less_for_the_similar():
     moments = MatchMoments(0.1, 40)
     cosines = torch.tensor([[0.0, 0.5, 0.99]])

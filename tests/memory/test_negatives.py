@@ -29,3 +29,26 @@ def test_it_resumes_from_its_state_and_refuses_another():
         PairNegatives(4).load_state_dict(ledger.state_dict())
     with pytest.raises(ValueError, match=r"no negative"):
         PairNegatives(3).load_state_dict({"total": torch.zeros(3)})
+
+
+def test_what_is_fresh_is_told_once():
+    ledger = PairNegatives(5)
+    assert [ledger.take_fresh()[0].tolist(), ledger.take_fresh()[1]] == [[], {}]
+    ledger.add(torch.tensor([3, 1]), {"i2t_hardest": chosen([7, 8], [0.5, 0.25])})
+    ledger.add(torch.tensor([3]), {"i2t_hardest": chosen([9], [0.75])})
+    pairs, choices = ledger.take_fresh()
+    assert (pairs.tolist(), choices["i2t_hardest"]["row"].tolist()) == ([1, 3], [8, 9])
+    assert ledger.take_fresh()[0].tolist() == []
+    assert ledger.choices["i2t_hardest"]["row"].tolist() == [-1, 8, -1, 9, -1]
+
+
+def test_it_lies_where_it_is_written_and_is_saved_elsewhere():
+    """On the only other device that every machine has: one that holds nothing."""
+    ledger, meta = PairNegatives(3), torch.device("meta")
+    ledger.add(torch.tensor([1]), {"i2t_chosen": chosen([5], [0.5])})
+    there = {part: values.to(meta) for part, values in chosen([5], [0.5]).items()}
+    ledger.add(torch.tensor([1], device=meta), {"i2t_chosen": there, "i2t_hardest": there})
+    assert {values.device for kept in ledger.choices.values() for values in kept.values()} == {meta}
+    ledger = PairNegatives(3)
+    ledger.add(torch.tensor([1]), {"i2t_chosen": chosen([5], [0.5])})
+    assert {values.device.type for values in ledger.state_dict().values()} == {"cpu"}

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
+from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256
+from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256, wrong_captions
 
 SCALE = 10.0
 
@@ -51,6 +52,21 @@ def test_cosines_are_of_each_pair_alone():
     expected = [float(encoded.image_embeds[pair // 3] @ encoded.text_embeds[pair]) for pair in range(21)]
     for size in (2, 8, 500):
         assert score_pairs(encoded, SCALE, Scoring("cosine", size)).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"group_size": 1}, "group_size must be at least 2, got 1: a pair alone has no negatives"),
+        ({"seed": -1}, r"seed must be at least 0 and below 2\*\*32, got -1"),
+        ({"seed": 2**32}, r"seed must be at least 0 and below 2\*\*32, got 4294967296"),
+        ({"score": "margin"}, "score must be one of loss, cosine, got 'margin'"),
+        ({"same_image": "all"}, "same_image must be one of mask, negative, positive, got 'all'"),
+    ],
+)
+def test_a_scoring_that_cannot_be_is_refused(fields, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Scoring(**fields)
 
 
 def test_the_seed_alone_decides_who_meets_whom():
@@ -113,6 +129,18 @@ def test_pairs_wrong_on_purpose_have_captions_of_other_pictures_out_of_another_g
 
 def test_of_one_picture_no_pair_can_be_made_wrong():
     assert not len(score_wrong_pairs(random_pairs(num_images=1), SCALE, Scoring()))
+
+
+@pytest.mark.parametrize("num_images", [3, 40, 300])
+def test_further_draws_of_wrong_captions_are_others(num_images):
+    encoded = random_pairs(num_images=num_images)
+    draws = [wrong_captions(encoded, Scoring("cosine"), draw)[0] for draw in range(3)]
+    everyone = torch.arange(len(encoded.image_of_pair))
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (draws[one] != draws[other]).all()
+    for caption in draws:
+        assert torch.equal(caption.sort().values, everyone)
+        assert (caption != everyone).all()
 
 
 def test_the_hash_of_weights_sees_names_types_shapes_and_bits():

@@ -14,8 +14,12 @@ from hf_noisy_itm.methods import (
     CODERModel,
     FNEConfig,
     FNEModel,
+    MRLConfig,
+    MRLModel,
     NPCConfig,
     NPCModel,
+    OSAConfig,
+    OSAModel,
 )
 
 
@@ -31,7 +35,10 @@ def concepts(count: int = 9, width: int = 32, **provenance) -> Concepts:
 
 CONCEPTS = Path(os.environ["HF_HOME"]) / f"concepts-{os.getpid()}.safetensors"  # goes with the session
 concepts().save(CONCEPTS)
-CODER = {"queue_size": 40, "clusters": 6, "concepts": str(CONCEPTS)}
+COUPLED = {"clusters": 6, "concepts": str(CONCEPTS)}
+CODER = {"queue_size": 40, **COUPLED}
+
+_CLASSES = {"class_names": ["red", "green", "blue"]}  # of the tests' pairs
 
 # name -> class, config, and fields that suit the tests' 120 pairs
 METHODS = {
@@ -58,5 +65,29 @@ METHODS = {
     "coder": (CODERModel, CODERConfig, CODER),
     "coder-keys": (CODERModel, CODERConfig, {"queue_size": 40, "in_batch": "keys", "kappa": 0.5}),
     "coder-fne": (CODERModel, CODERConfig, {**CODER, "weighting": "fne", "min_right_pairs": 4, "label_of": "other"}),
-    "coder-batch": (CODERModel, CODERConfig, {**CODER, "dictionaries": False, "weighting": "uniform"}),
+    "coder-batch": (CODERModel, CODERConfig, {**COUPLED, "dictionaries": False, "weighting": "uniform"}),
+    "osa": (OSAModel, OSAConfig, {}),
+    "osa-paper": (OSAModel, OSAConfig, {"trust_form": "paper"}),
+    "osa-released": (OSAModel, OSAConfig, {"trust_form": "released"}),
+    "npc-osa": (NPCModel, NPCConfig, {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}),
+    "fne-osa": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4, "trust": "osa"}),
+    "mrl": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16}),
+    "mrl-trained": (MRLModel, MRLConfig, {**_CLASSES, "head_width": 24, "embed_width": 16, "train_clip": True}),
+    "mrl-clip": (
+        MRLModel,
+        MRLConfig,
+        {
+            **_CLASSES,
+            "heads": "none",
+            "train_clip": True,
+            "proxy_temperature": 0.05,
+            "contrast_temperature": 0.05,
+            "beta": 0.3,
+        },
+    ),
+    "mrl-contrast": (
+        MRLModel,
+        MRLConfig,
+        {"beta": 0.0, "head_width": 24, "embed_width": 16, "same_image": "positive", "contrast_form": "paper"},
+    ),
 }

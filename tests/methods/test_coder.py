@@ -27,7 +27,8 @@ def trained(clip_config, processor, pairs):
     """A model with 36 pairs in its queues, whose twins are not itself, and the batch that comes next."""
 
     def build(**fields):
-        model, optimizer = make(CODERModel, CODERConfig, {**CODER, **fields}, clip_config)
+        own = CODER if fields.get("concept_branch", True) else {"queue_size": 40}
+        model, optimizer = make(CODERModel, CODERConfig, {**own, **fields}, clip_config)
         for start in (0, 1, 2):
             take_step(model, optimizer, make_batch(processor, pairs, range(start, 60, 5), entries=False))
         return model, make_batch(processor, pairs, range(3, 63, 5), entries=False)
@@ -136,14 +137,15 @@ def test_without_any_part_it_is_the_control(clip_config, processor, pairs):
 def test_no_part_leaves_state_of_another(clip_config):
     for fields, parts in (
         (INSTANCE, {"clip", "twin", "queue"}),
-        ({**CODER, "dictionaries": False, "pseudo_labels": False}, {"clip", "coupled"}),
+        ({"concepts": str(CONCEPTS), "dictionaries": False, "pseudo_labels": False}, {"clip", "coupled"}),
         (CODER, {"clip", "twin", "queue", "coupled"}),
         ({**INSTANCE, "weighting": "fne"}, {"clip", "twin", "queue", "match_moments"}),
     ):
         model, _ = make(CODERModel, CODERConfig, fields, clip_config)
         assert {name.split(".")[0] for name in model.state_dict()} == parts
-    names = make(CODERModel, CODERConfig, {**CODER, "pseudo_labels": False}, clip_config)[0].coupled.state_dict()
-    assert {name.split(".")[0] for name in names} == {"graph", "branch", "fusion"}
+    fields = {"concepts": str(CONCEPTS), "pseudo_labels": False}
+    names = make(CODERModel, CODERConfig, fields, clip_config)[0].coupled.state_dict()
+    assert {name.split(".")[0] for name in names} == {"graph", "branch"}
 
 
 @pytest.mark.parametrize("same_image", ["mask", "negative", "positive"])
@@ -302,7 +304,7 @@ def test_the_share_is_chosen_for_who_knows_more(trained, monkeypatch, knows, sha
     others = EncodedPairs(right, wrong if knows == "instance" else right, torch.arange(12), "none")
     monkeypatch.setattr(model.coupled, "describe", lambda _: others)
     chosen = model.choose(pairs)
-    assert chosen["instance_share"] == model.coupled.fusion.share
+    assert chosen["instance_share"] == model.config.instance_share
     if knows == "instance":  # of equally good ones the largest
         assert chosen["instance_share"] == share
     else:
@@ -316,7 +318,10 @@ def test_what_is_published_is_the_instance_branch(trained, tmp_path):
     model.choose(encoded(model, batch))
     model.save_pretrained(tmp_path)
     names = load_file(tmp_path / "model.safetensors").keys()
-    assert {name.split(".")[0] for name in names} == {"clip", "twin", "queue", "coupled"}
+    assert {".".join(name.split(".")[:2]) for name in names if not name.startswith("clip.")} == {
+        "coupled.graph",
+        "coupled.branch",
+    }
     plain = CLIPModel.from_pretrained(tmp_path)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, model.clip.state_dict()[name]), name
@@ -327,8 +332,13 @@ def test_what_is_published_is_the_instance_branch(trained, tmp_path):
         CONCEPTS.with_suffix(".away").rename(CONCEPTS)
     assert again.config.concept_words == concepts().words
     assert again.config.concepts is None
-    for name, tensor in state(again).items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
+    assert again.config.instance_share == model.config.instance_share
+    for name in names:
+        assert torch.equal(again.state_dict()[name], model.state_dict()[name]), name
+    for name, tensor in again.twin.named_parameters():  # starts anew
+        assert torch.equal(tensor, again.clip.get_parameter(name)), name
+    one, other = model.views(encoded(model, batch)), again.views(encoded(model, batch))
+    assert all(torch.equal(one[name].image_embeds, other[name].image_embeds) for name in one)
     told = [each.concepts(pixel_values=batch["pixel_values"]) for each in (model.eval(), again.eval())]
     assert told[0] == told[1]
 
@@ -336,12 +346,10 @@ def test_what_is_published_is_the_instance_branch(trained, tmp_path):
 def test_a_new_run_forgets_dictionaries_and_clusters_but_not_the_concepts(trained):
     model, _ = trained()
     branch = {name: value.clone() for name, value in model.coupled.branch.state_dict().items()}
-    model.coupled.fusion.share.fill_(0.2)
     assert model.coupled.prototypes.are_there
     model.begin_run()
     assert model.queue.is_empty.all()
     assert not model.coupled.prototypes.are_there
-    assert model.coupled.fusion.share.item() == pytest.approx(0.9)
     assert torch.equal(model.coupled.graph.vectors, concepts().vectors)
     for name, value in model.coupled.branch.state_dict().items():
         assert torch.equal(value, branch[name])  # what was learnt stays
@@ -400,7 +408,13 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
         ({"cluster_temperature": 0.0}, "cluster_temperature must be finite and at least 1e-06"),
         ({"label_temperature": math.inf}, "label_temperature must be finite and at least 1e-06"),
         ({"instance_share": 1.1}, "instance_share must be between 0 and 1"),
-        ({"dictionaries": False, "in_batch": "own"}, "in_batch='own' compares with keys"),
+        ({"dictionaries": False, "in_batch": "own"}, "With dictionaries=False there is no use for in_batch='own'"),
+        ({"dictionaries": False, "queue_size": 9}, "With dictionaries=False there is no use for queue_size=9"),
+        ({"match_prior": 0.1}, "With weighting='adaptive' there is no use for match_prior=0.1"),
+        ({"weighting": "fne", "kappa": 2.0}, "With weighting='fne' there is no use for kappa=2.0"),
+        ({"weighting": "fne", "moments": "per_epoch", "moments_kept": 0.5}, "no use for moments_kept=0.5"),
+        ({"concept_branch": False, "graph_layers": 1}, "With concept_branch=False there is no use for graph_layers=1"),
+        ({"pseudo_labels": False, "clusters": 9}, "With pseudo_labels=False there is no use for clusters=9"),
         ({"negatives": "fne"}, "leave negatives out"),
     ],
 )

@@ -9,15 +9,15 @@ from torch.nn.parallel import DistributedDataParallel
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import CODERConfig, CODERModel
 
-from .table import CODER
+from .table import CODER, COUPLED
 
 CASES = {
     "full": CODER,
     "labels late": {**CODER, "clusters": 20, "label_of": "other"},
-    "keys": {**CODER, "in_batch": "keys", "concept_branch": False},
+    "keys": {"queue_size": 40, "in_batch": "keys", "concept_branch": False},
     "own": {**CODER, "in_batch": "own"},
     "fne": {**CODER, "weighting": "fne", "min_right_pairs": 2, "match_prior": 0.05},
-    "batch": {**CODER, "dictionaries": False},
+    "batch": {**COUPLED, "dictionaries": False},
 }
 STEPS, GLOBAL = 4, 12
 

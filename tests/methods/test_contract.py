@@ -9,6 +9,7 @@ from transformers import AutoModel, CLIPModel
 from hf_noisy_itm.data import PairCollator
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.memory.bank import MemoryBank
+from hf_noisy_itm.memory.trust import TrustScores
 
 from .table import METHODS
 
@@ -29,7 +30,16 @@ def make_batch(processor, pairs, rows=range(0, 40, 5), entries=True):
     if entries:
         shifted = torch.arange(len(pairs)).roll(5)
         collator.entries = {"image": torch.arange(len(pairs)).numpy(), "text": shifted.numpy()}
-    return collator([pairs[row] for row in rows])
+    batch = collator([pairs[row] for row in rows])
+    return {**batch, "scores": known_of(batch["index"])}
+
+
+def known_of(index):
+    """What a trainer knows of pairs of which a scorer has seen some to be right."""
+    rng = torch.Generator().manual_seed(1)
+    levels = {"wrong": 0.1, "confident": 0.6, "noise": 0.0}
+    scores = TrustScores(torch.rand(1000, generator=rng) - 0.2, levels, 14.0)
+    return {**scores.of(index), "last_weight": torch.ones(len(index))}
 
 
 def state(model):
@@ -50,6 +60,18 @@ def test_forward_writes_nothing(cls, config_cls, fields, clip_config, processor,
     assert not optimizer.state
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(rng, torch.get_rng_state())
+
+
+@of_every_method
+def test_a_new_run_forgets_and_keeps_what_was_learnt(cls, config_cls, fields, clip_config):
+    model, _ = make(cls, config_cls, fields, clip_config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    learnt = {name: value.clone() for name, value in model.named_parameters() if value.requires_grad}
+    model.begin_run()
+    for name, value in model.named_parameters():
+        assert not value.requires_grad or torch.equal(value, learnt[name]), name
 
 
 @of_every_method
@@ -115,11 +137,13 @@ def test_a_plain_clip_checkpoint_is_taken(cls, config_cls, fields, clip_config, 
     torch.manual_seed(3)
     clip = CLIPModel(clip_config).eval()
     clip.save_pretrained(tmp_path)
-    model = cls.from_pretrained(tmp_path).eval()
+    model = cls.from_pretrained(tmp_path, **fields).eval()
     assert model.config.model_type == config_cls.model_type
     pixels = make_batch(processor, pairs, entries=False)["pixel_values"]
     features = clip.get_image_features(pixel_values=pixels).pooler_output
-    assert torch.equal(model.embed_images(pixels), torch.nn.functional.normalize(features, dim=-1))
+    assert torch.equal(model.clip.get_image_features(pixel_values=pixels).pooler_output, features)
+    if model.embeds_by_clip_alone:
+        assert torch.equal(model.embed_images(pixels), torch.nn.functional.normalize(features, dim=-1))
 
 
 @of_every_method
@@ -135,6 +159,7 @@ def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_co
         model.step()
     model.save_pretrained(tmp_path)
     loaded = cls.from_pretrained(tmp_path).train()
+    loaded.resume_run(model.memory())
     other = torch.optim.AdamW(loaded.parameters(), lr=1e-3)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     loaded.attach(Exchange(), other)
@@ -142,7 +167,7 @@ def test_saving_and_loading_keeps_the_next_loss(cls, config_cls, fields, clip_co
 
 
 def test_a_bank_is_a_bank_of_the_data_it_was_built_for(tmp_path):
-    bank = MemoryBank({"image": torch.arange(3)}, {}, {"fingerprint": "a"})
+    bank = MemoryBank({"image": torch.arange(3), "text": torch.arange(3)}, {}, {"fingerprint": "a"})
     bank.save(tmp_path / "bank.safetensors")
     with pytest.raises(ValueError, match="built for other data"):
         MemoryBank.load(tmp_path / "bank.safetensors", "b")

@@ -1,19 +1,27 @@
 """FNE against its formulae (methods spec: acceptance list FNE 2, 4, 6, 7, 8)."""
 
 import math
+import sys
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
+from hf_noisy_itm import NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
-from hf_noisy_itm.memory.queue import NO_ROW
-from hf_noisy_itm.methods import BaselineModel, FNEConfig, FNEModel
+from hf_noisy_itm.functional.false_negatives import draw, sampling_weights
+from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, fne
+from hf_noisy_itm.methods._batch import PairBatch
+from hf_noisy_itm.methods._negatives import Candidates, InBatch
 
-from ..test_trainer import make_trainer
-from .test_contract import make, make_batch, state
+from ..test_trainer import losses_of, make_trainer
+from .test_contract import make, make_batch, same_state, state
 from .test_state import plain_clip
 
 SMALL = {"queue_size": 40, "min_right_pairs": 2, "match_prior": 0.05}
@@ -113,7 +121,7 @@ def test_forward_equals_a_loop_over_anchors_and_candidates(trained, fields):
         model.embed_images(batch["pixel_values"]),
         model.embed_texts(batch["input_ids"], batch["attention_mask"]),
     )
-    image_keys, text_keys = model.twin.embed(_as_batch(batch))
+    image_keys, text_keys = model.twin.embed(PairBatch(**batch, bank=None))
     cosines = (images @ texts.T).detach()
     others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)  # twelve pictures, each once
     forth, back = others.amax(dim=1), others.amax(dim=0)
@@ -131,12 +139,6 @@ def test_forward_equals_a_loop_over_anchors_and_candidates(trained, fields):
         assert NO_ROW in i2t[1] + t2i[1]
 
 
-def _as_batch(batch):
-    from hf_noisy_itm.methods._batch import PairBatch
-
-    return PairBatch(**batch, bank=None)
-
-
 def test_the_gradient_flows_into_the_anchors_alone(trained, monkeypatch):
     """Each embedding's gradient is that of its own two hinges with constant keys."""
     model, batch = trained()
@@ -145,7 +147,7 @@ def test_the_gradient_flows_into_the_anchors_alone(trained, monkeypatch):
         model.embed_texts(batch["input_ids"], batch["attention_mask"]).detach().requires_grad_(),
     )
     monkeypatch.setattr(model, "embed", lambda _: (images, texts))
-    keys = dict(zip(("t2i", "i2t"), model.twin.embed(_as_batch(batch))))
+    keys = dict(zip(("t2i", "i2t"), model.twin.embed(PairBatch(**batch, bank=None))))
     queues = {"i2t": model.queue.text_keys, "t2i": model.queue.image_keys}
     output = model(**batch)
     output.loss.backward()
@@ -183,6 +185,56 @@ def test_captions_of_the_own_picture_are_never_drawn(clip_config, processor, pai
             assert (other // 5 != torch.arange(10) // 5).all(), name
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["pictures named", "rows alone"])
+def test_of_many_draws_none_is_the_own_picture_and_shares_are_those_of_the_weights(named):
+    """Acceptance list, FNE 2: 100,000 draws; the queue holds captions of the anchors' pictures, and themselves."""
+    queue, rng = PairQueue(40, 4), torch.Generator().manual_seed(0)
+    row = torch.arange(30).repeat_interleave(2)[:30]  # 15 rows, twice each; ten places stay empty
+    image_id = row // 3 if named else torch.full((30,), NO_PICTURE)
+    queue.push(torch.zeros(30, 4), torch.zeros(30, 4), image_id, row)
+    index = torch.arange(10)
+    batch = PairBatch(torch.zeros(10, 1), None, None, index // 3 if named else None, index, None)
+    embeds = torch.nn.functional.normalize(torch.randn(10, 4, generator=rng), dim=1)
+    candidates = Candidates.of(batch, InBatch.of(embeds, embeds, batch, Exchange(), "mask"), queue, Exchange())
+    picture = torch.cat([index, row]) // (3 if named else 1)
+    own = picture[None, :] == picture[:10, None]
+    empty = torch.arange(50) >= 40
+    own = torch.nn.functional.pad(own, (0, 10), value=False)
+    assert torch.equal(candidates.excluded, own | empty)
+    cosines = 2 * torch.rand(10, 50, generator=rng) - 1
+    weights = sampling_weights(
+        cosines, torch.full((10,), 0.2), torch.randn(10, 50, generator=rng), candidates.excluded, -0.5, 2.0, 0.5, 0.3
+    )
+    weights[7] = 0  # nothing to draw
+    numbers = torch.stack([uniform(0, "test", step, index) for step in range(10_000)])
+    column, found = draw(weights.repeat(10_000, 1), numbers.flatten())
+    column, found = column.view(10_000, 10), found.view(10_000, 10)
+    assert torch.equal(found, (index != 7).expand(10_000, 10))
+    for anchor in index[index != 7].tolist():
+        share = column[:, anchor].bincount(minlength=50) / 10_000
+        wanted = weights[anchor] / weights[anchor].sum()
+        assert not share[candidates.excluded[anchor]].any()
+        assert not share[cosines[anchor] <= -0.5].any()
+        torch.testing.assert_close(share, wanted, atol=0.02, rtol=0)
+
+
+def test_an_earlier_copy_of_the_own_pair_is_no_negative(trained):
+    """Also where the batch does not say which picture a pair shows."""
+    model, batch = trained(margin=20.0)
+    again = torch.isin(model.queue.row, torch.arange(0, 60, 5))
+    assert again.sum() == 12
+    model.queue.row[~again] = 100  # of other rows there are two kinds: those of the batch, and this one
+    batch = {name: batch[name] for name in ("pixel_values", "input_ids", "attention_mask")}
+    index = torch.arange(0, 60, 5)
+    drawn = set()
+    for _ in range(20):
+        for name, chosen in model(**batch, index=index).negatives.items():
+            assert (chosen["row"] != index).all(), name
+            drawn |= set(chosen["row"].tolist())
+        model.steps.advance()
+    assert drawn == {*index.tolist(), 100}
+
+
 @pytest.mark.parametrize("loss", ["triplet", "infonce"])
 def test_a_row_without_candidates_has_no_loss(clip_config, processor, pairs, loss):
     model, _ = make(FNEModel, FNEConfig, {**SMALL, "loss": loss}, clip_config)
@@ -203,29 +255,42 @@ def test_places_of_the_queue_that_hold_nothing_are_no_candidates(clip_config, pr
     torch.testing.assert_close(model(**batch).loss, baseline(**batch).loss)
 
 
-def test_infonce_equals_a_loop(trained):
-    model, batch = trained(loss="infonce")
+@pytest.mark.parametrize("same_image", ["mask", "negative", "positive"])
+def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
+    """Two captions of some pictures meet in the batch, others in a queue that is not full."""
+    model, _ = trained(loss="infonce", same_image=same_image)
+    batch = make_batch(processor, pairs, range(2, 62, 4), entries=False)
     images, texts = (
         model.embed_images(batch["pixel_values"]),
         model.embed_texts(batch["input_ids"], batch["attention_mask"]),
     )
     output = model(**batch)
-    filled = int(model.queue.filled)
+    filled, size = int(model.queue.filled), len(images)
+    assert 0 < filled < len(model.queue)
+    assert (batch["image_id"][:, None] == model.queue.image_id).any()
     cosines = (images @ texts.T).detach()
-    others = cosines.masked_fill(torch.eye(12, dtype=torch.bool), -9)
+    own = torch.eye(size, dtype=torch.bool)
+    same = batch["image_id"][:, None] == batch["image_id"]
+    assert same.sum() > size
+    others = cosines.masked_fill(own if same_image == "negative" else same, -9)
     moments = model.match_moments.including(cosines.diag(), torch.stack([others.amax(dim=1), others.amax(dim=0)]))
-    wanted = torch.zeros(12)
+    wanted = torch.zeros(size)
     for anchors, keys, queue in ((images, texts, model.queue.text_keys), (texts, images, model.queue.image_keys)):
         candidates = torch.cat([keys, queue[:filled]])
         image_id = torch.cat([batch["image_id"], model.queue.image_id[:filled]])
-        for i in range(12):
+        for i in range(size):
             s = anchors[i] @ candidates.T
             counts = 1 - model.match_moments.log_odds(s[None], moments)[0].sigmoid()
-            counts[image_id == batch["image_id"][i]] = 0
+            is_same = image_id == batch["image_id"][i]
+            if same_image != "negative":
+                counts[is_same] = float(same_image == "positive")
             counts[i] = 1
             odds = (model.logit_scale * s).exp()
-            wanted[i] -= (odds[i] / (counts * odds).sum()).log().item() / 2
+            right = is_same if same_image == "positive" else torch.arange(len(s)) == i
+            wanted[i] -= (odds / (counts * odds).sum()).log()[right].mean().item() / 2
     torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
+    output.loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 def test_the_warm_up_is_the_hardest_in_the_batch_by_hand(clip_config, processor, pairs, monkeypatch):
@@ -275,12 +340,86 @@ def test_the_twin_says_when_it_cannot_follow(clip_config, processor, pairs):
         model.step()
 
 
+def adapted(clip_config, **fields):
+    """A model whose towers and projections have adapters, which alone are trained."""
+    model, _ = make(FNEModel, FNEConfig, {**SMALL, **fields}, clip_config)
+    targets = ["q_proj", "v_proj", "visual_projection"]
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=targets), model.clip)
+    return model
+
+
+def train_adapted(clip_config, processor, pairs, folder, resume=None, **arguments):
+    settings = {"per_device_train_batch_size": 16, "learning_rate": 1e-2, "logging_steps": 1, "save_strategy": "no"}
+    settings |= {"disable_tqdm": True, "seed": 5, **arguments}
+    model = adapted(clip_config, twin_momentum=0.75)
+    trainer = NoisyITMTrainer(model, NoisyITMArguments(output_dir=str(folder), **settings), pairs, None, processor)
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def test_the_twin_follows_adapters_that_alone_are_trained(clip_config, processor, pairs, tmp_path, monkeypatch):
+    before = []
+    step = FNEModel.step
+
+    def noting(model):
+        before[:] = [{name: value.clone() for name, value in model.twin.named_parameters()}]
+        step(model)
+
+    monkeypatch.setattr(FNEModel, "step", noting)
+    trainer = train_adapted(clip_config, processor, pairs, tmp_path, max_steps=3)
+    model = trainer.model
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {
+        name for name, _ in model.named_parameters() if ".lora_" in name and name.startswith("clip.")
+    }
+    twin = dict(model.twin.named_parameters())
+    assert sum(".lora_" in name for name in twin) == 2 * (2 * 2 + 1)
+    for name, value in twin.items():
+        online = model.clip.get_parameter(name)
+        torch.testing.assert_close(value, 0.75 * before[0][name] + 0.25 * online, atol=1e-6, rtol=1e-5)
+        assert torch.equal(value, online) == (".lora_" not in name), name
+    batch = make_batch(processor, pairs, entries=False)
+    keys, _ = model.twin.embed(PairBatch(**batch, bank=None))
+    online = model.embed_images(batch["pixel_values"])
+    with torch.no_grad():
+        for name, value in model.clip.named_parameters():
+            if ".lora_B" in name:
+                value.zero_()
+    plain = model.embed_images(batch["pixel_values"])
+    assert min((keys - plain).norm(), (keys - online).norm()) > 1e-3  # the adapters are at work in the twin
+
+
+def test_a_run_with_adapters_resumes_exactly(clip_config, processor, pairs, tmp_path):
+    saving = {"max_steps": 6, "save_strategy": "steps", "save_steps": 4}
+    whole = train_adapted(clip_config, processor, pairs, tmp_path, **saving)
+    checkpoint = str(tmp_path / "checkpoint-4")
+    resumed = train_adapted(clip_config, processor, pairs, tmp_path / "more", checkpoint, max_steps=6)
+    assert losses_of(resumed) == losses_of(whole)
+    assert same_state(state(whole.model), state(resumed.model))
+
+
+def test_adapters_around_the_model_resume_exactly(clip_config, processor, pairs, tmp_path):
+    """PEFT puts them into the twin as well, and saves them alone."""
+    losses = []
+    for name, start in (("whole", None), ("resumed", str(tmp_path / "whole" / "checkpoint-4"))):
+        model, _ = make(FNEModel, FNEConfig, SMALL, clip_config)
+        torch.manual_seed(0)
+        adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"]))
+        settings = {"per_device_train_batch_size": 16, "logging_steps": 1, "disable_tqdm": True, "learning_rate": 1e-3}
+        steps = {"max_steps": 6, "save_strategy": "steps", "save_steps": 4}
+        arguments = NoisyITMArguments(output_dir=str(tmp_path / name), **settings, **steps)
+        trainer = NoisyITMTrainer(adapted, arguments, pairs, pairs, processor)
+        trainer.train(resume_from_checkpoint=start)
+        assert not any(parameter.requires_grad for parameter in model.twin.parameters())
+        losses.append(losses_of(trainer))
+    assert losses[0] == losses[1]
+
+
 def test_what_is_published_is_the_online_model(trained, tmp_path):
     """The twin's tensors are called like CLIP's but for a prefix: no loader may take them for those."""
     model, batch = trained(twin_momentum=0.999)
     model.save_pretrained(tmp_path)
     names = load_file(tmp_path / "model.safetensors").keys()
-    assert {name.split(".")[0] for name in names} == {"clip", "twin", "queue", "match_moments", "steps", "epoch"}
+    assert {name.split(".")[0] for name in names} == {"clip"}
     plain = CLIPModel.from_pretrained(tmp_path)
     assert plain.state_dict().keys() == model.clip.state_dict().keys()
     for name, tensor in plain.state_dict().items():
@@ -307,15 +446,34 @@ def test_a_batch_that_names_no_pictures_is_taken(trained):
     assert (model.queue.row == NO_ROW).sum() == 12
 
 
-def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor, pairs, tmp_path):
-    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=2)
+def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor, pairs, tmp_path, monkeypatch):
+    """Acceptance list, FNE 7: also in the middle of an epoch, with pairs in the queue."""
+    seen = []
+    trainer = make_trainer(
+        FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path,
+        max_steps=4, eval_strategy="steps", eval_steps=2,
+    )  # fmt: skip
+    drawn, evaluate = [], type(trainer).evaluate
+    monkeypatch.setattr(fne, "draw", lambda *of: (drawn.append(trainer.model.training), draw(*of))[1])
+
+    def watched(self, *args, **kwargs):
+        before, number = state(self.model), len(drawn)
+        assert self.model.training
+        figures = evaluate(self, *args, **kwargs)
+        seen.append((self.model.training, self.model.twin.training, len(drawn) - number))
+        assert same_state(before, state(self.model))
+        return figures
+
+    monkeypatch.setattr(type(trainer), "evaluate", watched)
     trainer.train()
+    assert seen == [(True, False, 0)] * 2
+    assert drawn == [True] * 2 * 4
+    assert trainer.model.queue.filled == 40
     before = state(trainer.model)
-    trainer.evaluate()
     outputs = trainer.predict(pairs).predictions
     assert len(outputs) == 3  # loss per pair and embeddings: what is remembered is for training alone
-    trainer.model.train()
-    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    assert len(drawn) == 8
+    assert same_state(before, state(trainer.model))
 
 
 def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, processor, pairs, tmp_path):
@@ -372,32 +530,90 @@ def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
         ({"queue_size": 0}, "queue_size must be at least 1"),
         ({"warmup_epochs": -1}, "warmup_epochs not negative"),
         ({"twin_momentum": 1.0}, "twin_momentum must be at least 0 and below 1"),
-        ({"margin": -0.1}, "margin must not be negative"),
+        ({"margin": -0.1}, "margin must be finite and not negative"),
+        ({"margin": float("nan")}, "margin must be finite"),
+        ({"elimination": float("inf")}, "elimination must be finite"),
+        ({"cut_down": float("nan")}, "cut_down must be finite"),
+        ({"threshold": 1.5}, "threshold is a probability, got 1.5"),
+        ({"threshold": float("nan")}, "threshold is a probability"),
+        ({"min_right_pairs": -1}, "min_right_pairs must not be negative"),
+        ({"match_prior": float("nan")}, "match_prior is a probability"),
+        ({"negatives": "fne"}, "this one has it: leave it out"),
+        (
+            {"loss": "infonce", "margin": 1.0},
+            "With loss='infonce' there is no use for margin=1.0: leave that out",
+        ),
+        ({"loss": "infonce", "draw_seed": 1}, "there is no use for draw_seed="),
+        ({"variant": "released", "loss": "infonce", "margin": 3.0}, "there is no use for margin="),
+        ({"moments": "per_epoch", "moments_kept": 0.9}, "there is no use for moments_kept="),
         ({"match_prior": 1.0}, "match_prior is a probability"),
         ({"moments_kept": 0.0}, "moments_kept must be above 0"),
     ],
 )
 def test_wrong_numbers_are_refused(fields, sentence):
-    with pytest.raises(Exception, match=sentence):
+    with pytest.raises(StrictDataclassClassValidationError, match=sentence):
         FNEConfig(**fields)
 
 
-@pytest.mark.parametrize("loss", ["triplet", "infonce"])
-def test_from_the_embeddings_on_nothing_waits_for_the_device(trained, monkeypatch, loss):
-    model, batch = trained(loss=loss)
-    images, texts = (torch.nn.functional.normalize(torch.randn(12, 32), dim=1) for _ in range(2))
-    monkeypatch.setattr(model, "embed", lambda _: (images, texts))
-    monkeypatch.setattr(model.twin, "embed", lambda _: (images, texts))
+def test_a_field_at_its_default_is_no_idle_one():
+    FNEConfig(loss="infonce", margin=3.0)
+    FNEConfig(variant="released", loss="infonce", margin=0.2, moments_kept=0.99)
 
-    def refuse(*_):
-        raise AssertionError("read from the device")
 
-    assert model.epoch.number == 0
-    for name in ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu"):
-        monkeypatch.setattr(torch.Tensor, name, refuse)
-    output = model(**batch)
-    model.remember(**output.to_remember)
-    model.begin_epoch(1)
+def test_a_queue_that_cannot_be_is_refused_in_a_sentence(clip_config, tmp_path):
+    with pytest.raises(InputError, match=r"A queue of 1000000000000 pairs takes 272,000 GB, .*smaller queue_size"):
+        make(FNEModel, FNEConfig, {"queue_size": 10**12}, clip_config)
+    with pytest.raises(InputError, match="smaller queue_size"):
+        FNEModel.from_pretrained(plain_clip(clip_config, tmp_path), queue_size=10**12)
+
+
+WAITS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "nonzero", "cpu", "to", "numpy")
+
+
+@pytest.mark.parametrize(
+    ("cls", "config_cls", "fields"),
+    [
+        (FNEModel, FNEConfig, SMALL),
+        (FNEModel, FNEConfig, {**SMALL, "loss": "infonce"}),
+        (FNEModel, FNEConfig, {**SMALL, "warmup_epochs": 9}),
+        (BaselineModel, BaselineConfig, {"negatives": "fne", "min_right_pairs": 2}),
+    ],
+    ids=["triplet", "infonce", "warm-up", "component"],
+)
+def test_a_step_of_training_waits_for_the_device_nowhere(
+    clip_config, processor, pairs, tmp_path, monkeypatch, cls, config_cls, fields
+):
+    """From the embeddings on, with all that the trainer writes down: no number is read, nothing is moved."""
+    trainer = make_trainer(cls, config_cls, fields, clip_config, processor, pairs, tmp_path, max_steps=2)
+    trainer.train()  # what lies on another device is moved once
+    model, batch = trainer.model, make_batch(processor, pairs, range(3, 63, 5), entries=False)
+    leaves = [torch.nn.functional.normalize(torch.randn(12, 32), dim=1).requires_grad_() for _ in range(2)]
+    keys = tuple(leaf.detach() for leaf in leaves)
+    monkeypatch.setattr(model, "embed", lambda _: tuple(leaves))
+    if cls is FNEModel:
+        monkeypatch.setattr(model.twin, "embed", lambda _: keys)
+        assert model.epoch.number == 0
+    before = trainer.pair_negatives.state_dict()
+
+    def waits(name, kept):
+        def ours(*args, **kwargs):
+            caller = sys._getframe(1).f_globals["__name__"]
+            assert not caller.startswith("hf_noisy_itm"), f"{caller} calls {name}"
+            return kept(*args, **kwargs)
+
+        return ours
+
+    with monkeypatch.context() as patch:
+        for name in WAITS:
+            patch.setattr(torch.Tensor, name, waits(name, getattr(torch.Tensor, name)))
+        with pytest.raises(AssertionError, match="memory.negatives calls cpu"):  # so it would be seen
+            trainer.pair_negatives.take_fresh()
+        trainer.training_step(model, batch)
+        model.begin_epoch(1)
+    assert all(leaf.grad.any() for leaf in leaves)
+    after = trainer.pair_negatives.state_dict()
+    warm = fields.get("warmup_epochs") == 9
+    assert not after if warm else any(not torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("loss", ["triplet", "infonce"])

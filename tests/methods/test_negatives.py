@@ -1,10 +1,14 @@
 """FNE's posterior as a component of other methods (`negatives = "fne"`)."""
 
+from collections import Counter
+
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel
-from hf_noisy_itm.run import negatives_in_truth
+from hf_noisy_itm.functional import contrastive
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, NPCConfig, NPCModel, _negatives, npc
+from hf_noisy_itm.truth import negatives_in_truth
 
 from ..test_trainer import make_trainer
 from .test_contract import make, make_batch, same_state, state
@@ -71,6 +75,61 @@ def test_no_gradient_flows_through_the_posterior(clip_config, processor, pairs, 
     assert torch.equal(*gradients)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_similarities_and_posterior_are_worked_out_once(clip_config, processor, pairs, monkeypatch, training):
+    model = known(make(BaselineModel, BaselineConfig, FNE, clip_config)[0]).train(training)
+    batch, counts = make_batch(processor, pairs, entries=False), Counter()
+
+    def count(where, name):
+        kept = getattr(where, name)
+        monkeypatch.setattr(where, name, lambda *args: (counts.update([name]), kept(*args))[1])
+
+    for module in (contrastive, _negatives):
+        count(module, "inner_products")
+    count(model.match_moments, "log_odds")
+    output = model(**batch)
+    assert counts == {"inner_products": 2, "log_odds": 2}
+    assert (output.negatives is not None) == (output.to_remember is not None) == training
+
+
+@pytest.mark.parametrize("fields", [{}, {"virtual_step": "pair"}], ids=["batch", "pair"])
+def test_what_wrong_answers_to_entries_count_is_not_moved_by_a_virtual_step(
+    clip_config, processor, pairs, monkeypatch, fields
+):
+    """The ratio is to tell how one loss changes. Entries are seen where they stand, however long the step."""
+    batch, impact = make_batch(processor, pairs, range(0, 60, 3)), npc.impact_ratio
+
+    def seen(length):
+        sizes = {"virtual_optimizer": "sgd"} if not fields else {**fields, "pair_step_size": max(length, 1e-30)}
+        model, optimizer = make(NPCModel, NPCConfig, {**FNE, **sizes}, clip_config)
+        optimizer.param_groups[0]["lr"] = length
+        inputs, ratios, weigh = [], [], known(model).match_moments.log_weight
+        monkeypatch.setattr(model.match_moments, "log_weight", lambda c: (inputs.append(c.clone()), weigh(c))[1])
+        monkeypatch.setattr(npc, "impact_ratio", lambda *of: (ratios.append(impact(*of)), ratios[-1])[1])
+        model(**batch)
+        return inputs, ratios[0]
+
+    (none, same), (long, changed) = seen(0.0), seen(1.0)
+    assert (same == 1).all()
+    assert (changed != 1).all()
+    assert len(none) == len(long) > 4
+    assert all(torch.equal(one, other) for one, other in zip(none, long))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"match_prior": 0.1}, "there is no use for match_prior="),
+        ({"moments": "per_epoch"}, "there is no use for moments="),
+        ({**FNE, "moments": "per_epoch", "moments_kept": 0.5}, "there is no use for moments_kept="),
+        ({**FNE, "min_right_pairs": -1}, "min_right_pairs must not be negative"),
+    ],
+)
+def test_fields_without_effect_are_refused(fields, sentence):
+    with pytest.raises(StrictDataclassClassValidationError, match=sentence):
+        NPCConfig(**fields)
+
+
 def test_it_learns_from_the_batches_and_forgets_per_epoch_if_told(clip_config, processor, pairs):
     model, _ = make(BaselineModel, BaselineConfig, {**FNE, "moments": "per_epoch"}, clip_config)
     before = state(model)
@@ -102,26 +161,37 @@ def test_what_counts_most_and_what_is_hardest_are_told(clip_config, processor, p
         torch.testing.assert_close(told[f"{way}_hardest"]["score"], posterior)
 
 
-def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor, pairs, tmp_path, monkeypatch):
-    trainer = make_trainer(BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=7)
-    trainer.train()
+def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor, pairs, tmp_path):
+    """At every log of the pairs since the last one, and at the end of each pair's last visit."""
+    asked = []
 
     def is_match(captions, pictures):
+        asked.append(len(captions))
         return (captions // 5 + pictures // 5) % 3 == 0
 
-    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: is_match)
-    recipe = type("Recipe", (), {"data": None})
-    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
+    trainer = make_trainer(
+        BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=6, logging_steps=2
+    )
+    trainer.is_match = is_match
+    trainer.train()
+    assert asked == [32] * 4 * 3
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    figures = negatives_in_truth(trainer.pair_negatives.read(), is_match)
     assert set(figures) == {"i2t", "t2i"}
     for way, of_way in figures.items():
         row = trainer.pair_negatives.choices[f"{way}_hardest"]["row"]
         seen = torch.nonzero(row >= 0).squeeze(1)
-        assert of_way["hardest"]["pairs"] == len(seen) == 112
+        assert of_way["hardest"]["pairs"] == len(seen) == 96
         wanted = is_match(row[seen], seen).double().mean().item()  # symmetric here, so one way for both
         assert of_way["hardest"]["matches"] == pytest.approx(wanted)
-        assert 0 <= of_way["auc"] <= 1
-    monkeypatch.setattr("hf_noisy_itm.run.known_matches", lambda *_: None)
-    figures = negatives_in_truth(trainer.pair_negatives, recipe, pairs)
-    assert "matches" not in figures["i2t"]["hardest"]
-    assert "auc" not in figures["i2t"]
-    assert negatives_in_truth(type(trainer.pair_negatives)(120), recipe, pairs) is None
+        assert 0 <= of_way["hardest_auc"] <= 1
+        for choice in ("chosen", "hardest"):  # an epoch has seven steps, so that no pair came twice
+            shares = [entry[f"matches_{way}_{choice}"] for entry in logs]
+            assert sum(shares) / 3 == pytest.approx(of_way[choice]["matches"])
+    assert trainer.pair_negatives.take_fresh()[0].tolist() == []
+
+
+def test_where_nobody_knows_nothing_is_logged(clip_config, processor, pairs, tmp_path):
+    trainer = make_trainer(BaselineModel, BaselineConfig, FNE, clip_config, processor, pairs, tmp_path, max_steps=1)
+    trainer.train()
+    assert not any(name.startswith("matches") for entry in trainer.state.log_history for name in entry)

@@ -103,7 +103,7 @@ def test_the_loss_of_the_bank_alone_has_a_gradient(clip_config, monkeypatch, ent
     batch, plain, _ = entries_of_eight
     gradients = {}
     for weight in (0.0, 1.0):
-        monkeypatch.setattr(model, "weigh", lambda *_, weight=weight: torch.full((8,), weight))
+        monkeypatch.setattr(model, "weigh", lambda *_, weight=weight, **__: torch.full((8,), weight))
         gradients[weight] = gradients_of(model, model(**batch).loss)
     of_batch = gradients_of(model, model(**plain).loss)
     for bank, both, batch_only in zip(gradients[0.0], gradients[1.0], of_batch):
@@ -117,7 +117,7 @@ def test_weights_act_on_single_pairs(clip_config, processor, pairs, monkeypatch)
     batch = make_batch(processor, pairs)
     gradients = []
     for weight in (torch.linspace(0, 1, 8), torch.linspace(1, 0, 8)):
-        monkeypatch.setattr(model, "weigh", lambda *_, weight=weight: weight)
+        monkeypatch.setattr(model, "weigh", lambda *_, weight=weight, **__: weight)
         gradients.append(torch.autograd.grad(model(**batch).loss, model.clip.text_projection.weight)[0])
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
 
@@ -125,7 +125,7 @@ def test_weights_act_on_single_pairs(clip_config, processor, pairs, monkeypatch)
 def test_a_pair_of_zero_weight_still_acts_as_a_negative(clip_config, processor, pairs, monkeypatch):
     model, _ = make(NPCModel, NPCConfig, {}, clip_config)
     batch = make_batch(processor, pairs, entries=False)
-    monkeypatch.setattr(model, "weigh", lambda *_: torch.tensor([0.0] + [1.0] * 7))
+    monkeypatch.setattr(model, "weigh", lambda *_, **__: torch.tensor([0.0] + [1.0] * 7))
     embeds = model.embed_images(batch["pixel_values"]).detach().requires_grad_()
     texts = model.embed_texts(batch["input_ids"], batch["attention_mask"]).detach()
     losses = model.pair_losses(embeds, texts, batch["image_id"])

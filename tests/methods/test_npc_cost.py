@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from hf_noisy_itm import PairCollator
+from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.contrastive import pair_losses
 from hf_noisy_itm.functional.pair_steps import losses_after_pair_steps, pair_steps
-from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps
+from hf_noisy_itm.memory.weights import PairWeights
+from hf_noisy_itm.methods import BaselineModel, NPCConfig, NPCModel, _virtual_steps
 from hf_noisy_itm.methods.npc import confidence_weight, impact_ratio
 
 from ..test_trainer import make_trainer
@@ -68,7 +71,8 @@ def test_blocks_that_stay_are_not_run_again(clip_config, batch, blocks, autocast
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         assert (model(**batch).weight_per_pair == 1).all()
     again = 2 if autocast else 1  # losses before the step are made in float32 too
-    once, more = 2, 2 + 2 * again  # two towers
+    once = 4  # two towers, and two parts: the batch, and what only entries need
+    more = once + 3 * again  # no entry has a caption of the batch
     assert [runs.count(0), runs.count(1)] == {0: [once, once], 1: [once, more], 2: [more, more]}[blocks]
     assert all("forward" not in vars(layer) for layers in towers for layer in layers)
 
@@ -100,6 +104,62 @@ def test_replaying_gives_the_losses_of_a_whole_pass(clip_config, batch, blocks, 
             images[entry["image_row"]], texts[entry["text_row"]], twin.logit_scale, same_picture(entry["image_id"])
         )
         torch.testing.assert_close(after[name], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "passes"),
+    [
+        ({}, 13 / 3),  # forward and backward of 3 batches, of one for the virtual gradient, forward of the entries
+        ({"weights": "ones"}, 3),
+        ({"virtual_step": "pair"}, 3),
+        ({"virtual_step": "pair", "bank_share": 0.5}, 7 / 3),  # half of the entries forward only
+        ({"virtual_blocks": 0}, 3),
+    ],
+    ids=str,
+)
+def test_a_step_costs_so_many_of_the_control(clip_config, processor, pairs, monkeypatch, fields, passes):
+    """Multiplications, where no entry is in the batch; what towers take, in steps of one on the batch alone."""
+    every, collator = np.arange(len(pairs)), PairCollator(processor, pairs)
+    collator.entries = {"image": np.roll(every, 40), "text": np.roll(every, 80)}
+    batch = collator([pairs[row] for row in range(0, 40, 5)])
+    assert len(batch["bank"]["pixel_values"]) == len(batch["bank"]["input_ids"]) == 16
+
+    def multiplications(model, batch):
+        with FlopCounterMode(display=False) as counter:
+            model(**batch).loss.backward()
+        return counter.get_total_flops()
+
+    model, _ = make(NPCModel, NPCConfig, fields, clip_config)
+    monkeypatch.setattr(model, "_drawn", lambda part: torch.tensor([True, False] * 4))
+    plain = {name: value for name, value in batch.items() if name != "bank"}
+    control = multiplications(BaselineModel(model.config), plain)
+    assert multiplications(model, batch) == pytest.approx(passes * control, rel=0.03)
+
+
+@pytest.mark.parametrize("blocks", [None, 1])
+def test_dropout_does_not_weigh_pairs(clip_config, batch, blocks):
+    """With a step that moves nothing all weights are 1, and looking ahead draws no random numbers."""
+    for tower in (clip_config.vision_config, clip_config.text_config):
+        tower.attention_dropout = 0.3
+    weighs, optimizer = make(NPCModel, NPCConfig, {"virtual_blocks": blocks}, clip_config)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    torch.manual_seed(0)
+    output = weighs(**batch)
+    assert (output.weight_per_pair == 1).all()
+    assert all(module.training for module in weighs.modules())
+    state = torch.get_rng_state()
+    ones, _ = make(NPCModel, NPCConfig, {"weights": "ones"}, clip_config)
+    torch.manual_seed(0)
+    ones(**batch)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_reentrant_checkpointing_is_refused(clip_config, batch):
+    model, _ = make(NPCModel, NPCConfig, {}, clip_config)
+    model.gradient_checkpointing_enable({"use_reentrant": True})
+    with pytest.raises(InputError, match="use_reentrant"):
+        model(**batch)
 
 
 def test_with_gradient_checkpointing_blocks_stay_too(clip_config, batch):
@@ -151,7 +211,7 @@ def test_embeddings_are_those_of_one_pass(clip_config, batch):
     torch.testing.assert_close(parts(**batch).loss_per_pair, whole(**batch).loss_per_pair)
 
 
-def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processor, pairs, tmp_path):
+def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processor, pairs, tmp_path, monkeypatch):
     """Two batches an epoch, virtual steps in epochs 0 and 2: every pair is looked at in these, and only in these."""
     fields = {"clean_threshold": 0.5, "impact_every": 2}
     trainer = make_trainer(
@@ -166,12 +226,13 @@ def test_between_two_virtual_steps_a_pair_keeps_its_weight(clip_config, processo
         per_device_train_batch_size=8,
         learning_rate=0.05,
     )
-    seen = []
-    add = trainer.pair_weights.add
-    trainer.pair_weights.add = lambda index, weight: (
-        seen.append(dict(zip(index.tolist(), weight.tolist()))),
-        add(index, weight),
-    )
+    seen, add = [], PairWeights.add
+
+    def noted(ledger, index, weight, *more):
+        seen.append(dict(zip(index.tolist(), weight.tolist())))
+        add(ledger, index, weight, *more)
+
+    monkeypatch.setattr(PairWeights, "add", noted)
     trainer.train()
     epochs = [seen[number] | seen[number + 1] for number in (0, 2, 4)]
     assert [len(epoch) for epoch in epochs] == [16, 16, 16]
@@ -193,11 +254,15 @@ def test_without_a_ledger_every_step_is_weighed(clip_config, batch):
     [
         ({"bank_share": 0.0}, "bank_share must be above 0"),
         ({"impact_every": 0}, "impact_every at least 1"),
-        ({"pair_step_size": 0.0}, "pair_step_size above 0"),
-        ({"pair_step_size": float("inf")}, "pair_step_size above 0 and finite"),
+        ({"virtual_step": "pair", "pair_step_size": 0.0}, "pair_step_size above 0"),
+        ({"virtual_step": "pair", "pair_step_size": float("inf")}, "pair_step_size above 0 and finite"),
+        ({"pair_step_size": 0.3}, "virtual_step='batch' does not go with pair_step_size=0.3"),
         ({"bank_seed": -1}, "bank_seed must be at least 0 and below 2\\*\\*32, got -1"),
-        ({"virtual_step": "pair", "virtual_blocks": 1}, "virtual_blocks says how the batch steps"),
-        ({"virtual_step": "pair", "virtual_optimizer": "sgd"}, "virtual_optimizer says how the batch steps"),
+        ({"virtual_step": "pair", "virtual_blocks": 1}, "virtual_step='pair' does not go with virtual_blocks=1"),
+        (
+            {"virtual_step": "pair", "virtual_optimizer": "sgd"},
+            "virtual_step='pair' does not go with virtual_optimizer='sgd'",
+        ),
         ({"virtual_blocks": 3}, "virtual_blocks must be between 0 and 2, got 3"),
         ({"virtual_blocks": 1, "bank_share": 0.5}, "does not go with virtual_blocks"),
     ],

@@ -153,7 +153,7 @@ def test_the_bank_is_a_constant_and_the_weights_are_a_factor(clip_config, proces
     weight = torch.linspace(0, 1, 8) ** 2
     of_batch = torch.autograd.grad(model(**plain).loss, list(model.parameters()))
     for given in (weight, weight.flip(0)):
-        monkeypatch.setattr(model, "weigh", lambda *_, given=given: given)
+        monkeypatch.setattr(model, "weigh", lambda *_, given=given, **__: given)
         output = model(**batch)
         gradients = torch.autograd.grad(output.loss, list(model.parameters()))
         for got, wanted in zip(gradients, of_batch):
@@ -204,13 +204,15 @@ def test_the_virtual_step_is_that_of_a_second_model_whose_weights_are_overwritte
     assert model.virtual_moments.steps.count == 4
 
 
-def test_moments_are_saved_and_start_at_zero_where_there_were_none(clip_config, processor, pairs, tmp_path):
+def test_moments_are_remembered_and_start_at_zero_where_there_were_none(clip_config, processor, pairs, tmp_path):
     model, optimizer = make(NPCModel, NPCConfig, RELEASED, clip_config)
     model(**make_batch(processor, pairs)).loss.backward()
     optimizer.step()
     model.step()
     model.save_pretrained(tmp_path / "released")
     loaded = NPCModel.from_pretrained(tmp_path / "released")
+    assert not any(moment.any() for moment in loaded.virtual_moments.buffers())
+    loaded.resume_run(model.memory())
     moments = dict(model.virtual_moments.named_buffers())
     assert len(moments) == 2 * len(dict(model.named_parameters())) + 1
     for name, moment in loaded.virtual_moments.named_buffers():

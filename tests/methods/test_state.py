@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from huggingface_hub.dataclasses import strict
+from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPModel
 from transformers.initialization import TORCH_INIT_FUNCTIONS
@@ -47,7 +48,7 @@ class Proxies(nn.Module):
         self.rows = nn.Parameter(torch.empty(count, width))
 
     @torch.no_grad()
-    def reset(self):
+    def reset_parameters(self):
         self.rows.copy_(nn.functional.normalize(torch.randn_like(self.rows), dim=1))
 
 
@@ -152,16 +153,25 @@ def test_from_a_plain_clip(clip_config, tmp_path, poisoned):
     is_frozen_where_it_says(model)
 
 
-def test_from_its_own_checkpoint_as_it_was_saved(clip_config, tmp_path, poisoned):
+REMEMBERED = ("queue.", "moments.", "twin.")
+
+
+def test_what_was_learnt_is_published_and_what_is_remembered_stays(clip_config, tmp_path, poisoned):
     model, _ = make(ToyModel, ToyConfig, {}, clip_config)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if not name.startswith("clip."):
                 tensor.add_(3 if tensor.dtype == torch.long else torch.rand(tensor.shape, dtype=tensor.dtype))
     saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert model.memory().keys() == {name for name in saved if name.startswith(REMEMBERED)}
     model.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors").keys() == saved.keys() - model.memory().keys()
     loaded, report = ToyModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"]
+    assert (loaded.queue.rows == 0.25).all()
+    for name, tensor in loaded.twin["vision"].state_dict().items():
+        assert torch.equal(tensor, model.clip.vision_model.state_dict()[name])
+    loaded.resume_run({name: saved[name] for name in model.memory()})
     for name, tensor in loaded.state_dict().items():
         assert tensor.dtype == saved[name].dtype
         assert torch.equal(tensor, saved[name]), name
@@ -169,19 +179,16 @@ def test_from_its_own_checkpoint_as_it_was_saved(clip_config, tmp_path, poisoned
     is_frozen_where_it_says(loaded)
 
 
-def test_what_a_checkpoint_lacks_starts_and_the_rest_is_as_saved(clip_config, tmp_path, poisoned):
+def test_only_what_was_remembered_is_remembered_again(clip_config):
     model, _ = make(ToyModel, ToyConfig, {}, clip_config)
-    with torch.no_grad():
-        model.moments.mean.fill_(9.0)
-        model.twin["projection"].weight.fill_(9.0)
-    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(("queue", "twin.v"))}
-    model.save_pretrained(tmp_path, state_dict=state)
-    loaded = ToyModel.from_pretrained(tmp_path)
-    assert (loaded.queue.rows == 0.25).all()
-    assert (loaded.moments.mean == 9).all()
-    assert (loaded.twin["projection"].weight == 9).all()
-    for name, tensor in loaded.twin["vision"].state_dict().items():
-        assert torch.equal(tensor, model.clip.vision_model.state_dict()[name])
+    memory = model.memory()
+    for wrong, sentence in (
+        ({**memory, "queue.more": torch.zeros(1)}, "queue.more is not in both"),
+        ({name: tensor for name, tensor in memory.items() if name != "moments.mean"}, "moments.mean is not in both"),
+        ({**memory, "queue.rows": torch.zeros(2, 2)}, "size mismatch for queue.rows"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            model.resume_run(wrong)
 
 
 @of_every_method

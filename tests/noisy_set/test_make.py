@@ -486,6 +486,11 @@ def test_a_caption_in_several_rows_is_not_damaged_in_several_ways(tmp_path):
             "match_by does nothing for shuffle: leave it",
         ),
         (["--noise_file", "x.npy", "--match_by", "zz"], "match_by does nothing for a noise_file"),
+        (
+            ["--kind", "label_symmetric", "--rate", "0.4", "--label_column", "kind"],
+            "label_column does nothing for label_symmetric: leave it out",
+        ),
+        (["--kind", "shuffle", "--rate", "0.4", "--test_split", "x"], "test_split does nothing for shuffle"),
         (["--kind", "shuffle", "--rate", "0.4", "--license", "a: b #x"], "license 'a: b #x' is no identifier of the"),
         (["--kind", "shuffle", "--rate", "0.4", "--license", "CC-BY"], "license 'CC-BY' is no identifier of the Hub"),
     ],

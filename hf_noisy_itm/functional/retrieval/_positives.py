@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import fsum
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,12 +160,20 @@ def _in_rank_order(
         part = slice(start, min(start + block, len(queries)))
         similarity = unit_rows(queries[part].to(items.device)) @ items.T
         right, number = relevant(part)
-        score, order = similarity.topk(min(depth + 1, num_items), dim=1)
+        score, order = similarity.topk(depth + 1, dim=1) if depth < num_items else _sorted(similarity)
         if depth < num_items and bool((score[:, -2] - score[:, -1] <= TIE).any()):  # ties go on beyond the depth
-            score, order = similarity.sort(dim=1, descending=True)
+            score, order = _sorted(similarity)
         found = right.gather(1, order)
         below = score[:, :-1] - score[:, 1:] > TIE
         if not bool(below.all()):
             level = torch.nn.functional.pad(below.cumsum(dim=1), (1, 0))  # the same among ties
             found = found.gather(1, (2 * level + found).argsort(dim=1))
         yield found[:, :depth], number
+
+
+def _sorted(similarity: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of each row, highest first, and which items have them."""
+    if similarity.device.type != "cpu":
+        return similarity.sort(dim=1, descending=True)
+    order = torch.from_numpy(np.argsort(-similarity.numpy(), axis=1))  # four times as fast as torch's sort
+    return similarity.gather(1, order), order

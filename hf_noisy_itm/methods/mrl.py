@@ -1,0 +1,290 @@
+"""MRL: Learning Cross-Modal Retrieval with Noisy Labels (CVPR 2021).
+
+Hu, Peng, Zhu, Zhen and Lin. Samples carry a class, which may be wrong, and an answer is right if the classes agree.
+Every modality gets a head into one space; classes are unit rows there, proxies that all modalities share. A clustering
+loss pulls samples to the proxy of their label by `log(1 - p)`, which follows a label the less the more unlikely the
+model finds it, and a contrastive loss, which knows no labels, holds together what belongs to one sample.
+
+Relations: the other methods doubt which caption belongs to which picture, MRL which class. With `beta = 0` it needs no
+labels and is `baseline` with negatives of the own modality too, and a temperature that is not trained.
+`clustering="cross_entropy"` with `beta=1` is plain classification, the control; with `beta=1` there is the clustering
+loss alone, with `beta=0` the contrastive loss alone: the paper's ablation.
+Differs from the official code: `log(1 - p)` in a form that is finite where p rounds to 1; the contrastive loss is of
+the paper's scale for any number of modalities; proxies are parameters of the model, so a checkpoint has them, and they
+are unit rows when the model is evaluated too; the learning rate is not one epoch late. `contrast_form="code"` leaves a
+row's similarity with itself out, as that code does and the printed equation does not. Ours: CLIP in place of features
+(`train_clip`), no heads at all (`heads="none"`), proxies that start from the names of the classes.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+
+from ..errors import InputError
+from ..functional.categories import ContrastForm, cross_entropy, multimodal_contrast, proxy_logits, robust_clustering
+from ..functional.reduction import weighted_mean
+from ..functional.similarity import normalize, same_image_mask
+from ..memory.proxies import Proxies
+from ._base import NoisyITMModel
+from ._batch import PairBatch, PairLosses
+from ._choices import DEFAULT, Choice
+from ._config import NoisyITMConfig, Paper
+
+_NO_LABELS = "MRL needs labels: name their column with --label_column (class_names in Python), or give --beta 0."
+_PLACE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")  # of files on the Hub
+_OF_PROXIES = ("clustering", "proxy_temperature", "start_proxies")
+_OF_CONTRAST = ("contrast_temperature", "contrast_form")
+_OF_HEADS = ("head_width", "embed_width")
+_CLUSTERING = {"robust": robust_clustering, "cross_entropy": cross_entropy}
+
+
+@strict
+class MRLConfig(NoisyITMConfig):
+    """Fields of MRL; numbers with their sources.
+
+    Args:
+        class_names: of the K classes, in the order of the labels; recipes take them from the data. None only where
+            `beta` is 0.
+        feature_widths: widths of the vectors that stand for pictures and captions, by modality, two or more; recipes
+            take them from the data. None: pictures and captions, embedded by CLIP.
+        heads: "mlp", for each modality three layers with ReLU between them (paper); or "none" (ours), CLIP's
+            embeddings as they are.
+        head_width: of the two hidden layers. (4096: paper.)
+        embed_width: L, of the common space. (512: official code.)
+        train_clip: whether CLIP is trained too. (False: paper.)
+        clustering: what pulls samples to proxies, "robust" (the method) or "cross_entropy" (its baseline).
+        beta: weight of the clustering loss, in [0, 1]; the contrastive loss has the rest. (0.7: README's command for
+            Wikipedia; the paper chooses on the validation set: good are 0.5 to 0.8 there, 0.85 to 0.95 with 100
+            classes.)
+        proxy_temperature: tau_1. (1: paper. For CLIP's embeddings as they are about 0.01 to 0.07.)
+        contrast_temperature: tau_2. (1: paper.)
+        contrast_form: see `functional.categories.multimodal_contrast`. ("code": official code.)
+        start_proxies: from "orthogonal" rows (official code), or from the embeddings of "prompts" (ours), which
+            heads="none" allows; `from_pretrained` embeds these.
+        prompt: the text that stands for a class; `{}` is its name. (Radford et al. 2021, Sec. 3.1.4.)
+    """
+
+    model_type = "noisy_itm_mrl"
+    choices = (
+        *NoisyITMConfig.choices,
+        Choice("beta", lambda beta: beta == 0, dict.fromkeys(_OF_PROXIES, DEFAULT)),
+        Choice("beta", lambda beta: beta == 1, dict.fromkeys(_OF_CONTRAST, DEFAULT)),
+        Choice("heads", lambda heads: heads == "none", dict.fromkeys(_OF_HEADS, DEFAULT) | {"train_clip": True}),
+        Choice("start_proxies", lambda start: start == "prompts", {"heads": "none"}),
+        Choice("start_proxies", lambda start: start == "orthogonal", {"prompt": DEFAULT}),
+    )
+
+    class_names: list[str] | None = None
+    feature_widths: dict[str, int] | None = None
+    heads: Literal["mlp", "none"] = "mlp"
+    head_width: int = 4096
+    embed_width: int = 512
+    train_clip: bool = False
+    clustering: Literal["robust", "cross_entropy"] = "robust"
+    beta: float = 0.7
+    proxy_temperature: float = 1.0
+    contrast_temperature: float = 1.0
+    contrast_form: ContrastForm = "code"
+    start_proxies: Literal["orthogonal", "prompts"] = "orthogonal"
+    prompt: str = "a photo of a {}."
+
+    def validate_mrl(self):
+        """Called by `@strict`."""
+        if not 0 <= self.beta <= 1 or not self.proxy_temperature > 0 or not self.contrast_temperature > 0:
+            raise ValueError(
+                f"beta must be between 0 and 1 and temperatures above 0, got {self.beta}, {self.proxy_temperature} "
+                f"and {self.contrast_temperature}."
+            )
+        if self.head_width < 1 or self.embed_width < 1:
+            raise ValueError(f"Widths must be at least 1, got {self.head_width} and {self.embed_width}.")
+        if self.class_names is not None and not 2 <= len(self.class_names) == len(set(self.class_names)):
+            raise ValueError(f"There must be two different classes or more, got {self.class_names}.")
+        if self.negatives != "all":
+            raise ValueError(f"MRL counts all wrong answers alike: leave negatives={self.negatives!r} out.")
+        if self.feature_widths is not None:
+            self._validate_widths(self.feature_widths)
+        if "{}" not in self.prompt:
+            raise ValueError(f"A prompt names its class at {{}}, got {self.prompt!r}.")
+
+    def to_dict(self) -> dict:
+        """Without the towers, where there are none."""
+        content = super().to_dict()
+        towers = () if self.feature_widths is None else ("text_config", "vision_config")
+        return {name: value for name, value in content.items() if name not in towers}
+
+    def _validate_widths(self, widths: dict[str, int]) -> None:
+        if len(widths) < 2 or min(widths.values()) < 1:
+            raise ValueError(f"There must be vectors of two modalities or more, of width 1 or more, got {widths}.")
+        if bad := [name for name in widths if not name.isidentifier() or hasattr(nn.ModuleDict, name)]:
+            raise ValueError(f"A modality cannot be called {bad[0]!r}: give it another name.")
+        if self.heads != "mlp" or self.train_clip:
+            raise ValueError("Vectors need heads and have no CLIP: give heads='mlp' and train_clip=False.")
+        if self.trust != "all":
+            raise ValueError(f"Vectors are no pairs that a scorer knows: leave trust={self.trust!r} out.")
+
+
+class MRLModel(NoisyITMModel):
+    """A head for each modality, on CLIP's or any features, and a proxy for each class.
+
+    `embed_images` and `embed_texts` (of vectors: `embed_features`) give unit rows in the common space.
+    """
+
+    config_class = MRLConfig
+    config: MRLConfig
+    paper = Paper(
+        title="Learning Cross-Modal Retrieval with Noisy Labels",
+        venue="CVPR 2021",
+        url="https://openaccess.thecvf.com/content/CVPR2021/html/"
+        "Hu_Learning_Cross-Modal_Retrieval_With_Noisy_Labels_CVPR_2021_paper.html",
+        bibtex="""@inproceedings{hu2021learning,
+  title     = {Learning Cross-Modal Retrieval with Noisy Labels},
+  author    = {Hu, Peng and Peng, Xi and Zhu, Hongyuan and Zhen, Liangli and Lin, Jie},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2021}
+}""",
+    )
+
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """See `NoisyITMModel.from_pretrained`; prompts are embedded by CLIP and the tokenizer in the same place."""
+        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if model.config.start_proxies == "prompts" and "proxies.weight" in report["missing_keys"]:
+            place = {key: kwargs[key] for key in _PLACE if key in kwargs}
+            name = args[0] if args else kwargs["pretrained_model_name_or_path"]
+            model._start_from_prompts(AutoTokenizer.from_pretrained(name, **place))
+        return (model, report) if output_loading_info else model
+
+    @torch.no_grad()
+    def _start_from_prompts(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        prompts = [self.config.prompt.format(name) for name in self.config.class_names]
+        positions = self.config.text_config.max_position_embeddings
+        tokens = tokenizer(prompts, padding=True, truncation=True, max_length=positions, return_tensors="pt").to(
+            self.device
+        )
+        self.proxies.take(self.embed_texts(tokens["input_ids"], tokens["attention_mask"]))
+
+    def _build_towers(self, config: MRLConfig) -> None:
+        if config.feature_widths is None:
+            super()._build_towers(config)
+
+    def _build(self, config: MRLConfig) -> None:
+        widths = config.feature_widths or dict.fromkeys(("image", "text"), config.projection_dim)
+        width = config.embed_width if config.heads == "mlp" else config.projection_dim
+        self.heads = None
+        if config.heads == "mlp":
+            self.heads = nn.ModuleDict({name: _head(widths[name], config) for name in self.modalities})
+        self.proxies = None
+        if config.beta > 0:
+            if config.class_names is None:
+                raise InputError(_NO_LABELS)
+            self.proxies = Proxies(len(config.class_names), width)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """CLIP, or its temperature alone, which no loss here uses."""
+        if self.config.feature_widths is not None:
+            return ()
+        return ("clip.logit_scale",) if self.config.train_clip else ("clip",)
+
+    @property
+    def embeds_by_clip_alone(self) -> bool:
+        """Only without heads."""
+        return self.heads is None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Their names, in the order in which `embed` returns them; a stored config has them sorted."""
+        return tuple(sorted(self.config.feature_widths or ("image", "text")))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def embed_images(self, pixel_values: Tensor) -> Tensor:
+        """Embeds pictures, (B, C, H, W) -> unit rows (B, L)."""
+        return self._in_common_space("image", self.clip.get_image_features(pixel_values=pixel_values).pooler_output)
+
+    def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Embeds captions, (B, T) -> unit rows (B, L)."""
+        features = self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return self._in_common_space("text", features)
+
+    def embed_features(self, name: str, features: Tensor) -> Tensor:
+        """Embeds vectors of a modality, (B, D) -> unit rows (B, L)."""
+        return self._in_common_space(name, features)
+
+    def _in_common_space(self, name: str, features: Tensor) -> Tensor:
+        return normalize(features if self.heads is None else self.heads[name](features))
+
+    @property
+    def embedders(self) -> dict:
+        """See `NoisyITMModel.embedders`."""
+        if self.config.feature_widths is None:
+            return super().embedders
+        return {name: partial(self.embed_features, name) for name in self.modalities}
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, ...]:
+        """See `NoisyITMModel.embed`; of vectors one matrix for each modality."""
+        if self.config.feature_widths is None:
+            return super().embed(batch)
+        if batch.features is None:
+            raise InputError("This model was made for vectors, and the data are pictures and captions.")
+        return tuple(self.embed_features(name, batch.features[name]) for name in self.modalities)
+
+    def losses(self, batch: PairBatch, *embeds: Tensor) -> PairLosses:
+        """`beta L_r + (1 - beta) L_c` of each sample, its modalities added (Eq. 5, 7 and 8)."""
+        beta, report = self.config.beta, {}
+        embeds = torch.stack([each[: len(batch)] for each in embeds])  # (M, B, L)
+        per_pair = embeds.new_zeros(len(batch), dtype=torch.float32)
+        if beta > 0:
+            clustering = self.clustering_losses(batch, embeds).sum(dim=0)
+            per_pair, report["clustering"] = per_pair + beta * clustering, weighted_mean(clustering)
+        if beta < 1:
+            contrast = self.contrast_losses(batch, embeds).sum(dim=0)
+            per_pair, report["contrast"] = per_pair + (1 - beta) * contrast, weighted_mean(contrast)
+        return PairLosses(per_pair, report=report)
+
+    def clustering_losses(self, batch: PairBatch, embeds: Tensor) -> Tensor:
+        """Loss of each sample's label in each modality, (M, B, L) -> (M, B)."""
+        if batch.category is None:
+            raise InputError(_NO_LABELS)
+        loss = _CLUSTERING[self.config.clustering]
+        logits = (proxy_logits(each, self.proxies.weight, self.config.proxy_temperature) for each in embeds)
+        return torch.stack([loss(each, batch.category[name]) for name, each in zip(self.modalities, logits)])
+
+    def contrast_losses(self, batch: PairBatch, embeds: Tensor) -> Tensor:
+        """Loss of finding each sample among those of all processes and modalities, (M, B, L) -> (M, B)."""
+        own = self.exchange.own_rows(len(batch), embeds.device)
+        every = self.exchange.gather(embeds.transpose(0, 1)).transpose(0, 1)  # rows are gathered, not modalities
+        same = None
+        if batch.image_id is not None:
+            same = same_image_mask(batch.image_id, self.exchange.gather(batch.image_id), own)
+        temperature, form = self.config.contrast_temperature, self.config.contrast_form
+        return multimodal_contrast(embeds, every, own, temperature, form, same, self.config.same_image)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Proxies become unit rows again."""
+        if self.config.feature_widths is None:
+            super().step()
+        if self.proxies is not None:
+            self.proxies.project()
+
+
+def _head(width: int, config: MRLConfig) -> nn.Sequential:
+    hidden = config.head_width
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, config.embed_width),
+    )
+
+
+AutoConfig.register(MRLConfig.model_type, MRLConfig)
+AutoModel.register(MRLConfig, MRLModel)

@@ -1,0 +1,22 @@
+"""Which captions of a training set are wrong: a report of any pairs, by any CLIP, in a folder."""
+
+from .arguments import ReportArguments, parse_report
+from .findings import Findings, examine
+from .make import make_report, training_weights, write_report
+from .of_training import report_training
+from .summary import told
+from .truth import kinds_of, truth_of
+
+__all__ = [
+    "Findings",
+    "ReportArguments",
+    "examine",
+    "kinds_of",
+    "make_report",
+    "parse_report",
+    "report_training",
+    "told",
+    "training_weights",
+    "truth_of",
+    "write_report",
+]

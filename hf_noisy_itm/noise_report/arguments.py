@@ -1,0 +1,82 @@
+"""What a noise report is told."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+from ..arguments import Parser
+from ..data import DataArguments
+from ..errors import InputError
+
+
+@dataclass
+class ReportArguments:
+    """Who looks at the pairs, and what to write."""
+
+    model: str = field(metadata={"help": "Who scores: 'scenes-clip' (bundled), a folder, or a name on the Hub."})
+    output: str = field(default="noise_report", metadata={"help": "Folder of the report; files of an older one go."})
+    run: str | None = field(
+        default=None, metadata={"help": "Folder of a training on these pairs, whose weights are a further signal."}
+    )
+    group_by: list[str] | None = field(
+        default=None, metadata={"help": "Columns of the data by whose values noise is told, beside caption length."}
+    )
+    cleaned: str | None = field(
+        default=None, metadata={"help": "Folder to make: the data without the pairs that are likely wrong."}
+    )
+    weighted: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder to make: the data with the column weight, the chance of being right, which "
+            "recipes/train.py takes in by --weight_column weight."
+        },
+    )
+    features: str | None = field(
+        default=None, metadata={"help": "File that keeps the embeddings for another report; made if it is not there."}
+    )
+    gallery: int = field(default=200, metadata={"help": "Pairs that the page shows, the most suspicious first."})
+    duplicate_cosine: float = field(
+        default=0.98, metadata={"help": "Two pictures, or captions, of this cosine or more are near-duplicates."}
+    )
+    seed: int = field(default=0, metadata={"help": "Of the resampling behind the interval."})
+    batch_size: int = field(default=256, metadata={"help": "Pictures, and captions, per forward pass."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that decode pictures."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace folders of cleaned or weighted data."})
+
+    def __post_init__(self):
+        for name, least in (("gallery", 1), ("seed", 0), ("batch_size", 1), ("num_workers", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.gallery > 1000:
+            raise InputError(f"gallery must be at most 1000, for the page to stay small, got {self.gallery}.")
+        if not 0 < self.duplicate_cosine <= 1:
+            raise InputError(f"duplicate_cosine is a cosine above 0, at most 1, got {self.duplicate_cosine}.")
+        for name in ("output", "run", "cleaned", "weighted", "features"):
+            if getattr(self, name) == "":
+                raise InputError(f"{name} is empty: name a place, or leave it out.")
+        folders = [os.path.abspath(each) for each in (self.output, self.cleaned, self.weighted) if each]
+        if len(set(folders)) < len(folders):
+            raise InputError("output, cleaned and weighted are different folders: give each a name of its own.")
+        if os.path.isfile(self.output):
+            raise InputError(f"output {self.output} is a file; give a folder.")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("A report is made in one process: start it with python, not with accelerate launch.")
+
+
+def parse_report(arguments: Sequence[str]) -> tuple[ReportArguments, DataArguments]:
+    """Parses `MODEL [--field value …]`.
+
+    Raises:
+        InputError: there is no model, an unknown field, or a value of the wrong kind.
+    """
+    words = list(arguments)
+    if not words or words[0].startswith("--") and words[0] not in ("--help", "--model"):
+        raise InputError("Name a model first: recipes/report.py MODEL --dataset …")
+    if not words[0].startswith("-"):
+        words = ["--model", *words]
+    classes = (ReportArguments, DataArguments)
+    values = Parser(classes, allow_abbrev=False).values_of(words)
+    args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
+    if data.streaming:
+        raise InputError("A report needs all pairs at once: leave --streaming out.")
+    return args, data

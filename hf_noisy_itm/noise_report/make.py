@@ -1,0 +1,212 @@
+"""A noise report of training pairs, in a folder that holds
+
+    report.html       one page that needs nothing else
+    report.json       all figures
+    scores.parquet    a row for each pair, see `tables.write_scores`
+    alike.parquet     near-duplicates and possible matches, see `tables.write_alike`
+    plots/*.png
+
+and is made anew each time.
+"""  # noqa: D400, D415
+
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..batches import collator_of_all
+from ..checkpoint import WEIGHTS_FILE
+from ..data import DataArguments, Pairs, load_pairs, table
+from ..data.groups import column_of
+from ..data.pedigree import read_noise_file
+from ..errors import InputError
+from ..files import atomic_path, shown, write_json
+from ..loading import load_model
+from ..memory.bank import EncodedPairs
+from ..memory.scores import weights_sha256
+from .arguments import ReportArguments
+from .dataset import check_output, write_data
+from .features import embeddings_of
+from .findings import TRAINING_WEIGHT, Findings, examine
+from .groups import by_length, noise_by_group
+from .page import write_page
+from .plots import all_plots
+from .tables import write_alike, write_scores
+from .truth import kinds_of, truth_of
+
+_LIBRARIES = ("hf-noisy-itm", "numpy", "scikit-learn", "torch")
+_MOST_WRONG = 0.9  # above which right pairs are too few to tell
+
+
+def make_report(args: ReportArguments, data: DataArguments) -> dict:
+    """Scores the training pairs and writes the report, and the data sets that are asked for.
+
+    Args:
+        args: who scores, and what to write.
+        data: the pairs, by the same words as in a training.
+
+    Returns:
+        The content of `report.json`.
+
+    Raises:
+        InputError: the model, the data or the run cannot be read, or something cannot be written.
+    """
+    for folder in (args.cleaned, args.weighted):
+        if folder:
+            check_output(folder, args.overwrite)
+    model, processor = load_model(args.model)
+    pairs, held_out = load_pairs(data)
+    print(table([pairs.report]))
+    weight = training_weights(args.run, pairs) if args.run else None
+    groups = {column: column_of(data, pairs, column) for column in args.group_by or ()}
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    collator = collator_of_all(pairs, model, processor)
+    sha256 = weights_sha256(model.clip)
+    encoded = embeddings_of(model, collator, sha256, args.features, args.batch_size, args.num_workers)
+    told = {
+        "scorer": {"model": shown(args.model), "weights_sha256": sha256},
+        "data": {name: value for name, value in vars(data).items() if value is not None},
+        "run": shown(args.run) if args.run else None,
+    }
+    scale = float(model.logit_scale.detach())
+    findings, figures = write_report(args.output, pairs, encoded, scale, told, weight, groups, args)
+    for folder, weighted in ((args.cleaned, False), (args.weighted, True)):
+        if folder:
+            kept = write_data(folder, findings, pairs, held_out, figures, weighted)
+            print(f"{folder} holds {kept:,} of {len(pairs):,} pairs{', each with a weight' if weighted else ''}.")
+    return figures
+
+
+def write_report(
+    folder: str | Path,
+    pairs: Pairs,
+    encoded: EncodedPairs,
+    logit_scale: float,
+    told: dict,
+    training_weight: np.ndarray | None = None,
+    groups: dict[str, np.ndarray] | None = None,
+    args: ReportArguments | None = None,
+) -> tuple[Findings, dict]:
+    """Looks at embedded pairs and writes the report of them.
+
+    Args:
+        folder: where to, made if need be.
+        pairs: to train on.
+        encoded: these, as the scorer embeds them.
+        logit_scale: inverse temperature of the scorer.
+        told: `scorer`, `data` and `run` of the figures.
+        training_weight: mean weight of each pair in a training, (N,).
+        groups: names of groups of pairs, beside those by caption length.
+        args: sizes and thresholds; the usual ones if left out.
+
+    Returns:
+        What was found, and the content of `report.json`.
+
+    Raises:
+        InputError: all captions are of one picture, or the folder cannot be written.
+    """
+    args = args or ReportArguments(told["scorer"]["model"])
+    folder = Path(folder)
+    findings = examine(encoded, logit_scale, pairs.captions, training_weight, args.duplicate_cosine, args.seed)
+    is_noisy = pairs.is_noisy
+    truth = truth_of(findings, is_noisy, kinds_of(pairs))
+    known = is_noisy if truth else None
+    by_group = noise_by_group(
+        {"words of the caption": by_length(pairs.captions), **(groups or {})}, findings.probability, known
+    )
+    figures = _figures(findings, pairs, told, truth, by_group, args)
+    plots = all_plots(findings, by_group, known, truth)
+    try:
+        for old in (folder / "plots").glob("*.png"):
+            old.unlink()
+        for name, content in plots.items():
+            with atomic_path(folder / "plots" / f"{name}.png") as temporary:
+                temporary.write_bytes(content)
+        write_scores(folder / "scores.parquet", findings, pairs)
+        write_alike(folder / "alike.parquet", findings, pairs)
+        write_json(folder / "report.json", figures)
+        write_page(folder / "report.html", findings, pairs, figures, plots, args.gallery)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error}; name another folder.") from error
+    return findings, figures
+
+
+def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
+    """The mean weight that a training gave each of its pairs, NaN where it saw it never, (N,).
+
+    Raises:
+        InputError: there is no such training, it weighed nothing, or it was on other pairs.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} has no {WEIGHTS_FILE}: name the folder of a training whose method weighs pairs.")
+    trained_on = (read_noise_file(folder) or {}).get("fingerprint")
+    if trained_on != pairs.fingerprint:
+        raise InputError(
+            f"The training {folder} was on other pairs (fingerprint {trained_on}; these have {pairs.fingerprint}): "
+            f"give the data by the same words as there, or leave --run out."
+        )
+    try:
+        ledger = load_file(path)
+        total, count = ledger["total"].numpy(), ledger["count"].numpy()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InputError(f"{path} holds no weights of pairs ({error}); leave --run out.") from error
+    if total.shape != (len(pairs),) or count.shape != (len(pairs),):
+        raise InputError(f"{path} does not hold weights of {len(pairs)} pairs; leave --run out.")
+    return np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
+
+
+def _figures(
+    findings: Findings, pairs: Pairs, told: dict, truth: dict | None, groups: dict, args: ReportArguments
+) -> dict:
+    alike = findings.alike
+    return {
+        **told,
+        "pairs": {"captions": len(pairs), "pictures": len(pairs.image_id), "fingerprint": pairs.fingerprint},
+        "noise": pairs.pedigree,
+        "estimate": {"rate": findings.rate.value, "low": findings.rate.low, "high": findings.rate.high},
+        "flagged": int(findings.flagged.sum()),
+        "weights": findings.weights,
+        "duplicates": {
+            "cosine": args.duplicate_cosine,
+            "pictures": len(alike.pictures),
+            "captions": len(alike.captions),
+            "equal_captions": alike.equal_captions,
+            "possible_matches": len(alike.may_fit),
+            "has_siblings": alike.levels[1] is not None,
+        },
+        "truth": truth,
+        "groups": groups,
+        "doubts": _doubts(findings),
+        "report": {name: value for name, value in asdict(args).items() if name in ("duplicate_cosine", "seed")},
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "command": sys.argv,
+    }
+
+
+def _doubts(findings: Findings) -> list[str]:
+    """What speaks against the figures, sentences for the user."""
+    doubts = []
+    cosine = findings.signals["cosine"]
+    apart = float((np.median(findings.random_suspicion) > findings.suspicion_alone).mean())
+    if apart < 0.6 and findings.rate.value < _MOST_WRONG:
+        doubts.append(
+            f"This scorer hardly tells these pairs from pairs of random partners (only {apart:.0%} look better than "
+            f"half of those): take one that knows such pictures and captions before you trust a figure here."
+        )
+    if findings.rate.value >= _MOST_WRONG:
+        doubts.append(
+            "Nearly all pairs look like random ones: either they are, or the scorer does not know such pictures and "
+            "captions; try another scorer."
+        )
+    if np.ptp(cosine) == 0:
+        doubts.append("The scorer gives every pair the same cosine: it is broken, or has learnt nothing.")
+    weight = findings.signals.get(TRAINING_WEIGHT)
+    if weight is not None and np.isnan(weight).any():
+        doubts.append(f"The training never saw {np.isnan(weight).mean():.1%} of the pairs; it says nothing of these.")
+    return doubts

@@ -1,0 +1,57 @@
+"""A noise report of the pairs of a training, by the model that came out and by the weights that its method gave."""
+
+from pathlib import Path
+
+from ..arguments import NoisyITMArguments
+from ..batches import collator_of_all
+from ..data import DataArguments, Pairs
+from ..encode import encode
+from ..exchange import Exchange
+from ..files import shown
+from ..memory.scores import weights_sha256
+from ..memory.weights import PairWeights
+from ..methods import NoisyITMModel
+from .make import write_report
+from .summary import told
+
+FOLDER = "noise_report"  # of the training's
+
+
+def report_training(
+    model: NoisyITMModel,
+    processor,
+    pairs: Pairs,
+    weights: PairWeights,
+    data: DataArguments,
+    args: NoisyITMArguments,
+    exchange: Exchange,
+) -> None:
+    """Embeds the pairs, in all processes, and leaves a report in `noise_report/` of the output folder; prints it.
+
+    Args:
+        model: as it was trained.
+        processor: CLIP's.
+        pairs: that it was trained on.
+        weights: what the method gave them; no signal where it gave none.
+        data: how the pairs were loaded.
+        args: of the training.
+        exchange: its processes.
+
+    Raises:
+        InputError: see `write_report`.
+    """
+    collator = collator_of_all(pairs, model, processor, args.cache_pictures, args.picture_cache)
+    size, workers = args.per_device_eval_batch_size, args.dataloader_num_workers
+    encoded = encode(model, collator, size, workers, exchange, "Embedding for the noise report")
+    if args.process_index:
+        return
+    weighs = bool(weights.count.any())
+    facts = {
+        "scorer": {"model": shown(args.output_dir), "weights_sha256": weights_sha256(model.clip)},
+        "data": {name: value for name, value in vars(data).items() if value is not None},
+        "run": shown(args.output_dir) if weighs else None,
+    }
+    folder = Path(args.output_dir) / FOLDER
+    weight = weights.mean().numpy() if weighs else None
+    _, figures = write_report(folder, pairs, encoded, float(model.logit_scale.detach()), facts, weight)
+    print(f"{told(figures)}\nOpen {folder / 'report.html'}.")

@@ -1,0 +1,38 @@
+"""A noise report on one screen."""
+
+from collections.abc import Mapping
+
+
+def told(figures: Mapping) -> str:
+    """The figures of `report.json` as lines of text."""
+    pairs, estimate, truth = figures["pairs"], figures["estimate"], figures["truth"]
+    lines = [
+        f"{pairs['captions']:,} captions of {pairs['pictures']:,} pictures, scored by {figures['scorer']['model']}",
+        _line("wrong, estimated", _share(estimate["rate"]), f"95 % interval {_share(estimate['low'])} to "
+              f"{_share(estimate['high'])}"),
+        _line("more likely wrong than right", f"{figures['flagged']:,}", "pairs"),
+        _line("near-duplicate pictures", f"{figures['duplicates']['pictures']:,}", "couples"),
+        _line("captions also of another picture", f"{figures['duplicates']['equal_captions']:,}", "word for word"),
+        _line("possible false negatives", f"{figures['duplicates']['possible_matches']:,}", "pictures"),
+    ]  # fmt: skip
+    if truth is not None:
+        hits = truth["at_rate"]
+        lines += ["", _line("wrong, in truth", _share(truth["rate"]), "")]
+        for what, auc in (("all", truth["auc"]), *((name, each["auc"]) for name, each in truth["kinds"].items())):
+            words = ", ".join(f"{name} {value:.3f}" for name, value in auc.items() if name != "combined")
+            lines.append(_line(f"AUC, {what}", f"{auc['combined']:.3f}", words))
+        lines += [
+            _line("precision at the estimated rate", _share(hits["precision"]), ""),
+            _line("recall at the estimated rate", _share(hits["recall"]), ""),
+            _line("probabilities are off by", _share(truth["calibration"]["expected_error"]), "on average"),
+        ]
+    lines += [f"note: {doubt}" for doubt in figures["doubts"]]
+    return "\n".join(lines)
+
+
+def _line(what: str, value: str, more: str) -> str:
+    return f"  {what:34} {value:>9}  {more}".rstrip()
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

@@ -1,0 +1,96 @@
+"""What is found, as Parquet: a row for each pair, and a row for each couple that is alike."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data import Pairs
+from ..files import atomic_path
+from .findings import TRAINING_WEIGHT, Findings
+
+
+def suggestions(findings: Findings, pairs: Pairs) -> np.ndarray:
+    """For each flagged pair the row of a caption of the data that may fit its picture better, else -1."""
+    best = findings.alike.foreign[pairs.image_row, 0]
+    return np.where(findings.flagged, best, -1)
+
+
+def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
+    """Writes one row per pair, in the order of the pairs.
+
+    `image_id` and `caption_id` are those of the data, or what stands for them, so that the file can be joined; rank 1
+    is the most suspicious; `weight` is the probability of being right. Where truth is known there is `is_noisy`.
+    """
+    rank = np.empty(len(pairs), dtype=np.int64)
+    rank[findings.order] = np.arange(1, len(pairs) + 1)
+    better = suggestions(findings, pairs)
+    columns = {
+        "image_id": _column(pairs.name[pairs.image_row]),
+        "caption_id": _column(pairs.caption_name),
+        "caption": _strings(pairs.captions),
+        "rank": rank,
+        "suspicion": findings.suspicion,
+        "probability_wrong": findings.probability,
+        "weight": 1 - findings.probability,
+        "is_flagged": findings.flagged,
+        "cosine": -findings.signals["cosine"],
+        "loss": findings.signals["loss"],
+        "noisy_by_loss": findings.noisy_by_loss,
+        "disagreement": findings.signals["agreement"],
+        "misprediction": findings.signals["prediction"],
+    }
+    if TRAINING_WEIGHT in findings.signals:
+        columns["training_weight"] = -findings.signals[TRAINING_WEIGHT]
+    if pairs.is_noisy.any():
+        columns["is_noisy"] = pairs.is_noisy
+    columns["suggested_caption_id"] = _at(pairs.caption_name, better)
+    columns["suggested_caption"] = _strings([pairs.captions[row] if row >= 0 else None for row in better.tolist()])
+    _write(path, columns)
+
+
+def write_alike(path: str | Path, findings: Findings, pairs: Pairs) -> None:
+    """Writes one row per couple: `what` ("pictures", "captions" or "possible match"), ids of both, and the cosine.
+
+    Couples of pictures have no caption ids; a possible match is a picture and a caption of another one.
+    """
+    alike = findings.alike
+    fits = alike.may_fit
+    foreign = alike.foreign[fits, 0]
+    nothing = np.full(len(alike.pictures), -1)
+    one_image = np.concatenate([alike.pictures[:, 0], pairs.image_row[alike.captions[:, 0]], fits])
+    other_image = np.concatenate(
+        [alike.pictures[:, 1], pairs.image_row[alike.captions[:, 1]], pairs.image_row[foreign]]
+    )
+    what = np.repeat(["pictures", "captions", "possible match"], [len(nothing), len(alike.captions), len(fits)])
+    columns = {
+        "what": pa.array(what.tolist(), pa.string()),
+        "image_id": _column(pairs.name[one_image]),
+        "caption_id": _at(pairs.caption_name, np.concatenate([nothing, alike.captions[:, 0], np.full(len(fits), -1)])),
+        "other_image_id": _column(pairs.name[other_image]),
+        "other_caption_id": _at(pairs.caption_name, np.concatenate([nothing, alike.captions[:, 1], foreign])),
+        "cosine": np.concatenate([alike.picture_cosines, alike.caption_cosines, alike.foreign_cosines[fits, 0]]),
+    }
+    _write(path, columns)
+
+
+def _column(ids: np.ndarray) -> pa.Array:
+    return pa.array(ids.tolist(), pa.int64() if ids.dtype.kind in "iu" else pa.string())
+
+
+def _at(ids: np.ndarray, rows: np.ndarray) -> pa.Array:
+    """The ids in some rows, nothing where a row is -1."""
+    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
+    return pa.array([ids[row].item() if row >= 0 else None for row in rows.tolist()], kind)
+
+
+def _strings(texts: list[str | None]) -> pa.Array:
+    """Texts, with what UTF-8 cannot hold replaced."""
+    clean = [None if text is None else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    return pa.array(clean, pa.string())
+
+
+def _write(path: str | Path, columns: dict) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="ZSTD")

@@ -1,0 +1,96 @@
+"""Which checkpoint a training goes on from: one that is whole, so that the run is the one that was stopped."""
+
+import json
+import re
+from pathlib import Path
+
+from transformers.utils import logging
+
+from .errors import InputError
+
+logger = logging.get_logger(__name__)
+
+STATE_FILE = "trainer_state.json"  # the trainer writes it when all other files of a checkpoint are there
+_PARTS = (  # of each line one: names that the trainer, peft, FSDP and DeepSpeed give
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "adapter_model.safetensors",
+        "pytorch_model_fsdp*",
+        "global_step*",
+    ),
+    ("optimizer.pt", "optimizer.bin", "optimizer_*", "global_step*"),
+    ("scheduler.pt", "global_step*"),
+    ("rng_state.pth", "rng_state_*.pth"),
+    (STATE_FILE,),
+)
+
+
+def missing_parts(folder: str | Path) -> list[str]:
+    """What a checkpoint lacks, by the names of a training in one process; nothing if it is whole."""
+    missing = [names[0] for names in _PARTS if not any(any(Path(folder).glob(name)) for name in names)]
+    if STATE_FILE not in missing:
+        try:
+            json.loads((Path(folder) / STATE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            missing.append(f"a {STATE_FILE} that can be read")
+    return missing
+
+
+def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bool = True) -> str | None:
+    """The checkpoint to go on from.
+
+    Args:
+        asked: its folder; or True, or "true", for the last one in `output_dir` that is whole; or None, False, "false".
+        output_dir: of the training.
+        tells: name those that are passed over, since they are not whole, in a warning.
+
+    Returns:
+        Its folder; None where none is asked for.
+
+    Raises:
+        InputError: it is not whole, or there is none.
+    """
+    word = str(asked or "false")
+    if word.lower() == "false":
+        return None
+    if word.lower() != "true":
+        if missing := missing_parts(word):
+            raise InputError(f"There is no checkpoint {word} to resume from: it {_lacks(missing, word)}.")
+        return word
+    checkpoints = _checkpoints(Path(output_dir))
+    if not checkpoints:
+        raise InputError(f"There is no checkpoint in {output_dir} to resume from; leave resume_from_checkpoint out.")
+    for place, folder in enumerate(checkpoints):
+        if not missing_parts(folder):
+            for broken in checkpoints[:place] if tells else ():
+                logger.warning(
+                    f"The checkpoint {broken} is not whole, it lacks {_and(missing_parts(broken))}: resuming from "
+                    f"{folder}."
+                )
+            return str(folder)
+    newest = checkpoints[0]
+    raise InputError(
+        f"There is no checkpoint in {output_dir} to resume from: the last one, {newest.name}, "
+        f"{_lacks(missing_parts(newest), newest)}."
+    )
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The last one first."""
+    names = re.compile(r"checkpoint-(\d+)")
+    found = [path for path in folder.glob("checkpoint-*") if names.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(names.fullmatch(path.name)[1]), reverse=True)
+
+
+def _lacks(missing: list[str], folder: str | Path) -> str:
+    told = f"lacks {_and(missing)}"
+    if _PARTS[0][0] in missing:
+        return told
+    return (
+        f"{told}, without which the run would go on as another one; start anew from its weights with --model {folder}"
+    )
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,0 +1,146 @@
+"""What a run may resume from, by the files of each engine; and a process that is really killed while it saves."""
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.resuming import missing_parts, to_resume
+from hf_noisy_itm.run import _resume
+
+ROOT = Path(__file__).parent.parent
+ENGINES = {
+    "one process": ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"],
+    "in shards": ["model.safetensors.index.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"],
+    "peft": ["adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"],
+    "several processes": ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth"],
+    "FSDP": ["pytorch_model_fsdp.bin", "optimizer.bin", "scheduler.pt", "rng_state_0.pth"],
+    "FSDP in shards": ["pytorch_model_fsdp_0/", "optimizer_0/", "scheduler.pt", "rng_state_0.pth"],
+    "DeepSpeed": ["global_step3/", "latest", "rng_state_0.pth"],
+}
+
+
+def a_checkpoint(folder, names=ENGINES["one process"], state="{}"):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()
+    if state is not None:
+        (folder / "trainer_state.json").write_text(state)
+    return str(folder)
+
+
+@pytest.mark.parametrize("names", ENGINES.values(), ids=ENGINES)
+def test_a_checkpoint_of_any_engine_may_be_resumed(tmp_path, names):
+    folder = a_checkpoint(tmp_path / "checkpoint-3", names)
+    for asked in (folder, Path(folder), True, "true"):
+        assert to_resume(asked, tmp_path) == folder
+    assert _resume(parse_recipe(["--output_dir", str(tmp_path), "--resume_from_checkpoint", "True"])) == folder
+
+
+@pytest.mark.parametrize("asked", [None, False, "false", ""])
+def test_none_is_resumed_where_none_is_asked_for(tmp_path, asked):
+    a_checkpoint(tmp_path / "checkpoint-3")
+    assert to_resume(asked, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "state", "lacks"),
+    [
+        ([], None, "model.safetensors, optimizer.pt, scheduler.pt, rng_state.pth and trainer_state.json."),
+        (["model.safetensors"], "{}", "optimizer.pt, scheduler.pt and rng_state.pth, without which the run would go"),
+        (ENGINES["one process"][:1] + ENGINES["one process"][2:], "{}", "optimizer.pt, without which"),
+        (ENGINES["one process"][:2] + ENGINES["one process"][3:], "{}", "scheduler.pt, without which"),
+        (ENGINES["one process"][:3], "{}", "rng_state.pth, without which"),
+        (ENGINES["FSDP in shards"][:1] + ENGINES["FSDP in shards"][2:], "{}", "optimizer.pt, without which"),
+        (ENGINES["one process"], None, "trainer_state.json, without which"),
+        (ENGINES["one process"], '{"global_st', "a trainer_state.json that can be read, without which"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, names, state, lacks):
+    folder = a_checkpoint(tmp_path / "checkpoint-3", names, state)
+    with pytest.raises(
+        InputError, match=rf"There is no checkpoint {folder} to resume from: it lacks {re.escape(lacks)}"
+    ):
+        to_resume(folder, tmp_path)
+    with pytest.raises(InputError, match=rf"in {tmp_path} to resume from: the last one, checkpoint-3, lacks {lacks}"):
+        to_resume(True, tmp_path)
+
+
+def test_the_last_whole_one_is_taken_and_broken_ones_are_named(tmp_path, caplog):
+    for step in (2, 4, 10):
+        a_checkpoint(tmp_path / f"checkpoint-{step}")
+    a_checkpoint(tmp_path / "checkpoint-12", state=None)
+    a_checkpoint(tmp_path / "checkpoint-100", ["model.safetensors"])
+    a_checkpoint(tmp_path / "checkpoint-best")
+    (tmp_path / "checkpoint-200").touch()
+    assert to_resume(True, tmp_path) == str(tmp_path / "checkpoint-10")
+    assert [record.message for record in caplog.records] == [
+        f"The checkpoint {tmp_path / name} is not whole, it lacks {lacks}: resuming from {tmp_path / 'checkpoint-10'}."
+        for name, lacks in (
+            ("checkpoint-100", "optimizer.pt, scheduler.pt and rng_state.pth"),
+            ("checkpoint-12", "trainer_state.json"),
+        )
+    ]
+    caplog.clear()
+    assert to_resume(True, tmp_path, tells=False) == str(tmp_path / "checkpoint-10")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("make", [lambda folder: folder, lambda folder: folder / "none"], ids=["empty", "none"])
+def test_a_folder_without_checkpoints_says_so(tmp_path, make):
+    with pytest.raises(InputError, match="There is no checkpoint in .*leave resume_from_checkpoint out"):
+        to_resume(True, make(tmp_path))
+
+
+KILLED = """
+import os, runpy, signal, sys
+from hf_noisy_itm import NoisyITMTrainer
+save = NoisyITMTrainer._save_rng_state
+def die_in_the_third(self, folder):
+    if folder.endswith("checkpoint-6"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, folder)
+NoisyITMTrainer._save_rng_state = die_in_the_third
+runpy.run_path("recipes/train.py", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_after_a_kill_during_a_save_the_run_goes_on_from_the_last_whole_checkpoint(monkeypatch, caplog, tmp_path):
+    words = ["recipes/npc/scenes_noise40.yaml", "--max_train_pictures", "24", "--max_eval_pictures", "12"]
+    words += ["--max_steps", "8", "--logging_steps", "1", "--per_device_train_batch_size", "16"]
+    words += ["--disable_tqdm", "true", "--save_strategy", "steps", "--save_steps", "2"]
+
+    def command(name):
+        return [*words, "--output_dir", str(tmp_path / name)]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = [sys.executable, "-c", KILLED, *command("killed")]
+    done = subprocess.run(killed, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert missing_parts(tmp_path / "killed" / "checkpoint-6") == ["rng_state.pth", "trainer_state.json"]
+
+    monkeypatch.chdir(ROOT)
+    for given in (command("whole"), [*command("killed"), "--resume_from_checkpoint", "true"]):
+        monkeypatch.setattr(sys, "argv", ["recipes/train.py", *given])
+        runpy.run_path("recipes/train.py", run_name="__main__")
+    assert [record.message for record in caplog.records if "is not whole" in record.message] == [
+        f"The checkpoint {tmp_path}/killed/checkpoint-6 is not whole, it lacks rng_state.pth and trainer_state.json: "
+        f"resuming from {tmp_path}/killed/checkpoint-4."
+    ]
+    states = [
+        json.loads((tmp_path / name / "checkpoint-8" / "trainer_state.json").read_text())
+        for name in ("killed", "whole")
+    ]
+    losses = [[entry["loss"] for entry in state["log_history"] if "loss" in entry] for state in states]
+    assert len(losses[0]) == 8
+    assert losses[0] == losses[1]
+    assert missing_parts(tmp_path / "killed" / "checkpoint-6") == []

@@ -1,0 +1,146 @@
+import json
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hf_noisy_itm import InputError, PairCollator, scoring
+from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel
+from hf_noisy_itm.scoring import noise_cosines, score_pairs_once
+
+from .methods.test_contract import make
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def scorer(clip_config):
+    return make(BaselineModel, BaselineConfig, {}, clip_config)[0]
+
+
+@pytest.fixture
+def encodings(monkeypatch):
+    """How often a whole data set was embedded."""
+    calls, encode = [], scoring.encode
+    monkeypatch.setattr(scoring, "encode", lambda *args: (calls.append(1), encode(*args))[1])
+    return calls
+
+
+def test_scores_are_made_once_for_the_same_pairs_and_weights(scorer, processor, pairs, tmp_path, encodings):
+    first = score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path)
+    again = score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path)
+    assert len(encodings) == 1
+    assert torch.equal(first.cosine, again.cosine)
+    assert (first.levels, first.provenance) == (again.levels, again.provenance)
+    assert len(list(tmp_path.iterdir())) == 1
+    with torch.no_grad():
+        scorer.clip.text_projection.weight[0, 0] += 1
+    assert not torch.equal(score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path).cosine, first.cosine)
+    moved = replace(pairs, captions=[*pairs.captions[1:], pairs.captions[0]])
+    score_pairs_once(scorer, PairCollator(processor, moved), tmp_path)
+    assert len(encodings) == 3
+
+
+def test_other_pixels_under_the_same_captions_are_scored_anew(scorer, processor, pairs, tmp_path, encodings):
+    score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path)
+    order = [1, 0, *range(2, 24)]
+    swapped = replace(pairs, pictures=pairs.pictures.select(order))
+    assert swapped.fingerprint == pairs.fingerprint  # which does not look at pixels
+    score_pairs_once(scorer, PairCollator(processor, swapped), tmp_path)
+    assert len(encodings) == 2
+
+
+def test_a_broken_file_is_made_anew_and_without_a_folder_none_is_kept(scorer, processor, pairs, tmp_path, encodings):
+    whole = score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"cut sh")
+    assert torch.equal(score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path).cosine, whole.cosine)
+    assert len(file.read_bytes()) > 6
+    score_pairs_once(scorer, PairCollator(processor, pairs))
+    assert len(encodings) == 3
+
+
+def test_noise_is_the_same_each_time_and_moves_no_global_generator(scorer, processor, pairs):
+    collator = PairCollator(processor, pairs)
+    state, was_training = torch.get_rng_state(), scorer.training
+    one, other = noise_cosines(scorer, collator), noise_cosines(scorer, collator)
+    assert torch.equal(one, other)
+    assert (one.abs() <= 1 + 1e-5).all()
+    assert len(one.unique()) > 100
+    assert torch.equal(state, torch.get_rng_state())
+    assert scorer.training == was_training
+
+
+def run(*words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["recipes/train.py", *map(str, words)])
+    runpy.run_path("recipes/train.py", run_name="__main__")
+
+
+SMALL = [
+    "recipes/osa/scenes_noise40.yaml",
+    "--max_train_pictures",
+    "24",
+    "--max_eval_pictures",
+    "12",
+    "--max_steps",
+    "2",
+]
+SMALL += ["--per_device_train_batch_size", "16", "--disable_tqdm", "true"]
+
+
+def test_a_recipe_says_who_scored_and_keeps_the_scores(monkeypatch, tmp_path):
+    words = [*SMALL, "--score_cache", tmp_path / "cache", "--trust_form", "paper"]
+    run(*words, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    trust = metrics["trust"]
+    assert (trust["scorer"]["model"], trust["scorer"]["steps"]) == ("scenes-clip", 0)
+    assert trust["cosine"]["auc"] > 0.95
+    assert metrics["weights"]["auc"] > 0.9
+    assert metrics["method_config"] == {"trust_form": "paper"}
+    assert (tmp_path / "run" / "pair_scores.safetensors").exists()
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_scorer_may_look_at_the_pairs_first(monkeypatch, tmp_path):
+    words = [*SMALL, "--method", "npc", "--trust", "osa", "--scorer", "scenes-clip", "--scorer_steps", "2"]
+    words += ["--clean_threshold", "0.5", "--score_cache", tmp_path / "cache"]
+    run(*words, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["trust"]["scorer"]["steps"] == 2
+    assert (tmp_path / "run" / "scorer" / "model.safetensors").exists()
+    own = (tmp_path / "run" / "scorer" / "model.safetensors").read_bytes()
+    bundled = (ROOT / "hf_noisy_itm" / "assets" / "scenes-clip" / "model.safetensors").read_bytes()
+    assert own != bundled
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--method", "baseline", "--scorer", "scenes-clip"], "BaselineModel asks for no scorer: give --trust osa"),
+        (["--scorer", "./no-such"], "There is no model folder"),
+        (["--scorer_steps", "-1"], "scorer_steps must be at least 0, got -1"),
+        (["--trust", "all"], "trust"),
+        (["--trust_form", "linear"], "invalid choice: 'linear'|Invalid choice"),
+        (["--streaming", "true", "--noise_rate", "0"], "leave --streaming out"),
+    ],
+)
+def test_what_does_not_go_together_ends_with_one_sentence(words, sentence, monkeypatch, capsys, tmp_path):
+    import re
+
+    with pytest.raises(SystemExit) as stop:
+        run(*SMALL, *words, "--output_dir", tmp_path, monkeypatch=monkeypatch)
+    assert stop.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert re.search(sentence, line)
+
+
+def test_the_fields_of_the_recipes_are_fields():
+    for path in sorted((ROOT / "recipes" / "osa").glob("*.yaml")):
+        assert parse_recipe([str(path), "--output_dir", "x"]).name == "osa"
+    with pytest.raises(InputError, match="trust_form"):
+        parse_recipe([str(path), "--trust_from", "paper"])
