@@ -74,8 +74,12 @@ class Coupled(nn.Module):
             clip: what training starts from.
 
         Raises:
-            InputError: the file is of other captions.
+            InputError: the file is of other captions, or there was none, and no checkpoint, but words alone.
         """
+        if not self.graph.vectors.any():
+            raise InputError(
+                "concept_words alone are no concepts: give --concepts, a file of recipes/build_concepts.py."
+            )
         own = self.graph.provenance.get("captions")
         if own is not None and captions not in (None, own):
             raise InputError(
@@ -111,7 +115,7 @@ class Coupled(nn.Module):
         return [[(words[place], share) for place, share in zip(*row)] for row in rows]
 
     def losses(
-        self, contrast: Contrast, embeds: Both, keys: Both, stored: Both | None, log_weights: Both | None
+        self, contrast: Contrast, embeds: Both, keys: Both, stored: Both | None, log_weights: list[Both] | None
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """What this branch adds to the loss of each pair, (B,), what is to be remembered of it, and to be logged.
 

@@ -46,11 +46,16 @@ def weighting_of(
 class Contrast:
     """What local pairs are told apart from, and how much each of it counts.
 
+    Embeddings of the model as it is and keys of its twin never stand in one softmax as right and wrong answer: the
+    model could tell them apart by their age alone, and in short runs it did, and fell far behind the control.
+
     Args:
         candidates: the G pairs of the batch, and behind them the K of the dictionaries.
         same_image: see `NoisyITMConfig`.
-        in_batch: what the batch's pairs are compared with: each other's embeddings ("embeds"), each other's keys
-            ("keys"), or their own keys alone ("own").
+        in_batch: what the batch's pairs are compared with: each other's embeddings ("embeds"), and then their own keys
+            with the dictionaries in a second term; or, in one, with the dictionaries and each other's keys ("keys"),
+            or their own keys alone ("own").
+        dictionary_weight: of that second term.
         weigh: see there.
         exchange: the processes.
     """
@@ -58,20 +63,9 @@ class Contrast:
     candidates: Candidates
     same_image: SameImage
     in_batch: str
+    dictionary_weight: float
     weigh: Weighting
     exchange: Exchange
-
-    @property
-    def is_negative(self) -> Tensor:
-        """Bool (B, G + K)."""
-        known = self.candidates
-        is_other = known.is_none.expand_as(known.same).scatter(1, known.own_column[:, None], True)
-        if self.same_image != "negative":
-            is_other = is_other | known.same
-        if self.in_batch == "own":
-            pairs = len(known.own_column) * self.exchange.num_processes
-            is_other = is_other | (torch.arange(len(known.row), device=is_other.device) < pairs)
-        return ~is_other
 
     def pair_losses(
         self,
@@ -79,28 +73,53 @@ class Contrast:
         keys: Both,
         stored: Both | None,
         logit_scale: Tensor,
-        log_weights: Both | None = None,
-    ) -> tuple[Tensor, Both]:
-        """The mean of both directions' cross-entropies, (B,), and the weights in either, (B, G + K).
+        log_weights: list[Both] | None = None,
+    ) -> tuple[Tensor, list[Both]]:
+        """The mean of both directions' cross-entropies, (B,), and the weights in either, for each term.
 
         Args:
             embeds: unit rows, (B, D) each.
             keys: likewise, without gradient.
             stored: keys of earlier pairs, the dictionaries, (K, D) each; None without.
             logit_scale: inverse temperature.
-            log_weights: for pictures and for captions as anchors, (B, G + K) each; by `weigh` if left out.
+            log_weights: for pictures and for captions as anchors, of each term, as returned; by `weigh` if left out.
         """
-        others = [self.exchange.gather(each) for each in (embeds if self.in_batch == "embeds" else keys)]
+        terms = []
+        if self.in_batch == "embeds":
+            terms.append((1.0, self._gathered(embeds), self._is_negative(batch=True, stored=False)))
+        if stored is not None:
+            others = tuple(torch.cat(each) for each in zip(self._gathered(keys), stored))
+            is_negative = self._is_negative(batch=self.in_batch == "keys", stored=True)
+            terms.append((self.dictionary_weight if terms else 1.0, others, is_negative))
+        total, used = 0.0, []
+        for number, (share, others, is_negative) in enumerate(terms):
+            known = None if log_weights is None else log_weights[number]
+            losses, weights = self._term(embeds, others, is_negative, logit_scale, known)
+            total = total + share * losses
+            used.append(weights)
+        return total, used
+
+    def _term(
+        self, anchors: Both, others: Both, is_negative: Tensor, logit_scale: Tensor, known: Both | None
+    ) -> tuple[Tensor, Both]:
+        own, same = self.candidates.own_column, self.candidates.same[:, : is_negative.shape[1]]
         losses, used = [], []
         for way, other in ((0, 1), (1, 0)):
-            cosines = inner_products(embeds[way], others[other])
-            if stored is not None:
-                cosines = torch.cat([cosines, inner_products(embeds[way], stored[other])], dim=1)
-            used.append(self.weigh(cosines.detach(), self.is_negative) if log_weights is None else log_weights[way])
-            losses.append(self._losses(cosines, used[-1], logit_scale))
+            cosines = inner_products(anchors[way], others[other])
+            used.append(self.weigh(cosines.detach(), is_negative) if known is None else known[way])
+            logits = logits_of(cosines, own, logit_scale, same, self.same_image, used[-1])
+            losses.append(info_nce_of_logits(logits, own, same, self.same_image))
         return (losses[0] + losses[1]) / 2, tuple(used)
 
-    def _losses(self, cosines: Tensor, log_weight: Tensor, logit_scale: Tensor) -> Tensor:
-        own, same = self.candidates.own_column, self.candidates.same
-        logits = logits_of(cosines, own, logit_scale, same, self.same_image, lambda _: log_weight)
-        return info_nce_of_logits(logits, own, same, self.same_image)
+    def _gathered(self, both: Both) -> Both:
+        return self.exchange.gather(both[0]), self.exchange.gather(both[1])
+
+    def _is_negative(self, batch: bool, stored: bool) -> Tensor:
+        """Bool (B, G + K), or (B, G) without what is stored; no pair of the batch is one where it does not count."""
+        known, pairs = self.candidates, len(self.candidates.own_column) * self.exchange.num_processes
+        is_other = known.is_none.expand_as(known.same).scatter(1, known.own_column[:, None], True)
+        if self.same_image != "negative":
+            is_other = is_other | known.same
+        if not batch:
+            is_other = is_other | (torch.arange(len(known.row), device=is_other.device) < pairs)
+        return ~is_other if stored else ~is_other[:, :pairs]

@@ -44,7 +44,9 @@ from ._twin import Twin, twin_copies
 
 logger = logging.get_logger(__name__)
 _AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "concept_weight": 0, "label_weight": 0}
+_AT_LEAST |= {"dictionary_weight": 0}
 _AT_LEAST |= {"cluster_temperature": 1e-6, "label_temperature": 1e-6}
+_OF_DICTIONARIES = ("queue_size", "twin_momentum", "in_batch", "dictionary_weight")
 _OF_LABELS = ("label_weight", "label_of", "clusters", "cluster_momentum", "cluster_temperature", "label_temperature")
 _OF_CONCEPTS = ("concepts", "concept_words", "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
 
@@ -58,7 +60,9 @@ class CODERConfig(NoisyITMConfig):
         queue_size: pairs in the dictionaries.
         twin_momentum: of the momentum encoder, in [0, 1).
         in_batch: what the batch's own pairs are compared with: each other's embeddings ("embeds": CLIP's loss, with
-            the dictionaries beside it), each other's keys ("keys"), or their own keys alone ("own": MoCo).
+            the dictionaries in a second one beside it), or, in one loss with the dictionaries, each other's keys
+            ("keys") or their own keys alone ("own": MoCo).
+        dictionary_weight: by "embeds", of the second loss, >= 0.
         weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
             or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
         kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
@@ -84,7 +88,8 @@ class CODERConfig(NoisyITMConfig):
     choices = (
         Choice("weighting", lambda weighting: weighting != "fne", dict.fromkeys(POSTERIOR, DEFAULT)),
         Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT}),
-        Choice("dictionaries", operator.not_, dict.fromkeys(("queue_size", "twin_momentum", "in_batch"), DEFAULT)),
+        Choice("dictionaries", operator.not_, dict.fromkeys(_OF_DICTIONARIES, DEFAULT)),
+        Choice("in_batch", lambda in_batch: in_batch != "embeds", {"dictionary_weight": DEFAULT}),
         Choice("concept_branch", operator.not_, dict.fromkeys(_OF_CONCEPTS, DEFAULT)),
         Choice("pseudo_labels", operator.not_, dict.fromkeys(_OF_LABELS, DEFAULT)),
         FADING,
@@ -94,6 +99,7 @@ class CODERConfig(NoisyITMConfig):
     queue_size: int = 4096
     twin_momentum: float = 0.95
     in_batch: Literal["embeds", "keys", "own"] = "embeds"
+    dictionary_weight: float = 1.0
     weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
     kappa: float = 1.0
     concepts: str | None = None
@@ -216,7 +222,8 @@ class CODERModel(NoisyITMModel):
         seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
         weigh = weighting_of(config.weighting, config.kappa, self.match_moments, seen, self.exchange)
-        contrast = Contrast(candidates, config.same_image, config.in_batch, weigh, self.exchange)
+        how = config.same_image, config.in_batch, config.dictionary_weight
+        contrast = Contrast(candidates, *how, weigh, self.exchange)
         stored = None if self.queue is None else (self.queue.image_keys, self.queue.text_keys)
         per_pair, weights = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
         remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}

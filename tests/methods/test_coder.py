@@ -4,18 +4,22 @@ import math
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
+from hf_noisy_itm.arguments import NoisyITMArguments
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.functional.contrastive import info_nce
+from hf_noisy_itm.functional.contrastive import info_nce, pair_losses
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.methods import BaselineModel, CODERConfig, CODERModel
 from hf_noisy_itm.methods._batch import PairBatch
+from hf_noisy_itm.trainer import NoisyITMTrainer
 
+from ..test_trainer import losses_of
 from .table import CODER, CONCEPTS, concepts
-from .test_contract import make, make_batch, state
+from .test_contract import make, make_batch, same_state, state
 from .test_fne import take_step
 from .test_state import plain_clip
 
@@ -67,21 +71,34 @@ def naive_losses(anchors, others, queue, image_id, queue_id, scale, kappa, in_ba
     return torch.tensor(losses)
 
 
+def naive_contrast(anchors, keys, queues, ids, scale, kappa, in_batch="embeds", weight=1.0):
+    """The batch as in CLIP's loss, and own keys against the dictionaries; or own keys against all that is said."""
+    image_id, queue_id = ids
+    wanted = torch.zeros(len(image_id))
+    for way, other in ((0, 1), (1, 0)):
+        among = anchors[way], keys[other], queues[other], image_id, queue_id, scale, kappa
+        if in_batch == "embeds":
+            wanted += naive_losses(
+                anchors[way], anchors[other], queues[other][:0], image_id, queue_id[:0], scale, kappa
+            )
+            wanted += weight * naive_losses(*among, in_batch=False)
+        else:
+            wanted += naive_losses(*among, in_batch=in_batch == "keys")
+    return wanted / 2
+
+
 @pytest.mark.parametrize("kappa", [0.0, 0.7])
 @pytest.mark.parametrize("in_batch", ["embeds", "keys", "own"])
 def test_the_instance_branch_equals_a_loop_over_anchors_and_candidates(trained, kappa, in_batch):
     """With `own` and kappa 0 this is MoCo: the own key against the queue."""
-    model, batch = trained(concept_branch=False, kappa=kappa, in_batch=in_batch)
+    weight = {"dictionary_weight": 0.3} if in_batch == "embeds" else {}
+    model, batch = trained(concept_branch=False, kappa=kappa, in_batch=in_batch, **weight)
     embeds, keys = embeds_and_keys(model, batch)
-    others = embeds if in_batch == "embeds" else keys
     filled, scale = int(model.queue.filled), model.logit_scale.item()
     assert filled == 36
-    wanted = torch.zeros(12)
-    for way, other, queue in ((0, 1, model.queue.text_keys), (1, 0, model.queue.image_keys)):
-        wanted += naive_losses(
-            embeds[way], others[other], queue[:filled], batch["image_id"], model.queue.image_id[:filled], scale, kappa,
-            in_batch != "own",
-        ) / 2  # fmt: skip
+    queues = model.queue.image_keys[:filled], model.queue.text_keys[:filled]
+    ids = batch["image_id"], model.queue.image_id[:filled]
+    wanted = naive_contrast(embeds, keys, queues, ids, scale, kappa, in_batch, 0.3)
     torch.testing.assert_close(model(**batch).loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -106,14 +123,10 @@ def test_both_branches_and_the_labels_equal_loops(trained):
 
     own = descriptors(embeds)
     stored = model.queue.image_keys[:filled], model.queue.text_keys[:filled]
-    wanted = torch.zeros(12)
-    for each, queue, scale, weight in (
-        (embeds, stored, model.logit_scale, 1.0),
-        (own, descriptors(stored), coupled.branch.logit_scale, 0.5),
-    ):
-        for way, other in ((0, 1), (1, 0)):
-            ids = batch["image_id"], model.queue.image_id[:filled]
-            wanted += weight / 2 * naive_losses(each[way], each[other], queue[other], *ids, scale.item(), 0.7)
+    ids = batch["image_id"], model.queue.image_id[:filled]
+    wanted = naive_contrast(embeds, keys, stored, ids, model.logit_scale.item(), 0.7)
+    scale = coupled.branch.logit_scale.item()
+    wanted += 0.5 * naive_contrast(own, descriptors(keys), descriptors(stored), ids, scale, 0.7)
     for descriptor, key in zip(own, keys):
         label = coupled.prototypes.assign(key)
         log_prob = (descriptor @ coupled.prototypes.other_centres.T / 0.1).log_softmax(dim=1)
@@ -150,19 +163,25 @@ def test_no_part_leaves_state_of_another(clip_config):
 
 @pytest.mark.parametrize("same_image", ["mask", "negative", "positive"])
 def test_captions_of_the_own_picture_in_batch_and_queue_are_what_the_field_says(trained, same_image):
-    model, batch = trained(concept_branch=False, same_image=same_image, kappa=0.0)
+    model, batch = trained(concept_branch=False, same_image=same_image, kappa=0.0, in_batch="keys")
     batch["image_id"][1] = batch["image_id"][0]
-    images, texts = embeds_and_keys(model, batch)[0]
+    (images, texts), (image_keys, text_keys) = embeds_and_keys(model, batch)
     filled, own = int(model.queue.filled), torch.arange(12)
     same = batch["image_id"][:, None] == torch.cat([batch["image_id"], model.queue.image_id[:filled]])
     same[own, own] = False
     assert same[0, 1]
     assert same[:, 12:].any()
-    wanted = 0.0
-    for anchors, others, queue in ((images, texts, model.queue.text_keys), (texts, images, model.queue.image_keys)):
-        candidates = torch.cat([others, queue[:filled]])
-        wanted = wanted + info_nce(anchors, candidates, own, model.logit_scale, same, same_image) / 2
+    wanted, scale = 0.0, model.logit_scale
+    for anchors, keys, queue in (
+        (images, text_keys, model.queue.text_keys),
+        (texts, image_keys, model.queue.image_keys),
+    ):
+        candidates = torch.cat([keys, queue[:filled]])
+        wanted = wanted + info_nce(anchors, candidates, own, scale, same, same_image) / 2
     torch.testing.assert_close(model(**batch).loss_per_pair, wanted.detach(), atol=1e-5, rtol=1e-5)
+    model.config.in_batch, model.config.dictionary_weight = "embeds", 0.0
+    plain = pair_losses(images, texts, scale, same=same[:, :12], same_image=same_image)
+    torch.testing.assert_close(model(**batch).loss_per_pair, plain.detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_places_of_the_queue_that_hold_nothing_do_not_count(clip_config, processor, pairs):
@@ -395,6 +414,47 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
     assert model.coupled.branch.log_sharpness.exp().item() == pytest.approx(4)
 
 
+def test_a_stored_branch_may_be_left_out_and_words_alone_are_no_concepts(clip_config, tmp_path):
+    make(CODERModel, CODERConfig, CODER, clip_config)[0].save_pretrained(tmp_path)
+    without = CODERModel.from_pretrained(tmp_path, concept_branch=False)
+    assert without.coupled is None
+    assert without.config.concept_words is None
+    assert not without.needs_validation
+    model, _ = make(CODERModel, CODERConfig, {"concept_words": ["a", "b"]}, clip_config)
+    with pytest.raises(InputError, match="concept_words alone are no concepts: give --concepts"):
+        model.begin_run()
+
+
+def around(model):
+    return get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"]))
+
+
+def within(model):
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=["q_proj"]), model.clip)
+    return model
+
+
+@pytest.mark.parametrize("put_in", [within, around])
+def test_adapters_are_taken_over_by_the_twin_and_resume_exactly(clip_config, processor, pairs, tmp_path, put_in):
+    runs = []
+    for name, start in (("whole", None), ("resumed", str(tmp_path / "whole" / "checkpoint-2"))):
+        model, _ = make(CODERModel, CODERConfig, CODER, clip_config)
+        torch.manual_seed(0)
+        settings = {"per_device_train_batch_size": 16, "logging_steps": 1, "disable_tqdm": True, "learning_rate": 1e-2}
+        arguments = NoisyITMArguments(
+            output_dir=str(tmp_path / name), max_steps=3, save_strategy="steps", save_steps=2, **settings
+        )
+        trainer = NoisyITMTrainer(put_in(model), arguments, pairs, pairs, processor)
+        trainer.train(resume_from_checkpoint=start)
+        runs.append((losses_of(trainer), state(model)))
+    assert runs[0][0] == runs[1][0]
+    assert same_state(runs[0][1], runs[1][1])
+    twin = {name: value for name, value in model.twin.named_parameters() if ".lora_B" in name}
+    assert len(twin) == 2
+    assert all(value.any() and not value.requires_grad for value in twin.values())
+    assert model.coupled.branch.log_scale.requires_grad == (put_in is within)  # PEFT freezes all that it is put around
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -403,6 +463,11 @@ def test_a_plain_clip_starts_with_the_concepts_of_a_file(clip_config, tmp_path):
         ({"graph_layers": -1}, "graph_layers must be finite and at least 0"),
         ({"twin_momentum": 1.0}, "twin_momentum must be at least 0 and below 1"),
         ({"cluster_momentum": -0.1}, "cluster_momentum must be at least 0"),
+        ({"dictionary_weight": -1.0}, "dictionary_weight must be finite and at least 0"),
+        (
+            {"in_batch": "own", "dictionary_weight": 2.0},
+            "With in_batch='own' there is no use for dictionary_weight=2.0",
+        ),
         ({"kappa": -1.0}, "kappa must be finite and at least 0"),
         ({"label_weight": math.inf}, "label_weight must be finite"),
         ({"cluster_temperature": 0.0}, "cluster_temperature must be finite and at least 1e-06"),
