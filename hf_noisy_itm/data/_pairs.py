@@ -133,6 +133,7 @@ class Pairs:
             digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()[:16]
 
+    @property
     def told(self) -> str:
         """What it is, in words."""
         return f"{len(self)} pairs over {len(self.image_id)} pictures"
