@@ -130,14 +130,14 @@ def train_model(
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
-        "weights": None if is_stream else separation(trainer.pair_weights.mean().numpy(), train_pairs.is_noisy),
-        "negatives": None if is_stream else negatives_in_truth(trainer.pair_negatives.read(), is_match),
+        "weights": None if is_stream else separation(trainer.memory.weights.mean().numpy(), train_pairs.is_noisy),
+        "negatives": None if is_stream else negatives_in_truth(trainer.memory.negatives.read(), is_match),
         "bank_scores": {
-            name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.bank.scores.items()
+            name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.memory.bank.scores.items()
         }
-        if trainer.bank
+        if trainer.memory.bank
         else None,
-        "bank": trainer.bank.provenance if trainer.bank else None,
+        "bank": trainer.memory.bank.provenance if trainer.memory.bank else None,
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
@@ -153,7 +153,7 @@ def train_model(
         write_model_card(folder, metrics, type(model), version("hf-noisy-itm"), model.embeds_by_clip_alone)
     if recipe.run.report:
         report_training(
-            model, processor, train_pairs, trainer.pair_weights, recipe.data, trainer.args, trainer.exchange
+            model, processor, train_pairs, trainer.memory.weights, recipe.data, trainer.args, trainer.exchange
         )
     return metrics
 
@@ -216,7 +216,7 @@ def _score(
 
 def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
     """Who scored the pairs, by which levels, and how well the cosines tell right from wrong."""
-    trust = trainer.trust
+    trust = trainer.memory.trust
     if trust is None:
         return None
     return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
-from .checkpoint import load_memory, load_trust, save_memory
+from .checkpoint import load_memory, save_memory
 from .data import FeatureRows, Pairs, StreamedPairs
 from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
@@ -22,9 +22,9 @@ from .errors import InputError
 from .exchange import Exchange, ProcessExchange
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
-from .memory.negatives import PairNegatives
+from .memory.means import RunningMeans
+from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
-from .memory.weights import PairWeights
 from .methods import NoisyITMModel
 from .resuming import STATE_FILE, to_resume
 from .scoring import score_pairs_once
@@ -82,10 +82,11 @@ class NoisyITMTrainer(Trainer):
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
             bank.refuse_other_data(*_known_of_data(train_dataset))
-        if trust is not None:
-            if not model.needs_scorer:
-                raise InputError(f"{type(model).__name__} asks for no scorer: leave its scores out.")
-            trust.refuse_other_data(*_known_of_data(train_dataset))
+        if trust is not None and not model.needs_scorer:
+            raise InputError(f"{type(model).__name__} asks for no scorer: leave its scores out.")
+        weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
+        data_weight = None if weight is None else torch.from_numpy(weight)
+        self.memory = PairMemory(*_known_of_data(train_dataset), data_weight, trust)
         pairs = eval_dataset if train_dataset is None else train_dataset
         super().__init__(
             model,
@@ -98,13 +99,8 @@ class NoisyITMTrainer(Trainer):
         )
         self.given_bank = bank
         self.exchange = self.exchange_of(args)
-        self.bank: MemoryBank | None = None
-        self.trust = trust
-        weight = train_dataset.weight if isinstance(train_dataset, Pairs) else None
-        self._data_weight = None if weight is None else torch.from_numpy(weight)
-        self._open_ledgers()
         self.is_match = is_match
-        self._reports: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # sum and number since the last log
+        self.reports = RunningMeans()  # since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
@@ -112,12 +108,6 @@ class NoisyITMTrainer(Trainer):
     def exchange_of(args: NoisyITMArguments) -> Exchange:
         """The processes of a run."""
         return ProcessExchange() if args.world_size > 1 else Exchange()
-
-    def _open_ledgers(self) -> None:
-        """Of weights and negatives of each pair, empty; a stream does not say how many pairs it has."""
-        known = isinstance(self.train_dataset, Pairs | FeatureRows)
-        self.pair_weights = PairWeights(len(self.train_dataset)) if known else None
-        self.pair_negatives = PairNegatives(len(self.train_dataset)) if known else None
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -147,8 +137,8 @@ class NoisyITMTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch: forward, backward, then `remember` with the rows of all processes."""
-        if (self.model.needs_scores or self._data_weight is not None) and "index" in inputs:
-            inputs["scores"] = self._known_of(inputs["index"].cpu())
+        if (self.model.needs_scores or self.memory.data_weight is not None) and "index" in inputs:
+            inputs["scores"] = self.memory.of(inputs["index"].cpu())  # no worker's job: weights change each step
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
         gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
@@ -158,32 +148,17 @@ class NoisyITMTrainer(Trainer):
             weight = self.exchange.gather(outputs.weight_per_pair)
             if index is not None:  # rows of a stream have none
                 own = self.exchange.gather(outputs.own_weight_per_pair)
-                self.pair_weights.add(gathered["index",], weight, own)
-            self._note("weight_mean", weight.mean())
+                self.memory.weights.add(gathered["index",], weight, own)
+            self.reports.add("weight_mean", weight.mean())
         if outputs.negatives and index is not None:
             negatives = {
                 name: {part: gathered["negatives", name, part] for part in chosen}
                 for name, chosen in outputs.negatives.items()
             }
-            self.pair_negatives.add(gathered["index",], negatives)
+            self.memory.negatives.add(gathered["index",], negatives)
         for name in outputs.report or {}:
-            self._note(name, gathered["report", name])
+            self.reports.add(name, gathered["report", name])
         return loss
-
-    def _known_of(self, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What bank, scorer, data and ledger know of some pairs, (B,); no worker's job: weights change each step."""
-        scores = {} if self.bank is None else self.bank.scores
-        known = {name: values[index] for name, values in scores.items()}
-        if self.trust is not None:
-            known |= self.trust.of(index)
-        if self._data_weight is not None:
-            known["data_weight"] = self._data_weight[index]
-        return known | {"last_weight": self.pair_weights.last[index]}
-
-    def _note(self, name: str, values: torch.Tensor) -> None:
-        total, count = self._reports.get(name, (0.0, 0))
-        there = ~values.isnan()
-        self._reports[name] = (total + torch.where(there, values, 0.0).sum(), count + there.sum())
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Adds what methods reported since the last log of the loss, and what of that the truth makes.
@@ -201,10 +176,9 @@ class NoisyITMTrainer(Trainer):
                     f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
                     f"smaller learning_rate."
                 )
-            logs |= {name: (total / count).item() for name, (total, count) in self._reports.items() if count}
-            self._reports.clear()
-            if self.is_match is not None and self.pair_negatives is not None:
-                shares = match_shares(*self.pair_negatives.take_fresh(), self.is_match)
+            logs |= self.reports.take()
+            if self.is_match is not None and self.memory.negatives is not None:
+                shares = match_shares(*self.memory.negatives.take_fresh(), self.is_match)
                 logs |= {f"matches_{name}": share for name, share in shares.items()}
         super().log(logs, *args, **kwargs)
 
@@ -212,26 +186,13 @@ class NoisyITMTrainer(Trainer):
 
     def begin_epoch(self, epoch: int) -> None:
         """Builds the memory bank, and scores the pairs, where the method wants that and none were given; tells it."""
-        if self.model.needs_scorer and self.trust is None:
-            self.trust = score_pairs_once(
-                self.model,
-                self.data_collator,
-                None,
-                self.args.per_device_eval_batch_size,
-                self.args.dataloader_num_workers,
-                self.exchange,
-            )
+        if self.model.needs_scorer and self.memory.trust is None:
+            self.memory.trust = score_pairs_once(self.model, self.data_collator, None, *self._passes)
         if epoch == 0 and self.given_bank is not None:
             self.use_bank(self.given_bank)
         elif self.model.needs_bank(epoch):
-            encoded = encode(
-                self.model,
-                self.data_collator,
-                self.args.per_device_eval_batch_size,
-                self.args.dataloader_num_workers,
-                self.exchange,
-                "Encoding the training pairs for the memory bank",
-            )
+            told = "Encoding the training pairs for the memory bank"
+            encoded = encode(self.model, self.data_collator, *self._passes, told)
             bank = self._built(encoded, epoch)
             if bank is not None:
                 scorer = {"model": shown(self.model.name_or_path), **bank.provenance.get("scorer", {})}
@@ -245,23 +206,27 @@ class NoisyITMTrainer(Trainer):
         try:
             return self.model.build_bank(encoded, epoch)
         except InputError as error:
-            if self.bank is None:
+            if self.memory.bank is None:
                 raise
             logger.warning(f"The memory bank of before epoch {epoch} stays in use: {error}")
             return None
 
     def use_bank(self, bank: MemoryBank) -> None:
         """Hands a bank to the collator; workers see it from the next epoch's start."""
-        self.bank = bank
+        self.memory.bank = bank
         self.data_collator.entries = {name: rows.numpy() for name, rows in bank.entries.items()}
+
+    @property
+    def _passes(self) -> tuple[int, int, Exchange]:
+        """How pictures and captions pass the model where nothing is trained: rows at a time, workers, processes."""
+        return self.args.per_device_eval_batch_size, self.args.dataloader_num_workers, self.exchange
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def choose(self, pairs: Pairs) -> dict[str, float]:
         """Lets the method settle by validation pairs what it leaves to them, after training; what it settled on."""
         collator = collator_of(pairs, self.model, self.args, self.processing_class)
-        sizes = self.args.per_device_eval_batch_size, self.args.dataloader_num_workers
-        return self.model.choose(encode(self.model, collator, *sizes, self.exchange, "Validating"))
+        return self.model.choose(encode(self.model, collator, *self._passes, "Validating"))
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
@@ -272,13 +237,8 @@ class NoisyITMTrainer(Trainer):
         if pairs is None:
             raise InputError("There are no pairs to evaluate on: give eval_dataset.")
         start = time.perf_counter()
-        figures = evaluate_pairs(
-            self.model,
-            collator_of(pairs, self.model, self.args, self.processing_class),
-            self.args.per_device_eval_batch_size,
-            self.args.dataloader_num_workers,
-            self.exchange,
-        )
+        collator = collator_of(pairs, self.model, self.args, self.processing_class)
+        figures = evaluate_pairs(self.model, collator, *self._passes)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         metrics[f"{metric_key_prefix}_runtime"] = time.perf_counter() - start
         self.log(dict(metrics))  # which adds the epoch to what it gets
@@ -316,18 +276,15 @@ class NoisyITMTrainer(Trainer):
             InputError: the checkpoint is not whole, or is of other data.
         """
         checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
-        self._reports.clear()  # of a training that was interrupted
+        self.reports.take()  # those of a training that was interrupted
         if checkpoint is not None:
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
-            fingerprint = getattr(self.train_dataset, "fingerprint", None)
-            ledgers = self.pair_weights, fingerprint, self.pair_negatives
-            bank = load_memory(checkpoint, *ledgers, self.model.resume_run)
-            if bank is not None:
-                self.use_bank(bank)
-            self.trust = load_trust(checkpoint, *_known_of_data(self.train_dataset), self.model.needs_scorer)
+            load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)
+            if self.memory.bank is not None:
+                self.use_bank(self.memory.bank)
         else:
             self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
-            self._open_ledgers()
+            self.memory.begin_run()
         return super().train(checkpoint, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -337,8 +294,7 @@ class NoisyITMTrainer(Trainer):
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
             if is_checkpoint:
                 (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
-            remembered = self.model.memory() if is_checkpoint else None
-            save_memory(folder, self.bank, self.pair_weights, self.pair_negatives, remembered, self.trust)
+            save_memory(folder, self.memory, self.model.memory() if is_checkpoint else None)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call)

@@ -59,14 +59,16 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(
     assert losses_of(resumed) == losses_of(whole)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
-    assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
-    kept, again = whole.pair_negatives.state_dict(), resumed.pair_negatives.state_dict()
+    assert torch.equal(whole.memory.weights.total, resumed.memory.weights.total)
+    kept, again = whole.memory.negatives.state_dict(), resumed.memory.negatives.state_dict()
     assert bool(kept) == ("fne" in config_cls.model_type or fields.get("negatives") == "fne")
     assert kept.keys() == again.keys()
     for name, values in kept.items():
         torch.testing.assert_close(again[name], values, rtol=0, atol=0, equal_nan=True)
-    if whole.bank is not None:
-        assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
+    if whole.memory.bank is not None:
+        assert all(
+            torch.equal(rows, resumed.memory.bank.entries[name]) for name, rows in whole.memory.bank.entries.items()
+        )
 
 
 def test_a_picture_cache_changes_no_step_and_no_figure(clip_config, processor, pairs, tmp_path, monkeypatch):
@@ -181,9 +183,11 @@ def test_bank_and_weights_are_in_a_checkpoint_whatever_the_engine(stopped, cls):
     assert int(load_file(checkpoint / WEIGHTS_FILE)["count"].sum()) == 2 * 16
     resumed = trainer(cls)
     resumed.train(resume_from_checkpoint=str(checkpoint))
-    assert torch.equal(whole.pair_weights.total, resumed.pair_weights.total)
+    assert torch.equal(whole.memory.weights.total, resumed.memory.weights.total)
     assert losses_of(resumed) == losses_of(whole)
-    assert all(torch.equal(rows, resumed.bank.entries[name]) for name, rows in whole.bank.entries.items())
+    assert all(
+        torch.equal(rows, resumed.memory.bank.entries[name]) for name, rows in whole.memory.bank.entries.items()
+    )
 
 
 @pytest.mark.parametrize("name", [BANK_FILE, WEIGHTS_FILE, LIST_FILE])
@@ -224,7 +228,7 @@ def test_one_trainer_may_be_interrupted_and_resumed(clip_config, processor, pair
     assert runs[0][0] == runs[1][0]
     for name, tensor in runs[0][1].model.state_dict().items():
         assert torch.equal(tensor, runs[1][1].model.state_dict()[name]), name
-    assert torch.equal(*(trainer.pair_weights.total for _, trainer in runs))
+    assert torch.equal(*(trainer.memory.weights.total for _, trainer in runs))
 
 
 def test_a_second_training_on_one_trainer_looks_ahead_with_the_same_optimizer(clip_config, processor, pairs, tmp_path):
@@ -236,7 +240,7 @@ def test_a_second_training_on_one_trainer_looks_ahead_with_the_same_optimizer(cl
     trainer.train()
     assert trainer.model.optimizer is optimizer
     assert len(losses_of(trainer)) == 3
-    assert int(trainer.pair_weights.count.sum()) == 3 * 16
+    assert int(trainer.memory.weights.count.sum()) == 3 * 16
 
 
 def test_the_state_goes_before_a_checkpoint_is_written_anew(stopped, monkeypatch):
@@ -296,13 +300,13 @@ def test_a_given_bank_is_used_from_the_first_step_and_refreshed_where_the_method
     trainer.given_bank = a_bank(pairs, word="given")
     trainer.train()
     assert not encoded
-    assert trainer.bank.provenance["word"] == "given"
+    assert trainer.memory.bank.provenance["word"] == "given"
     assert torch.equal(torch.from_numpy(trainer.data_collator.entries["text"]), torch.arange(120).roll(10))
     trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=8)
     trainer.given_bank = a_bank(pairs)
     trainer.train()
     assert len(encoded) == 1
-    assert trainer.bank.provenance["epoch"] == 1
+    assert trainer.memory.bank.provenance["epoch"] == 1
 
 
 @pytest.mark.parametrize("save_steps", [3, 7])
@@ -345,13 +349,13 @@ def test_after_a_refresh_scores_are_of_the_new_bank_and_weights_of_the_whole_run
     assert [bank.provenance["epoch"] for bank in banks] == [0, 1]
     assert first.provenance["scorer"] != second.provenance["scorer"]
     assert all(bank.provenance["noise"] == noise for bank in banks)
-    assert whole.bank is second
+    assert whole.memory.bank is second
     assert not torch.equal(first.scores["loss"], second.scores["loss"])
-    assert int(whole.pair_weights.count.sum()) == 10 * 16
+    assert int(whole.memory.weights.count.sum()) == 10 * 16
     resumed = make_trainer(*METHODS["npc"], clip_config, processor, noisy, tmp_path / "more", max_steps=10)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
-    assert same_bank(resumed.bank, whole.bank)
-    assert torch.equal(resumed.pair_weights.total, whole.pair_weights.total)
+    assert same_bank(resumed.memory.bank, whole.memory.bank)
+    assert torch.equal(resumed.memory.weights.total, whole.memory.weights.total)
 
 
 def test_a_bank_that_cannot_be_refreshed_stays(clip_config, processor, pairs, tmp_path, monkeypatch):
@@ -371,7 +375,7 @@ def test_a_bank_that_cannot_be_refreshed_stays(clip_config, processor, pairs, tm
     only({0, 2})
     trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, num_train_epochs=3)
     trainer.train()
-    assert trainer.bank.provenance["epoch"] == 2
+    assert trainer.memory.bank.provenance["epoch"] == 2
     assert [sentence for sentence in told if "stays" in sentence] == [
         "The memory bank of before epoch 1 stays in use: No pair is clean."
     ]
@@ -491,14 +495,14 @@ def test_reports_are_means_and_do_not_pile_up(clip_config, processor, pairs, tmp
         max_steps=4, logging_strategy=logging, logging_steps=2,
     )  # fmt: skip
     noted = []
-    note = trainer._note
-    trainer._note = lambda name, value: (noted.append(value.item()), note(name, value))
+    add = trainer.reports.add
+    trainer.reports.add = lambda name, value: (noted.append(value.item()), add(name, value))
     trainer.train()
     logged = [entry["weight_mean"] for entry in trainer.state.log_history if "weight_mean" in entry]
     if logging == "steps":
         assert logged == pytest.approx([sum(noted[:2]) / 2, sum(noted[2:]) / 2])
     else:
-        assert {name: count for name, (_, count) in trainer._reports.items()} == {"weight_mean": 4}
+        assert trainer.reports.take() == {"weight_mean": pytest.approx(sum(noted) / 4)}
 
 
 class Reporting(BaselineModel):

@@ -479,7 +479,7 @@ def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor
 def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, processor, pairs, tmp_path):
     trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=7)
     trainer.train()
-    choices = trainer.pair_negatives.choices
+    choices = trainer.memory.negatives.choices
     assert set(choices) == {f"{way}_{choice}" for way in ("i2t", "t2i") for choice in ("chosen", "hardest")}
     rows = choices["i2t_hardest"]["row"]
     seen = rows >= 0
@@ -593,7 +593,7 @@ def test_a_step_of_training_waits_for_the_device_nowhere(
     if cls is FNEModel:
         monkeypatch.setattr(model.twin, "embed", lambda _: keys)
         assert model.epoch.number == 0
-    before = trainer.pair_negatives.state_dict()
+    before = trainer.memory.negatives.state_dict()
 
     def waits(name, kept):
         def ours(*args, **kwargs):
@@ -607,11 +607,11 @@ def test_a_step_of_training_waits_for_the_device_nowhere(
         for name in WAITS:
             patch.setattr(torch.Tensor, name, waits(name, getattr(torch.Tensor, name)))
         with pytest.raises(AssertionError, match="memory.negatives calls cpu"):  # so it would be seen
-            trainer.pair_negatives.take_fresh()
+            trainer.memory.negatives.take_fresh()
         trainer.training_step(model, batch)
         model.begin_epoch(1)
     assert all(leaf.grad.any() for leaf in leaves)
-    after = trainer.pair_negatives.state_dict()
+    after = trainer.memory.negatives.state_dict()
     warm = fields.get("warmup_epochs") == 9
     assert not after if warm else any(not torch.equal(after[name], before[name]) for name in before)
 

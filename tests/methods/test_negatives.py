@@ -176,10 +176,10 @@ def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor
     trainer.train()
     assert asked == [32] * 4 * 3
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    figures = negatives_in_truth(trainer.pair_negatives.read(), is_match)
+    figures = negatives_in_truth(trainer.memory.negatives.read(), is_match)
     assert set(figures) == {"i2t", "t2i"}
     for way, of_way in figures.items():
-        row = trainer.pair_negatives.choices[f"{way}_hardest"]["row"]
+        row = trainer.memory.negatives.choices[f"{way}_hardest"]["row"]
         seen = torch.nonzero(row >= 0).squeeze(1)
         assert of_way["hardest"]["pairs"] == len(seen) == 96
         wanted = is_match(row[seen], seen).double().mean().item()  # symmetric here, so one way for both
@@ -188,7 +188,7 @@ def test_a_run_tells_how_often_its_negatives_were_matches(clip_config, processor
         for choice in ("chosen", "hardest"):  # an epoch has seven steps, so that no pair came twice
             shares = [entry[f"matches_{way}_{choice}"] for entry in logs]
             assert sum(shares) / 3 == pytest.approx(of_way[choice]["matches"])
-    assert trainer.pair_negatives.take_fresh()[0].tolist() == []
+    assert trainer.memory.negatives.take_fresh()[0].tolist() == []
 
 
 def test_where_nobody_knows_nothing_is_logged(clip_config, processor, pairs, tmp_path):

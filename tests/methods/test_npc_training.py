@@ -143,7 +143,7 @@ def test_a_frozen_tower_stays_and_the_rest_is_looked_at(
     trainable = {name for name in before if not name.startswith(f"clip.{tower}.")}
     assert moved == trainable
     assert {name for name, p in model.named_parameters() if not torch.equal(p, before[name])} == trainable
-    assert 0 < trainer.pair_weights.total.sum() < trainer.pair_weights.count.sum()
+    assert 0 < trainer.memory.weights.total.sum() < trainer.memory.weights.count.sum()
 
 
 @of_both_forms
@@ -159,7 +159,7 @@ def test_with_adapters_only_they_are_trained_and_looked_at(
     trainer = run(model, processor, pairs, tmp_path)
     assert moved == adapters
     assert {name for name, p in model.named_parameters() if not torch.equal(p, before[name])} == adapters
-    assert 0 < trainer.pair_weights.total.sum() < trainer.pair_weights.count.sum()
+    assert 0 < trainer.memory.weights.total.sum() < trainer.memory.weights.count.sum()
     if fields:
         assert model.virtual_moments.steps.count == 4
         for name in before:

@@ -93,9 +93,9 @@ def test_a_kept_weight_of_npc_is_its_own_and_not_multiplied_twice(clip_config, p
     level = 0.1 + 0.5 * 0.5  # halfway: smoothstep is 1/2
     fields = {"clean_threshold": 0.5, "trust": "osa", "impact_every": 2}
     trainer = make_trainer(NPCModel, NPCConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=21)
-    trainer.trust = scores_of(pairs, torch.full((len(pairs),), level))
+    trainer.memory.trust = scores_of(pairs, torch.full((len(pairs),), level))
     trainer.train()
-    ledger = trainer.pair_weights
+    ledger = trainer.memory.weights
     seen = ledger.count > 1
     assert seen.any()
     assert (ledger.last[seen] > 0.6).all()  # NPC's own, tanh(1) = 0.76 or more where it does not harm much
@@ -131,7 +131,7 @@ def test_a_trainer_brings_the_data_s_weights_to_a_method_that_asks_for_nothing(
     given = replace(pairs, weight=weight)
     trainer = make_trainer(BaselineModel, BaselineConfig, {}, clip_config, processor, given, tmp_path, max_steps=9)
     trainer.train()
-    ledger = trainer.pair_weights
+    ledger = trainer.memory.weights
     seen = (ledger.count > 0).numpy()
     np.testing.assert_allclose(ledger.mean().numpy()[seen], weight[seen], rtol=1e-6)
     assert (ledger.last == 1).all()  # what the method itself said
@@ -163,10 +163,10 @@ def test_the_starting_model_scores_where_nobody_is_named_and_once(clip_config, p
         texts = trainer.model.embed_texts(**trainer.data_collator.texts(pairs.captions))
         before = (images * texts).sum(dim=1)
     trainer.train()
-    torch.testing.assert_close(trainer.trust.cosine, before, atol=1e-5, rtol=1e-4)  # not those of a later epoch
-    assert trainer.trust.provenance["scorer"]["weights_sha256"]
+    torch.testing.assert_close(trainer.memory.trust.cosine, before, atol=1e-5, rtol=1e-4)  # not those of a later epoch
+    assert trainer.memory.trust.provenance["scorer"]["weights_sha256"]
     assert TRUST_FILE in json.loads((tmp_path / "checkpoint-9" / LIST_FILE).read_text())["files"]
-    assert (trainer.pair_weights.count > 0).any()
+    assert (trainer.memory.weights.count > 0).any()
 
 
 def test_given_scores_are_used_and_resuming_takes_those_of_the_checkpoint(clip_config, processor, pairs, tmp_path):
@@ -175,18 +175,18 @@ def test_given_scores_are_used_and_resuming_takes_those_of_the_checkpoint(clip_c
             OSAModel, OSAConfig, {}, clip_config, processor, pairs, tmp_path, max_steps=6, save_strategy="steps",
             save_steps=3,
         )  # fmt: skip
-        trainer.trust = scores
+        trainer.memory.trust = scores
         trainer.train(**more)
         return trainer
 
     whole = trained(scores_of(pairs))
     other = scores_of(pairs, torch.full((len(pairs),), 0.9))
     resumed = trained(other, resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
-    assert torch.equal(resumed.trust.cosine, scores_of(pairs).cosine)
+    assert torch.equal(resumed.memory.trust.cosine, scores_of(pairs).cosine)
     assert losses_of(resumed) == losses_of(whole)
-    seen = whole.pair_weights.count > 0
+    seen = whole.memory.weights.count > 0
     wanted = torch.tensor(slow_weight("monotone", scores_of(pairs).cosine.tolist()))
-    torch.testing.assert_close(whole.pair_weights.mean()[seen].float(), wanted[seen], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(whole.memory.weights.mean()[seen].float(), wanted[seen], atol=1e-6, rtol=1e-5)
 
 
 def test_a_checkpoint_of_a_run_without_a_scorer_is_refused(clip_config, processor, pairs, tmp_path):
