@@ -39,7 +39,7 @@ from ._choices import DEFAULT, Choice
 from ._config import FADING, POSTERIOR, NoisyITMConfig, Paper
 from ._coupled import Coupled
 from ._diversity import Contrast, weighting_of
-from ._negatives import Candidates, InBatch, match_moments, rows_of
+from ._negatives import Candidates, InBatch, match_moments, rows_of, told
 from ._twin import Twin, twin_copies
 
 logger = logging.get_logger(__name__)
@@ -73,7 +73,7 @@ class CODERConfig(NoisyITMConfig):
         graph_layers: of its graph network.
         concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
         pseudo_labels: whether the concept branch predicts the clusters of the instance branch.
-        label_weight: of that loss, >= 0.
+        label_weight: of that loss, >= 0. (Chosen on validation pairs of scenes; with 1 both branches find less.)
         label_of: whose cluster a picture or caption is to predict: its own ("same"), or that of the caption or picture
             beside it ("other").
         clusters: how many.
@@ -108,7 +108,7 @@ class CODERConfig(NoisyITMConfig):
     graph_layers: int = 2
     concept_weight: float = 1.0
     pseudo_labels: bool = True
-    label_weight: float = 1.0
+    label_weight: float = 0.1
     label_of: Literal["same", "other"] = "same"
     clusters: int = 64
     cluster_momentum: float = 0.9
@@ -228,12 +228,13 @@ class CODERModel(NoisyITMModel):
         per_pair, weights = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
         remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}
         remembered |= {"image_id": candidates.image_id, "row": rows_of(batch)}
+        report = {} if self.match_moments is None else told({}, self.match_moments.read())
         if self.coupled is None:
-            return PairLosses(per_pair, to_remember=remembered)
-        report = {"instance_loss": weighted_mean(per_pair)}
+            return PairLosses(per_pair, to_remember=remembered, report=report)
+        report |= {"instance_loss": weighted_mean(per_pair)}
         weights = weights if config.weighting == "fne" else None  # FNE knows the instance branch's cosines alone
-        concept, more, told = self.coupled.losses(contrast, embeds, keys, stored, weights)
-        return PairLosses(per_pair + concept, to_remember=remembered | more, report=report | told)
+        concept, more, parts = self.coupled.losses(contrast, embeds, keys, stored, weights)
+        return PairLosses(per_pair + concept, to_remember=remembered | more, report=report | parts)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

@@ -249,6 +249,7 @@ def test_fne_weighs_both_branches_by_the_instance_branch(trained):
     own = torch.linspace(0.1, 0.4, 20)
     model.match_moments.add(own, torch.stack([own - 0.05, own - 0.15]))
     plain = model(**batch).report
+    assert plain["right_pairs"] == model.match_moments.read()[0].seen
     model.config.match_prior = model.match_moments.prior = 1e-9  # nobody is suspected
     unsuspecting = model(**batch).report
     assert unsuspecting["instance_loss"] > plain["instance_loss"]
