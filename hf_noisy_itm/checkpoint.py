@@ -28,14 +28,15 @@ def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tens
     Args:
         folder: of the checkpoint; made if need be.
         pairs: what is known of the training pairs; ledgers that have seen no pair are not written.
-        of_method: see `NoisyITMModel.memory`; None or nothing is not written.
+        of_method: see `NoisyITMModel.memory`. None of a folder from which nothing will be resumed; the ledger of
+            negatives, whose figures are in metrics.json, stays out of that one, too.
     """
     folder = Path(folder)
     for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, METHOD_FILE, TRUST_FILE):
         (folder / name).unlink(missing_ok=True)
     tensors = {
         WEIGHTS_FILE: pairs.weights.state_dict() if pairs.weights is not None and pairs.weights.count.any() else {},
-        NEGATIVES_FILE: pairs.negatives.state_dict() if pairs.negatives is not None else {},
+        NEGATIVES_FILE: {} if of_method is None or pairs.negatives is None else pairs.negatives.state_dict(),
         METHOD_FILE: {name: tensor.contiguous() for name, tensor in (of_method or {}).items()},
     }
     files = [name for name, state in tensors.items() if state]

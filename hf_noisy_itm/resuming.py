@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transformers.utils import logging
 
@@ -74,6 +76,31 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
         f"There is no checkpoint in {output_dir} to resume from: the last one, {newest.name}, "
         f"{_lacks(missing_parts(newest), newest)}."
     )
+
+
+def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> None:
+    """Refuses to go on with another method, or other fields of it, than a checkpoint was trained with.
+
+    Args:
+        checkpoint: its folder; nothing is compared if it has no config.
+        method: see `NoisyITMConfig.method`.
+
+    Raises:
+        InputError: a field differs; it is named.
+    """
+    file = Path(checkpoint) / "config.json"
+    if not file.is_file():
+        return
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read: copy it back, or start anew.") from error
+    for name, now in method.items():
+        if name in stored and stored[name] != now:
+            raise InputError(
+                f"The checkpoint {checkpoint} was trained with {name}={stored[name]!r}, and now it is {now!r}: "
+                f"give the same, or start anew from its weights with --model {checkpoint}."
+            )
 
 
 def _checkpoints(folder: Path) -> list[Path]:

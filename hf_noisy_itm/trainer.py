@@ -26,7 +26,7 @@ from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
-from .resuming import STATE_FILE, to_resume
+from .resuming import STATE_FILE, refuse_other_method, to_resume
 from .scoring import score_pairs_once
 from .truth import match_shares
 
@@ -279,6 +279,7 @@ class NoisyITMTrainer(Trainer):
         self.reports.take()  # those of a training that was interrupted
         if checkpoint is not None:
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
+            refuse_other_method(checkpoint, self.model.config.method)
             load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)
             if self.memory.bank is not None:
                 self.use_bank(self.memory.bank)

@@ -13,7 +13,8 @@ import pytest
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.arguments import parse_recipe
-from hf_noisy_itm.resuming import missing_parts, to_resume
+from hf_noisy_itm.methods import NPCConfig
+from hf_noisy_itm.resuming import missing_parts, refuse_other_method, to_resume
 from hf_noisy_itm.run import _resume
 
 ROOT = Path(__file__).parent.parent
@@ -144,3 +145,21 @@ def test_after_a_kill_during_a_save_the_run_goes_on_from_the_last_whole_checkpoi
     assert len(losses[0]) == 8
     assert losses[0] == losses[1]
     assert missing_parts(tmp_path / "killed" / "checkpoint-6") == []
+
+
+def test_another_method_or_another_field_of_it_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "noisy_itm_fne", "margin": 3.0, "projection_dim": 9})
+    )
+    refuse_other_method(tmp_path, {"model_type": "noisy_itm_fne", "margin": 3.0, "new_field": 1})
+    with pytest.raises(
+        InputError, match="was trained with margin=3.0, and now it is 2.0: give the same, or start anew"
+    ):
+        refuse_other_method(tmp_path, {"model_type": "noisy_itm_fne", "margin": 2.0})
+    with pytest.raises(InputError, match="was trained with model_type='noisy_itm_fne', and now it is 'noisy_itm_npc'"):
+        refuse_other_method(tmp_path, NPCConfig().method)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="config.json cannot be read"):
+        refuse_other_method(tmp_path, {})
+    (tmp_path / "config.json").unlink()
+    refuse_other_method(tmp_path, {"margin": 2.0})

@@ -321,7 +321,7 @@ def test_a_run_with_a_given_bank_resumes_exactly(clip_config, processor, pairs, 
         trainer.train(resume_from_checkpoint=resume)
         runs.append((losses_of(trainer), trainer))
     assert runs[0][0] == runs[1][0]
-    assert same_bank(runs[0][1].bank, runs[1][1].bank)
+    assert same_bank(runs[0][1].memory.bank, runs[1][1].memory.bank)
     stored = MemoryBank.load(tmp_path / f"checkpoint-{save_steps}" / BANK_FILE, pairs.fingerprint)
     assert same_bank(stored, a_bank(pairs))
 

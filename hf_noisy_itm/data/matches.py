@@ -6,8 +6,9 @@ from collections.abc import Callable
 import datasets
 import numpy as np
 
+from ..errors import InputError
 from ._arguments import DataArguments
-from ._columns import read_cells, read_names
+from ._columns import read_cells, read_image_ids, read_names
 from ._pairs import Pairs
 from ._splits import ROW, find_column, find_splits
 from .scenes import true_pairs
@@ -19,10 +20,22 @@ def refuse_wrong_match_by(data: DataArguments, rows: datasets.Dataset) -> None:
     """Refuses what cannot say which pictures share their captions, before anything is done with the rows.
 
     Raises:
-        InputError: there is no column `match_by`, or a cell of it holds several values.
+        InputError: there is no column `match_by`, a cell of it holds several values, or rows of one picture differ.
     """
-    if data.match_by is not None:
-        _groups(rows, data.match_by)
+    if data.match_by is None:
+        return
+    number = np.asarray(read_cells(rows, ROW))
+    names = read_names(rows, find_column(rows, data.match_by), number)
+    ids = read_image_ids(rows, data.image_id_column, number)
+    if ids is None:
+        return
+    first = dict(zip(ids[::-1].tolist(), range(len(ids) - 1, -1, -1)))
+    for row, (name, before) in enumerate(zip(names, map(first.get, ids.tolist()))):
+        if str(name) != str(names[before]):
+            raise InputError(
+                f"Rows {number[before]} and {number[row]} are of one picture, but {data.match_by} is "
+                f"{names[before]!r} there and {name!r} here: a picture has one value of match_by."
+            )
 
 
 def known_matches(data: DataArguments, pairs: Pairs) -> IsMatch | None:

@@ -83,7 +83,7 @@ def match_log_odds(
     return (offset * bend).add_(slope).mul_(offset).add_(base)
 
 
-def sampling_weights(
+def sampling_log_weights(
     cosines: Tensor,
     own: Tensor,
     log_odds: Tensor,
@@ -94,10 +94,10 @@ def sampling_weights(
     threshold: float,
     unit: Tensor | float = 1.0,
 ) -> Tensor:
-    """How often each candidate is drawn as a negative, up to a factor per row.
+    """Logarithm of how often each candidate is drawn as a negative, up to a summand per row.
 
-    `exp(-elimination * P)` where the posterior P is above the threshold; else `exp(-cut_down * (s - s_own)^2)`, which
-    spares easy candidates; 0 where excluded, and where the similarity is not above the floor.
+    `-elimination * P` where the posterior P is above the threshold; else `-cut_down * (s - s_own)^2`, which spares
+    easy candidates; -inf where excluded, and where the similarity is not above the floor.
 
     Args:
         cosines: (B, K).
@@ -111,34 +111,36 @@ def sampling_weights(
         unit: of similarity in the cut-down, > 0; FNE's code has 1.
 
     Returns:
-        float32 (B, K), in [0, 1].
+        float32 (B, K), at most 0.
     """
     posterior = log_odds.sigmoid()
     easy = ((cosines - own[:, None]) / unit).square_().mul_(cut_down)
-    weights = torch.where(posterior > threshold, elimination * posterior, easy).neg_().exp_()
-    return weights.masked_fill_(excluded | (cosines <= floor), 0.0)
+    log_weight = torch.where(posterior > threshold, elimination * posterior, easy).neg_()
+    return log_weight.masked_fill_(excluded | (cosines <= floor), -torch.inf)
 
 
-def draw(weights: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+def draw(log_weight: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
     """One column of each row, drawn in proportion to the weights: the inverse of their distribution function.
 
-    The weights are summed as whole numbers, so a weight of zero is never drawn, whatever the order of summation of a
-    device; and a weight below a 2**30th of its row's largest counts as zero.
+    However small the weights of a row are, one is drawn. They are summed as whole numbers, so a weight of zero is
+    never drawn, whatever the order of summation of a device; and a weight below a 2**30th of its row's largest counts
+    as zero.
 
     Args:
-        weights: (B, K), >= 0.
+        log_weight: logarithms of weights, (B, K), -inf where a column must not be drawn.
         number: uniform in [0, 1), (B,).
 
     Returns:
         Columns, int64 (B,), and whether there was one to draw, bool (B,); the column means nothing where not.
     """
-    largest = weights.amax(dim=1, keepdim=True)
-    parts = (weights * (_FINEST / largest.clamp(min=torch.finfo(weights.dtype).tiny))).long()
+    largest = log_weight.amax(dim=1, keepdim=True)
+    largest = torch.where(largest.isfinite(), largest, 0.0)  # of a row without any
+    parts = ((log_weight - largest).exp_() * _FINEST).long()
     reached = parts.cumsum(dim=1)
     total = reached[:, -1:]
     wanted = (number.double()[:, None] * total).long()
     column = torch.searchsorted(reached, wanted, right=True).squeeze(1)
-    return column.clamp(max=weights.shape[1] - 1), total.squeeze(1) > 0
+    return column.clamp(max=log_weight.shape[1] - 1), total.squeeze(1) > 0
 
 
 def hardest(cosines: Tensor, excluded: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,8 +67,11 @@ class PairNegatives:
         choices: dict[str, dict[str, Tensor]] = {}
         for key, values in state.items():
             name, _, part = key.rpartition(".")
-            if part not in _PARTS or values.shape != (self.num_pairs,):
+            if part not in _PARTS or values.shape != (self.num_pairs,) or values.dtype != _PARTS[part][0]:
                 raise ValueError(f"{key} of shape {tuple(values.shape)} is no negative of {self.num_pairs} pairs.")
             choices.setdefault(name, {})[part] = values
+        for name, kept in choices.items():
+            if kept.keys() != _PARTS.keys() or not ((kept["row"] >= _UNKNOWN) & (kept["row"] < self.num_pairs)).all():
+                raise ValueError(f"{name} names no rows of {self.num_pairs} pairs.")
         self.choices = choices
         self._is_fresh = torch.zeros(self.num_pairs, dtype=torch.bool)

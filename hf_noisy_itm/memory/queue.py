@@ -26,6 +26,7 @@ class PairQueue(nn.Module):
         self.register_buffer("row", torch.empty(size, dtype=torch.long))
         self.register_buffer("pointer", torch.empty((), dtype=torch.long))
         self.register_buffer("filled", torch.empty((), dtype=torch.long))
+        self.register_load_state_dict_post_hook(_refuse_what_is_no_queue)
         self.reset()
 
     @torch.no_grad()
@@ -67,6 +68,15 @@ class PairQueue(nn.Module):
             own.index_copy_(0, places, new[-size:].type_as(own))
         self.pointer.add_(count).remainder_(size)
         self.filled.add_(count).clamp_(max=size)
+
+
+def _refuse_what_is_no_queue(queue: PairQueue, _: object) -> None:
+    if not (0 <= queue.pointer < len(queue) and 0 <= queue.filled <= len(queue)):
+        raise ValueError(
+            f"a queue of {len(queue)} pairs does not hold {queue.filled.item()}, the next at {queue.pointer.item()}"
+        )
+    if not (queue.image_keys.isfinite().all() and queue.text_keys.isfinite().all()):
+        raise ValueError("its queue holds what is no number")
 
 
 def _refuse_what_does_not_fit(size: int, width: int) -> None:

@@ -1,4 +1,4 @@
-"""How many optimizer steps a model has seen: the clock by which methods draw, warm up and refresh."""
+"""How many steps, or batches, a model has seen: the clock by which methods draw."""
 
 import torch
 from torch import nn
@@ -19,5 +19,5 @@ class Steps(nn.Module):
 
     @torch.no_grad()
     def advance(self) -> None:
-        """One more step; to be called from a method's `step`."""
+        """One more; to be called from a method's `step`, or from `remember`, which several batches of a step call."""
         self.count.add_(1)

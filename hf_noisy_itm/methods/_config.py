@@ -91,6 +91,12 @@ class NoisyITMConfig(CLIPConfig):
         """What a field is where nobody says, by a variant, where the method has such."""
         return cls.__dataclass_fields__[name].default
 
+    @property
+    def method(self) -> dict[str, Any]:
+        """The method, as `model_type`, and the fields that it has beside CLIP's."""
+        own = [each.name for each in dataclasses.fields(self) if not hasattr(CLIPConfig, each.name)]
+        return {"model_type": self.model_type} | {name: getattr(self, name) for name in own}
+
     @classmethod
     def settled(cls, *layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         """The fields that stay of those given in several places, see `settle`; a warning names each that does not."""

@@ -117,7 +117,7 @@ class Contrast:
     def _is_negative(self, batch: bool, stored: bool) -> Tensor:
         """Bool (B, G + K), or (B, G) without what is stored; no pair of the batch is one where it does not count."""
         known, pairs = self.candidates, len(self.candidates.own_column) * self.exchange.num_processes
-        is_other = known.is_none.expand_as(known.same).scatter(1, known.own_column[:, None], True)
+        is_other = known.is_none.scatter(1, known.own_column[:, None], True)
         if self.same_image != "negative":
             is_other = is_other | known.same
         if not batch:

@@ -87,9 +87,10 @@ class Candidates:
     Args:
         row: in the training set, (K,).
         image_id: of the anchors' pictures, (B,).
-        same: shows the anchor's picture, or is an earlier copy of its pair, but is not its pair itself, bool (B, K).
-        excluded: that, the anchor's pair, and places of the queue that hold none: no negative, bool (B, K).
-        is_none: the latter alone, bool (K,).
+        same: shows the anchor's picture, but is not its pair, bool (B, K).
+        is_none: no candidate at all: an earlier copy of the anchor's pair, or a place of the queue that holds none,
+            bool (B, K).
+        excluded: no negative: either, and the anchor's pair, bool (B, K).
         own_column: where each anchor's pair stands, (B,).
         name: of each anchor, for draws, (B,).
     """
@@ -97,8 +98,8 @@ class Candidates:
     row: Tensor
     image_id: Tensor
     same: Tensor
-    excluded: Tensor
     is_none: Tensor
+    excluded: Tensor
     own_column: Tensor
     name: Tensor
 
@@ -108,19 +109,19 @@ class Candidates:
         row = rows_of(batch)
         own_column = exchange.own_rows(len(batch), row.device)
         image_id = torch.full_like(row, NO_PICTURE) if batch.image_id is None else batch.image_id
-        image_ids, rows, is_none = exchange.gather(image_id), seen.row, torch.zeros_like(seen.row, dtype=torch.bool)
+        image_ids, rows, is_empty = exchange.gather(image_id), seen.row, torch.zeros_like(seen.row, dtype=torch.bool)
         if queue is not None:
             image_ids, rows = torch.cat([image_ids, queue.image_id]), torch.cat([rows, queue.row])
-            is_none = torch.cat([is_none, queue.is_empty])
+            is_empty = torch.cat([is_empty, queue.is_empty])
         same = (image_id[:, None] == image_ids) & (image_id != NO_PICTURE)[:, None]
-        same |= (row[:, None] == rows) & (row != NO_ROW)[:, None]
-        same = same.scatter_(1, own_column[:, None], False)
+        is_none = (row[:, None] == rows) & (row != NO_ROW)[:, None] | is_empty
+        same, is_none = (each.scatter_(1, own_column[:, None], False) for each in (same & ~is_none, is_none))
         return cls(
             rows,
             image_id,
             same,
-            (same | is_none).scatter_(1, own_column[:, None], True),
             is_none,
+            (same | is_none).scatter_(1, own_column[:, None], True),
             own_column,
             torch.where(row == NO_ROW, own_column, row),
         )

@@ -32,7 +32,7 @@ from transformers import AutoConfig, AutoModel
 from ..exchange import Exchange
 from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
 from ..functional.draws import uniform
-from ..functional.false_negatives import draw, hardest, sampling_weights, triplet_hinge
+from ..functional.false_negatives import draw, hardest, sampling_log_weights, triplet_hinge
 from ..functional.moments import Moments, pooled_deviation
 from ..functional.similarity import inner_products
 from ..memory.epoch import Epoch
@@ -87,7 +87,8 @@ class FNEConfig(NoisyITMConfig):
         min_right_pairs: see above. (200.)
         monotone: see above. (False.)
         moments: see above. ("per_epoch".)
-        same_image: see above; captions of the own picture are never drawn, whatever it says. ("negative".)
+        same_image: see above; captions of the own picture are never drawn, whatever it says, nor are they right
+            answers of a triplet ("positive" is for "infonce"). ("negative".)
         draw_seed: of the draw.
     """
 
@@ -137,6 +138,11 @@ class FNEConfig(NoisyITMConfig):
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is a probability, got {self.threshold}.")
+        if self.same_image == "positive" and self.loss == "triplet":
+            raise ValueError(
+                "same_image='positive' does not go with loss='triplet', which has one right answer: "
+                "give loss='infonce' too, or another same_image."
+            )
         if self.negatives != "all":
             raise ValueError(
                 "negatives='fne' lends FNE's posterior to other methods, and this one has it: leave it out."
@@ -166,7 +172,7 @@ class FNEModel(NoisyITMModel):
         self.match_moments = match_moments(config, exact=not released, zero_own=released)
         self.twin = Twin(self.clip)
         self.queue = PairQueue(config.queue_size, config.projection_dim)
-        self.steps, self.epoch = Steps(), Epoch()
+        self.batches, self.epoch = Steps(), Epoch()
 
     def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
         """See `NoisyITMModel.attach`; the twin takes adapters over that were put into the towers since."""
@@ -182,7 +188,7 @@ class FNEModel(NoisyITMModel):
         """Of each pair, against the batch and the queue; in the warm-up, and in evaluation, against the batch alone.
 
         What is told apart in the batch are its keys, as published, or by "infonce" its embeddings themselves, as in
-        CLIP's loss: with keys alone it fell far behind the control in short runs.
+        CLIP's loss.
         """
         image_embeds, text_embeds = image_embeds[: len(batch)], text_embeds[: len(batch)]
         seen = InBatch.of(image_embeds, text_embeds, batch, self.exchange, self.config.same_image)
@@ -235,11 +241,12 @@ class FNEModel(NoisyITMModel):
             cosines = torch.cat([inner_products(anchors, keys), inner_products(anchors, queue)], dim=1)
             own = cosines.gather(1, own_column[:, None])
             log_odds = self.match_moments.log_odds(cosines, moments)
-            weights = sampling_weights(
+            log_weight = sampling_log_weights(
                 cosines, own.squeeze(1), log_odds, candidates.excluded, self._floor(own, unit, moments),
                 config.elimination, config.cut_down, config.threshold, unit,
             )  # fmt: skip
-            column, found = draw(weights, uniform(config.draw_seed, f"fne.{way}", self.steps.count, candidates.name))
+            number = uniform(config.draw_seed, f"fne.{way}", self.batches.count, candidates.name)
+            column, found = draw(log_weight, number)
             if config.variant == "released":  # there a row without candidates has the largest hinge
                 cost = triplet_hinge(own, cosines, config.margin * unit).masked_fill(candidates.excluded, 0.0)
                 column, found = torch.where(found, column, cost.argmax(dim=1)), found | (cost.amax(dim=1) > 0)
@@ -283,8 +290,9 @@ class FNEModel(NoisyITMModel):
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:
-        """Adds to the statistics, and after the warm-up to the queue."""
+        """Adds to the statistics, and after the warm-up to the queue; the next batch draws by other numbers."""
         super().remember(**to_remember)
+        self.batches.advance()
         if "row" in to_remember:
             self.queue.push(*(to_remember[name] for name in ("image_keys", "text_keys", "image_id", "row")))
 
@@ -293,7 +301,6 @@ class FNEModel(NoisyITMModel):
         """The twin follows: as much as if it did before the next keys are made."""
         super().step()
         self.twin.follow(self.clip, self.config.twin_momentum)
-        self.steps.advance()
 
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:

@@ -93,3 +93,15 @@ def test_an_empty_cell_matches_its_own_picture_alone(tmp_path, kinds):
     wanted = (row[captions] == row[pictures]) | (np.isin(row[captions], [0, 4]) & np.isin(row[pictures], [0, 4]))
     assert wanted.sum() > len(pairs)
     assert np.array_equal(known_matches(args, pairs)(captions, pictures), wanted)
+
+
+@pytest.mark.parametrize("other", ["b", None])
+def test_rows_of_one_picture_say_the_same(tmp_path, other):
+    rows = [{**draw_row("street", (0, 1, 0), row), "kind": "a", "image_id": row} for row in range(8)]
+    rows.append({**rows[0], "kind": other})
+    with pytest.raises(
+        InputError, match=rf"Rows 0 and 8 are of one picture, but kind is 'a' there and {other!r} here"
+    ):
+        load_pairs(folder_of(tmp_path, rows))
+    rows[-1]["kind"] = "a"
+    load_pairs(folder_of(tmp_path, rows))

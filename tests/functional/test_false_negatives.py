@@ -13,7 +13,7 @@ from hf_noisy_itm.functional.false_negatives import (
     hardest,
     match_log_odds,
     right_and_wrong,
-    sampling_weights,
+    sampling_log_weights,
     triplet_hinge,
 )
 from hf_noisy_itm.functional.moments import Moments
@@ -44,9 +44,9 @@ def test_the_weights_of_the_specification():
     """mu+ .6, mu- .35, both deviations .05, prior 1 / 10,000, alpha .5: computed by hand there (own pair at .5)."""
     cosines = torch.tensor([[0.45, 0.50, 0.55, 0.60, 0.70, 0.39]])
     odds = match_log_odds(cosines, moments(0.6, 0.05), moments(0.35, 0.05), 1e-4, 200, monotone=False)
-    weights = sampling_weights(
+    weights = sampling_log_weights(
         cosines, torch.tensor([0.6]), odds, torch.zeros(1, 6, dtype=torch.bool), 0.4, 0.5, 0.5, 0.001
-    )
+    ).exp()
     torch.testing.assert_close(weights[0], torch.tensor([0.989, 0.999, 0.926, 0.618, 0.607, 0.0]), atol=1e-3, rtol=0)
 
 
@@ -129,7 +129,7 @@ def test_what_is_excluded_is_never_drawn():
     rng = torch.Generator().manual_seed(0)
     weights = torch.rand(1, 50, generator=rng)
     weights[0, torch.randperm(50, generator=rng)[:25]] = 0
-    column, found = draw(weights.expand(100_000, 50), uniform(0, "test", 0, torch.arange(100_000)))
+    column, found = draw(weights.log().expand(100_000, 50), uniform(0, "test", 0, torch.arange(100_000)))
     assert found.all()
     assert (weights[0, column] > 0).all()
     share = column.bincount(minlength=50) / 100_000
@@ -140,13 +140,22 @@ def test_what_is_excluded_is_never_drawn():
 def test_the_ends_of_the_numbers_draw_the_ends_of_the_weights(number):
     weights = torch.zeros(1, 70_000)
     weights[0, [10, 20, 60_000]] = torch.tensor([1e-6, 1.0, 1e-6])
-    column, found = draw(weights, torch.tensor([number]))
+    column, found = draw(weights.log(), torch.tensor([number]))
     assert found.all()
     assert column.item() == (10 if number == 0 else 60_000)
 
 
+@pytest.mark.parametrize("smallest", [-1.0, -69.0, -100.0, -1e6, -1e30])
+def test_however_small_the_weights_are_one_is_drawn(smallest):
+    log_weight = torch.full((1, 4), -torch.inf)
+    log_weight[0, [1, 3]] = smallest
+    column, found = draw(log_weight.expand(2, 4), torch.tensor([0.49, 0.51]))
+    assert found.all()
+    assert column.tolist() == [1, 3]
+
+
 def test_a_row_without_candidates_says_so():
-    column, found = draw(torch.tensor([[0.0, 0.0], [0.0, 0.5]]), torch.tensor([0.9, 0.9]))
+    column, found = draw(torch.tensor([[0.0, 0.0], [0.0, 0.5]]).log(), torch.tensor([0.9, 0.9]))
     assert found.tolist() == [False, True]
     assert column[1] == 1
     assert 0 <= column[0] < 2
@@ -156,7 +165,7 @@ def test_one_number_draws_what_the_distribution_function_says():
     # Weights 1, 0, 2, 1 of a sum of 4: the first below 0.25, the third from there, the last from 0.75.
     weights = torch.tensor([[1.0, 0.0, 2.0, 1.0]]).expand(6, 4)
     numbers = torch.tensor([0.0, 0.2499, 0.25, 0.7499, 0.75, 0.99])
-    assert draw(weights, numbers)[0].tolist() == [0, 0, 2, 2, 3, 3]
+    assert draw(weights.log(), numbers)[0].tolist() == [0, 0, 2, 2, 3, 3]
 
 
 def test_the_window_and_its_unit_by_hand():
@@ -164,8 +173,8 @@ def test_the_window_and_its_unit_by_hand():
     cosines, own = torch.tensor([[0.5, 0.4, 0.2]]), torch.tensor([0.5])
     odds = torch.full((1, 3), -torch.inf)
     excluded = torch.tensor([[True, False, False]])
-    weights = sampling_weights(cosines, own, odds, excluded, own[:, None] - 0.2, 9.0, 0.5, 0.001, unit=0.1)
-    torch.testing.assert_close(weights, torch.tensor([[0.0, math.exp(-0.5), 0.0]]))
+    log_weight = sampling_log_weights(cosines, own, odds, excluded, own[:, None] - 0.2, 9.0, 0.5, 0.001, unit=0.1)
+    torch.testing.assert_close(log_weight.exp(), torch.tensor([[0.0, math.exp(-0.5), 0.0]]))
 
 
 def test_the_hinge_by_hand():
@@ -186,5 +195,5 @@ def test_nothing_waits_for_the_device(monkeypatch):
     both = torch.stack([hardest(cosines, excluded)[0]] * 2)
     right, wrong = right_and_wrong(cosines[:, 0], both)
     odds = match_log_odds(cosines, right, wrong, 0.1, 0)
-    weights = sampling_weights(cosines, cosines[:, 0], odds, excluded, 0.0, 0.5, 0.5, 0.001)
-    draw(weights, uniform(0, "test", torch.tensor(3), torch.arange(8)))
+    log_weight = sampling_log_weights(cosines, cosines[:, 0], odds, excluded, 0.0, 0.5, 0.5, 0.001)
+    draw(log_weight, uniform(0, "test", torch.tensor(3), torch.arange(8)))

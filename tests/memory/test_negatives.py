@@ -22,13 +22,29 @@ def test_each_pair_keeps_its_last():
 
 def test_it_resumes_from_its_state_and_refuses_another():
     ledger, other = PairNegatives(3), PairNegatives(3)
-    ledger.add(torch.tensor([1]), {"i2t_chosen": chosen([5], [0.5])})
+    ledger.add(torch.tensor([1]), {"i2t_chosen": chosen([2], [0.5])})
     other.load_state_dict(ledger.state_dict())
-    assert other.choices["i2t_chosen"]["row"].tolist() == [-1, 5, -1]
+    assert other.choices["i2t_chosen"]["row"].tolist() == [-1, 2, -1]
     with pytest.raises(ValueError, match=r"no negative of 4 pairs"):
         PairNegatives(4).load_state_dict(ledger.state_dict())
     with pytest.raises(ValueError, match=r"no negative"):
         PairNegatives(3).load_state_dict({"total": torch.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"i2t_hardest.score": None},
+        {"i2t_hardest.row": torch.tensor([0, 1, 3])},
+        {"i2t_hardest.row": torch.tensor([0, 1, -2])},
+        {"i2t_hardest.row": torch.tensor([0.0, 1.0, 2.0])},
+    ],
+    ids=["no score", "a row beyond", "a row before", "rows that are no integers"],
+)
+def test_a_damaged_state_is_refused(damage):
+    state = {"i2t_hardest.row": torch.tensor([0, 1, 2]), "i2t_hardest.score": torch.zeros(3)} | damage
+    with pytest.raises(ValueError, match="i2t_hardest"):
+        PairNegatives(3).load_state_dict({name: values for name, values in state.items() if values is not None})
 
 
 def test_what_is_fresh_is_told_once():

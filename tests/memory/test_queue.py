@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
@@ -23,6 +24,18 @@ def test_it_starts_empty():
     assert queue.is_empty.all()
     assert content(queue) == [NO_ROW] * 3
     assert (queue.image_id == NO_PICTURE).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("filled", 6), ("pointer", 5), ("pointer", -1), ("image_keys", float("nan"))]
+)
+def test_a_state_that_is_none_is_refused(name, value):
+    queue = PairQueue(5, 2)
+    state = {key: tensor.clone() for key, tensor in queue.state_dict().items()}
+    queue.load_state_dict(state)
+    state[name].fill_(value)
+    with pytest.raises(ValueError, match="queue"):
+        queue.load_state_dict(state)
 
 
 def test_order_wrap_around_and_fill():

@@ -14,7 +14,7 @@ from hf_noisy_itm import NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
-from hf_noisy_itm.functional.false_negatives import draw, sampling_weights
+from hf_noisy_itm.functional.false_negatives import draw, sampling_log_weights
 from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, fne
 from hf_noisy_itm.methods._batch import PairBatch
@@ -57,7 +57,7 @@ def naive_direction(model, way, anchors, keys, queue, batch, right, wrong):
     config, losses, rows = model.config, [], []
     (mean, spread), (low, low_spread) = right, wrong
     unit = 1.0 if config.units == "absolute" else math.sqrt((spread**2 + low_spread**2) / 2)
-    numbers = uniform(config.draw_seed, f"fne.{way}", model.steps.count, batch["index"])
+    numbers = uniform(config.draw_seed, f"fne.{way}", model.batches.count, batch["index"])
     candidates = [
         *zip(keys, batch["image_id"].tolist(), batch["index"].tolist()),
         *(
@@ -202,12 +202,13 @@ def test_of_many_draws_none_is_the_own_picture_and_shares_are_those_of_the_weigh
     own = torch.nn.functional.pad(own, (0, 10), value=False)
     assert torch.equal(candidates.excluded, own | empty)
     cosines = 2 * torch.rand(10, 50, generator=rng) - 1
-    weights = sampling_weights(
+    log_weight = sampling_log_weights(
         cosines, torch.full((10,), 0.2), torch.randn(10, 50, generator=rng), candidates.excluded, -0.5, 2.0, 0.5, 0.3
     )
-    weights[7] = 0  # nothing to draw
+    log_weight[7] = -torch.inf  # nothing to draw
+    weights = log_weight.exp()
     numbers = torch.stack([uniform(0, "test", step, index) for step in range(10_000)])
-    column, found = draw(weights.repeat(10_000, 1), numbers.flatten())
+    column, found = draw(log_weight.repeat(10_000, 1), numbers.flatten())
     column, found = column.view(10_000, 10), found.view(10_000, 10)
     assert torch.equal(found, (index != 7).expand(10_000, 10))
     for anchor in index[index != 7].tolist():
@@ -231,7 +232,7 @@ def test_an_earlier_copy_of_the_own_pair_is_no_negative(trained):
         for name, chosen in model(**batch, index=index).negatives.items():
             assert (chosen["row"] != index).all(), name
             drawn |= set(chosen["row"].tolist())
-        model.steps.advance()
+        model.batches.advance()
     assert drawn == {*index.tolist(), 100}
 
 
@@ -264,6 +265,8 @@ def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
         model.embed_images(batch["pixel_values"]),
         model.embed_texts(batch["input_ids"], batch["attention_mask"]),
     )
+    model.queue.row[:2] = batch["index"][:2]  # earlier copies of two pairs, which are no answers at all
+    model.queue.image_id[:2] = batch["image_id"][:2]
     output = model(**batch)
     filled, size = int(model.queue.filled), len(images)
     assert 0 < filled < len(model.queue)
@@ -284,9 +287,11 @@ def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
             is_same = image_id == batch["image_id"][i]
             if same_image != "negative":
                 counts[is_same] = float(same_image == "positive")
+            is_copy = torch.cat([torch.zeros(size, dtype=torch.bool), model.queue.row[:filled] == batch["index"][i]])
+            counts[is_copy] = 0
             counts[i] = 1
             odds = (model.logit_scale * s).exp()
-            right = is_same if same_image == "positive" else torch.arange(len(s)) == i
+            right = is_same & ~is_copy if same_image == "positive" else torch.arange(len(s)) == i
             wanted[i] -= (odds / (counts * odds).sum()).log()[right].mean().item() / 2
     torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
     output.loss.backward()
@@ -330,7 +335,18 @@ def test_the_twin_follows_and_is_never_trained(clip_config, processor, pairs):
         assert value.grad is None
     assert not any(module.training for module in model.train().twin.modules())
     assert model.clip.vision_model.training
-    assert model.steps.count == 1
+    assert model.batches.count == 1
+
+
+def test_no_two_batches_draw_by_the_same_numbers(trained, monkeypatch):
+    """Nor two that make one step, and name no rows."""
+    model, batch = trained()
+    del batch["index"]
+    numbers = []
+    monkeypatch.setattr(fne, "uniform", lambda *of: numbers.append(uniform(*of)) or numbers[-1])
+    for _ in range(2):
+        model.remember(**model(**batch).to_remember)
+    assert len({tuple(each.tolist()) for each in numbers}) == 4
 
 
 def test_the_twin_says_when_it_cannot_follow(clip_config, processor, pairs):
@@ -477,7 +493,8 @@ def test_evaluation_gives_the_mode_back_and_draws_nothing(clip_config, processor
 
 
 def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, processor, pairs, tmp_path):
-    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=7)
+    saving = {"save_strategy": "steps", "save_steps": 7}
+    trainer = make_trainer(FNEModel, FNEConfig, SMALL, clip_config, processor, pairs, tmp_path, max_steps=7, **saving)
     trainer.train()
     choices = trainer.memory.negatives.choices
     assert set(choices) == {f"{way}_{choice}" for way in ("i2t", "t2i") for choice in ("chosen", "hardest")}
@@ -485,8 +502,10 @@ def test_the_ledger_of_a_run_is_saved_and_says_who_was_compared(clip_config, pro
     seen = rows >= 0
     assert 100 < seen.sum() <= 112  # an epoch of seven batches of 16, and hardly a row without candidates
     assert (rows[seen] // 5 != torch.arange(120)[seen] // 5).all()
+    saved = load_file(tmp_path / "checkpoint-7" / "pair_negatives.safetensors")
+    assert torch.equal(saved["i2t_hardest.row"], rows)
     trainer.save_model(str(tmp_path))
-    assert torch.equal(load_file(tmp_path / "pair_negatives.safetensors")["i2t_hardest.row"], rows)
+    assert not (tmp_path / "pair_negatives.safetensors").exists()  # it names rows of the training data
 
 
 def test_a_new_run_starts_with_an_empty_queue_and_a_fresh_twin(trained):
@@ -499,7 +518,7 @@ def test_a_new_run_starts_with_an_empty_queue_and_a_fresh_twin(trained):
     model.begin_run()
     assert model.queue.is_empty.all()
     assert model.match_moments.read()[0].count == 0
-    assert model.steps.count == 0
+    assert model.batches.count == 0
     assert all(torch.equal(tensor, learnt[name]) for name, tensor in model.clip.state_dict().items())
     assert all(torch.equal(tensor, learnt[name]) for name, tensor in twin.items())
     assert not any(parameter.requires_grad for parameter in model.twin.parameters())
@@ -546,6 +565,7 @@ def test_fields_take_the_numbers_of_their_variant(clip_config, tmp_path):
         ({"loss": "infonce", "draw_seed": 1}, "there is no use for draw_seed="),
         ({"variant": "released", "loss": "infonce", "margin": 3.0}, "there is no use for margin="),
         ({"moments": "per_epoch", "moments_kept": 0.9}, "there is no use for moments_kept="),
+        ({"same_image": "positive"}, "same_image='positive' does not go with loss='triplet'"),
         ({"match_prior": 1.0}, "match_prior is a probability"),
         ({"moments_kept": 0.0}, "moments_kept must be above 0"),
     ],
