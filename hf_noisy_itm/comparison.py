@@ -13,7 +13,7 @@ _FIGURES = {  # of runs whose last figure is there; what they are called in the 
     "map": {"i2t_map": "i2t mAP", "t2i_map": "t2i mAP", "map": "mAP"},
 }
 _CHOICES = ("chosen", "hardest")
-_OTHERS = "\\*"  # a star in Markdown
+_FURTHER = ("wins", "AUC of weights", "chosen negatives that match", "hardest that match", "AUC of posterior")
 _SEED = re.compile(r"[-_]seed\d+$")
 
 
@@ -23,9 +23,10 @@ def compare(files: Sequence[str | Path]) -> str:
     Figures are those of the test split, where a run reports on one. A kind is the file's name without `_seedN`, or its
     folder's name if the file is `metrics.json`. Figures are means and standard deviations (n - 1) over the seeds;
     "wins" are seeds in which a run has a higher rSum than the control (the kind called `control` or `baseline`) of the
-    same seed on the same data. Runs on vectors, which have mAP alone, get a table of their own. Where runs say which
-    negatives were matches in truth (`truth.negatives_in_truth`): the share of matches among the chosen and among the
-    hardest, and how well the posterior tells them among the hardest, means of both directions.
+    same seed on the same data. Runs on vectors, which have mAP alone, get a table of their own, and columns that would
+    be empty are left out. Where runs say which negatives were matches in truth (`truth.negatives_in_truth`): the share
+    of matches among the chosen and among the hardest, and how well the posterior tells them among the hardest, means
+    of both directions.
 
     Args:
         files: `metrics.json` files of runs, wherever they lie and whatever they are called.
@@ -50,19 +51,15 @@ def _table(runs: Sequence[tuple[Path, dict]], whole: str) -> str:
         if seed in group:
             raise InputError(f"{path} is a second run of {name} with seed {seed} on {', '.join(_what_on(run))}.")
         group[seed] = run
-    lines = [
-        f"| data | noise | run | seeds | {' | '.join(_FIGURES[whole].values())} | wins | AUC of weights "
-        "| matches among negatives: chosen | hardest | AUC of posterior |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [["data", "noise", "run", "seeds", *_FIGURES[whole].values(), *_FURTHER]]
     for what, kinds in sorted(groups.items()):
         control = kinds.get("control", kinds.get("baseline"))
         for name, runs in sorted(kinds.items(), key=lambda item: _middle(item[1], whole)):
-            cells = _figures(runs, None if runs is control else control, whole)
-            lines.append("| " + " | ".join([*what, name, *cells]) + " |")
-    if any(_OTHERS in line for line in lines):
-        lines += ["", f"{_OTHERS} of an earlier version, which took either share over other pairs"]
-    return "\n".join(lines)
+            lines.append([*what, name, *_figures(runs, None if runs is control else control, whole)])
+    columns = [column for column in zip(*lines) if any(column[1:])]
+    lines = list(zip(*columns))
+    lines.insert(1, ["---"] * len(columns))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _figures(runs: dict[int, dict], control: dict[int, dict] | None, whole: str) -> list[str]:
@@ -71,24 +68,17 @@ def _figures(runs: dict[int, dict], control: dict[int, dict] | None, whole: str)
     both = [seed for seed in runs if control and seed in control]
     wins = sum(runs[seed]["metrics"][whole] > control[seed]["metrics"][whole] for seed in both)
     weights = [run["weights"]["auc"] for run in runs.values() if run["weights"] and "auc" in run["weights"]]
+    ways = [run["negatives"] for run in runs.values() if run.get("negatives")]
+    shares = [_means(ways, lambda way, name=name: way.get(name, {}).get("matches")) for name in _CHOICES]
+    aucs = _means(ways, lambda way: way.get("hardest_auc"))
     return [
         ", ".join(map(str, sorted(runs))),
         *cells,
         f"{wins} of {len(both)}" if both else "",
         _spread(weights, ".3f") if weights else "",
-        *_negatives([run["negatives"] for run in runs.values() if run.get("negatives")]),
+        *(f"{_spread([100 * share for share in each], '.1f')} %" if each else "" for each in shares),
+        _spread(aucs, ".3f") if aucs else "",
     ]
-
-
-def _negatives(runs: list[dict[str, dict]]) -> list[str]:
-    chosen, hardest = (_means(runs, lambda way, name=name: way.get(name, {}).get("matches")) for name in _CHOICES)
-    counts = [{way[name]["pairs"] for name in _CHOICES if name in way} for run in runs for way in run.values()]
-    mark = _OTHERS if any(len(each) > 1 for each in counts) else ""
-    cells = [
-        f"{_spread([100 * share for share in each], '.1f')} %{mark}" if each else "" for each in (chosen, hardest)
-    ]
-    aucs = _means(runs, lambda way: way.get("hardest_auc"))
-    return [*cells, _spread(aucs, ".3f") if aucs else ""]
 
 
 def _means(runs: list[dict[str, dict]], figure: Callable[[dict], float | None]) -> list[float]:
@@ -115,8 +105,10 @@ def _read(path: Path) -> dict:
 
 def _what_on(run: dict) -> tuple[str, str]:
     data, noise = run["data"], run["noise"]
+    words = [Path(data["dataset"]).stem, data.get("dataset_config"), data.get("where")]
     kind = noise.get("kind", "shuffle")
-    return Path(data["dataset"]).stem, f"{100 * noise['nominal']:.0f} %" + ("" if kind == "shuffle" else f" {kind}")
+    rate = f"{100 * noise['nominal']:.0f} %" + ("" if kind == "shuffle" or not noise["nominal"] else f" {kind}")
+    return ", ".join(filter(None, words)), rate
 
 
 def _middle(runs: dict[int, dict], key: str) -> float:
