@@ -14,6 +14,7 @@ _FIGURES = {  # of runs whose last figure is there; what they are called in the 
 }
 _CHOICES = ("chosen", "hardest")
 _FURTHER = ("wins", "AUC of weights", "chosen negatives that match", "hardest that match", "AUC of posterior")
+_TABLE = re.compile(r"(<!-- runs: (?P<patterns>[^>]+?) -->)\n(.*?)(<!-- end -->)", re.DOTALL)
 _SEED = re.compile(r"[-_]seed\d+$")
 
 
@@ -117,3 +118,26 @@ def _middle(runs: dict[int, dict], key: str) -> float:
 
 def _spread(values: list[float], form: str) -> str:
     return f"{mean(values):{form}}" + (f" ± {stdev(values):{form}}" if len(values) > 1 else "")
+
+
+def fill_tables(text: str, root: str | Path) -> str:
+    """Makes the tables of a page in Markdown anew, so that no number in them is typed.
+
+    A table stands between `<!-- runs: PATTERN … -->`, patterns of files below the root, and `<!-- end -->`.
+
+    Args:
+        text: of the page.
+        root: folder that the patterns start from.
+
+    Raises:
+        InputError: a pattern has no files; see `compare`.
+    """
+
+    def table(match: re.Match) -> str:
+        patterns = match["patterns"].split()
+        found = {pattern: sorted(Path(root).glob(pattern)) for pattern in patterns}
+        if missing := [pattern for pattern, files in found.items() if not files]:
+            raise InputError(f"There is no file {missing[0]} below {root}, of which the page has a table.")
+        return f"{match[1]}\n{compare([file for files in found.values() for file in files])}\n{match[4]}"
+
+    return _TABLE.sub(table, text)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.comparison import compare
+from hf_noisy_itm.comparison import compare, fill_tables
 
 
 @pytest.fixture
@@ -102,3 +102,14 @@ def test_the_recipe(runs):
     assert done.returncode == 0
     assert "1 of 2" in done.stdout
     assert subprocess.run([sys.executable, "recipes/compare.py"], capture_output=True).returncode == 2
+
+
+def test_a_page_gets_its_tables(runs, tmp_path):
+    page = "before\n<!-- runs: npc_*.json baseline_*.json -->\nold\n<!-- end -->\nafter <!-- end -->\n"
+    wanted = (
+        f"before\n<!-- runs: npc_*.json baseline_*.json -->\n{compare(runs[:4])}\n<!-- end -->\nafter <!-- end -->\n"
+    )
+    assert fill_tables(page, tmp_path) == wanted
+    assert fill_tables(wanted, tmp_path) == wanted
+    with pytest.raises(InputError, match=r"There is no file osa_\*.json below"):
+        fill_tables(page.replace("npc_", "osa_"), tmp_path)

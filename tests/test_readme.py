@@ -5,10 +5,14 @@ import re
 from pathlib import Path
 from statistics import mean, stdev
 
+import pytest
+
+from hf_noisy_itm.comparison import fill_tables
 from hf_noisy_itm.data.scenes import Scenes, ambiguity_ceiling
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+METHODS = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 NPCS = "NPC's"
 KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsum")
 
@@ -32,26 +36,60 @@ def test_the_means_are_those_of_three_seeds():
     assert all(run["npc"]["metrics"]["rsum"] > run["control"]["metrics"]["rsum"] for run in runs)
 
 
+def told(data, kind, figure="metrics", key="rsum", form=".1f"):
+    """Mean and deviation of the three seeds of a kind of run."""
+    paths = sorted((ROOT / "recipes" / "results" / "npc" / data).glob(f"{kind}_seed[0-2].json"))
+    values = [json.loads(path.read_text())[figure][key] for path in paths]
+    assert len(values) == 3
+    return f"{mean(values):{form}} ± {stdev(values):{form}}"
+
+
 def test_what_other_forms_of_npc_reach_is_that_of_their_runs():
     text = " ".join(README.split())
-
-    def told(data, kind, figure="metrics", key="rsum", form=".1f"):
-        paths = sorted((ROOT / "recipes" / "results" / "npc" / data).glob(f"{kind}_seed[0-2].json"))
-        values = [json.loads(path.read_text())[figure][key] for path in paths]
-        assert len(values) == 3
-        return f"{mean(values):{form}} ± {stdev(values):{form}}"
-
     assert f"(`--weights ones`), gives an rSum of {told('scenes40', 'npc_ones')}." in text
     batch = told("scenes40", "npc"), told("scenes40", "npc", "weights", "auc", ".3f")
     assert (
         f"what the whole batch does to each entry, gives {batch[0]}, and its weights hardly tell (AUC {batch[1]})"
         in text
     )
-    forms = [told("scenes60", kind) for kind in ("control", "npc", "npc_pair")]
-    assert f"control {forms[0]}, form of the paper {forms[1]}, pair by pair {forms[2]}." in text
-    assert f"gained a little more on `scenes` ({told('scenes40', 'npc_pair_exclude_self')})" in text
+    forms = [told("scenes60", kind) for kind in ("control", "npc", "npc_pair_half")]
+    assert f"control {forms[0]}, form of the paper {forms[1]}, as the recipes have it {forms[2]}." in text
+    emoji = [told(f"emoji{rate}", kind) for rate in (40, 60) for kind in ("control", "npc_pair_half")]
+    assert f"{emoji[1]} with NPC and {emoji[0]} without at 40 %, {emoji[3]} and {emoji[2]} at 60 %" in text
     bank = json.loads((ROOT / "recipes" / "results" / "benchmark_bank.json").read_text())
     assert f"A bank of {bank['data']['pairs']:,} pairs takes {bank['banks'][NPCS]['seconds']:.0f} seconds" in text
+
+
+@pytest.mark.parametrize("page", [README, METHODS], ids=["README", "docs/methods"])
+def test_what_a_step_costs_is_that_of_the_benchmarks(page):
+    text = " ".join(page.split())
+    npc = json.loads((ROOT / "recipes" / "results" / "benchmark_npc_step.json").read_text())
+    full, half, entries = (
+        [f"{npc[kind]['times the control'][form]:.1f}" for kind in ("bank", "strangers")]
+        for form in (
+            "full: all parameters move",
+            "each pair alone, half of the entries trained on",
+            "batch and entries, no weights",
+        )
+    )
+    fne = json.loads((ROOT / "recipes" / "results" / "benchmark_fne_step.json").read_text())[
+        "times the control's step"
+    ]
+    if page is README:
+        assert f"A step takes {half[0]} to {half[1]} times as long as the control's" in text
+        assert f"the form of the paper {full[0]} to {full[1]} times" in text
+        assert f"**FNE** takes {fne:.1f} times as long" in text
+    else:
+        assert f"takes {full[0]} times as long as the control's, and the recommended one {half[0]} times" in text
+        assert (
+            f"{full[1]} and {half[1]} times if no entry is in the batch, where training on all entries takes" in text
+        )
+        assert f"takes {entries[1]} alone" in text
+        assert f"A step takes {fne:.1f} times as long as the control's with a queue" in text
+
+
+def test_the_tables_of_the_methods_are_made_of_their_runs():
+    assert fill_tables(METHODS, ROOT) == METHODS
 
 
 def test_the_shift_is_mild_and_the_noise_hurts():
@@ -90,6 +128,9 @@ def test_the_speed_of_ranks_is_that_of_the_benchmark():
     assert f"extrapolated from {large['slice images']:,} pictures with all captions" in text
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target

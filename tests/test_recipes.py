@@ -48,24 +48,25 @@ def test_training_leaves_a_model_that_loads_three_ways(monkeypatch, tmp_path):
     assert torch.equal(*embeds)
 
 
-def commands_of_the_readme(beginning):
-    """The commands of the block after a sentence, without remarks, as lists of words."""
-    block = (ROOT / "README.md").read_text(encoding="utf-8").split(beginning)[1].split("```")[1]
+def commands_of(method):
+    """The commands of a method's block in docs/methods.md, without remarks, as lists of words."""
+    block = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split(f"\n## {method}\n")[1].split("```")[1]
     return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("python recipes/")]
 
 
-NPC_COMMANDS = commands_of_the_readme("NPC comes in several forms")
+NPC_COMMANDS = commands_of("NPC")
+OTHER_COMMANDS = [words for words in commands_of("FNE") + commands_of("OSA") if "emoji" not in words[1]]
 NPC_DATA = ["--max_train_pictures", "24", "--max_eval_pictures", "12"]
 
 
-def test_the_readme_shows_each_form_of_npc():
+def test_the_page_shows_each_form_of_npc():
     forms = [parse_recipe(words[1:]) for words in NPC_COMMANDS if words[0] == "recipes/train.py"]
     given = {name for form in forms for name in form.method} | {"bank" for form in forms if form.run.bank}
     assert {"virtual_step", "virtual_blocks", "impact_every", "bank_share", "exclude_self", "variant", "bank"} <= given
 
 
 @pytest.mark.parametrize("words", NPC_COMMANDS, ids=lambda words: " ".join(words[1:]))
-def test_what_the_readme_says_of_npc_works_as_it_stands(words, monkeypatch, tmp_path):
+def test_what_the_page_says_of_npc_works_as_it_stands(words, monkeypatch, tmp_path):
     """On fewer pairs, for two steps; the bank of the last but one command is that of the last."""
     script, *words = words
     own = [str(tmp_path / word) if word == "bank.safetensors" else word for word in words]
@@ -88,6 +89,12 @@ def test_what_the_readme_says_of_npc_works_as_it_stands(words, monkeypatch, tmp_
         assert str(getattr(config, name)).lower() == word
     assert metrics["bank"]["pairs"] == 120
     assert metrics["weights"]["pairs"] == 32
+
+
+@pytest.mark.parametrize("words", OTHER_COMMANDS, ids=lambda words: " ".join(words[1:]))
+def test_what_the_page_says_of_others_works_as_it_stands(words, monkeypatch, tmp_path):
+    run("train.py", *words[1:], *SMALL, "--output_dir", tmp_path, monkeypatch=monkeypatch)
+    assert json.loads((tmp_path / "metrics.json").read_text())["metrics"]["rsum"] >= 0
 
 
 @pytest.mark.parametrize(

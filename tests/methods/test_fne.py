@@ -278,8 +278,12 @@ def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
     others = cosines.masked_fill(own if same_image == "negative" else same, -9)
     moments = model.match_moments.including(cosines.diag(), torch.stack([others.amax(dim=1), others.amax(dim=0)]))
     wanted = torch.zeros(size)
-    for anchors, keys, queue in ((images, texts, model.queue.text_keys), (texts, images, model.queue.image_keys)):
-        candidates = torch.cat([keys, queue[:filled]])
+    image_keys, text_keys = model.twin.embed(PairBatch(**batch, bank=None))
+    for anchors, others, keys, queue in (
+        (images, texts, text_keys, model.queue.text_keys),
+        (texts, images, image_keys, model.queue.image_keys),
+    ):
+        candidates = torch.cat([others, queue[:filled]])
         image_id = torch.cat([batch["image_id"], model.queue.image_id[:filled]])
         for i in range(size):
             s = anchors[i] @ candidates.T
@@ -292,7 +296,12 @@ def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
             counts[i] = 1
             odds = (model.logit_scale * s).exp()
             right = is_same & ~is_copy if same_image == "positive" else torch.arange(len(s)) == i
-            wanted[i] -= (odds / (counts * odds).sum()).log()[right].mean().item() / 2
+            in_batch = torch.arange(len(s)) < size
+            wanted[i] -= (odds / (counts * odds)[in_batch].sum()).log()[right & in_batch].mean().item() / 2
+            own_odds = (model.logit_scale * (anchors[i] @ keys[i])).exp()
+            total = own_odds + (counts * odds)[~in_batch].sum()
+            stored = torch.cat([own_odds[None], odds[right & ~in_batch]])
+            wanted[i] -= (stored / total).log().mean().item() / 2
     torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
     output.loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
