@@ -8,6 +8,8 @@ from .functional.retrieval import recall
 from .methods import (
     BaselineConfig,
     BaselineModel,
+    CODERConfig,
+    CODERModel,
     FNEConfig,
     FNEModel,
     MRLConfig,
@@ -26,6 +28,8 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "BaselineConfig",
     "BaselineModel",
+    "CODERConfig",
+    "CODERModel",
     "FNEConfig",
     "FNEModel",
     "InputError",

@@ -21,12 +21,13 @@ _SEED = re.compile(r"[-_]seed\d+$")
 def compare(files: Sequence[str | Path]) -> str:
     """Makes a table in Markdown with a line for each kind of run, grouped by data and noise.
 
-    A kind is the file's name without `_seedN`, or its folder's name if the file is `metrics.json`. Figures are means
-    and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the control
-    (the kind called `control` or `baseline`) of the same seed on the same data. Runs on vectors, which have mAP alone,
-    get a table of their own, and columns that would be empty are left out. Where runs say which negatives were matches
-    in truth (`truth.negatives_in_truth`): the share of matches among the chosen and among the hardest, and how well
-    the posterior tells them among the hardest, means of both directions.
+    Figures are those of the test split, where a run reports on one. A kind is the file's name without `_seedN`, or its
+    folder's name if the file is `metrics.json`. Figures are means and standard deviations (n - 1) over the seeds;
+    "wins" are seeds in which a run has a higher rSum than the control (the kind called `control` or `baseline`) of the
+    same seed on the same data. Runs on vectors, which have mAP alone, get a table of their own, and columns that would
+    be empty are left out. Where runs say which negatives were matches in truth (`truth.negatives_in_truth`): the share
+    of matches among the chosen and among the hardest, and how well the posterior tells them among the hardest, means
+    of both directions.
 
     Args:
         files: `metrics.json` files of runs, wherever they lie and whatever they are called.
@@ -90,6 +91,7 @@ def _means(runs: list[dict[str, dict]], figure: Callable[[dict], float | None]) 
 def _read(path: Path) -> dict:
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
+        run["metrics"] = run.get("test") or run["metrics"]
         (
             run["metrics"]["rsum" if "rsum" in run["metrics"] else "map"],
             run["training"]["seed"],

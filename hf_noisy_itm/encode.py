@@ -126,8 +126,9 @@ def evaluate_pairs(
 ) -> dict[str, float]:
     """What a model retrieves of the collator's data: recall of pairs, and mAP where there are labels.
 
-    See `functional.retrieval.recall` and `category_figures`. Below ten pictures the larger cut-offs are left out, and
-    `rsum` is a sum of fewer figures; a warning says so.
+    See `functional.retrieval.recall` and `category_figures`; figures of the model's `views` stand beside the recall,
+    their names before those of the figures. Below ten pictures the larger cut-offs are left out, and `rsum` is a sum
+    of fewer figures; a warning says so.
     """
     embeds, pairs = embed_modalities(model, collator, batch_size, num_workers, exchange, "Evaluating"), collator.pairs
     figures = {} if pairs.labels is None else category_figures(embeds, pairs.labels)
@@ -138,7 +139,11 @@ def evaluate_pairs(
     ks = [k for k in (1, 5, 10) if k <= smallest]
     if len(ks) < 3:
         logger.warning(f"The gallery has {smallest} rows: recall is at K = {ks} alone, and rsum the sum of these.")
-    return recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks) | figures
+    recalled = recall(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair, ks)
+    for name, view in model.views(encoded).items():
+        of_view = recall(view.image_embeds, view.text_embeds, view.image_of_pair, ks)
+        recalled |= {f"{name}_{key}": value for key, value in of_view.items()}
+    return recalled | figures
 
 
 def category_figures(embeds: dict[str, Tensor], labels: Labels) -> dict[str, float]:

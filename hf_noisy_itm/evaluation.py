@@ -111,7 +111,8 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
         data: pairs.
 
     Returns:
-        `metrics`; `intervals` and `extended` where asked for or known; and what they are figures of.
+        `metrics`; those of the model's `views` if it has any; `intervals` and `extended` where asked for or known; and
+        what they are figures of.
 
     Raises:
         InputError: the model or the data cannot be read, or K or folds do not fit the gallery.
@@ -139,7 +140,10 @@ def evaluate_model(args: EvaluationArguments, data: DataArguments) -> dict:
     try:
         result["metrics"] = category_figures(embeds, pairs.labels) if pairs.labels is not None else {}
         if of_pairs:
-            result |= _recall(args, encoded_pairs(embeds, pairs), pairs, positives, result["metrics"])
+            encoded = encoded_pairs(embeds, pairs)
+            result |= _recall(args, encoded, pairs, positives, result["metrics"])
+            if args.folds == 1 and (views := model.views(encoded)):
+                result["views"] = {name: _recall_of(view, args.ks) for name, view in views.items()}
     except InputError:
         raise
     except ValueError as error:
@@ -244,6 +248,10 @@ def _check_fit(args: EvaluationArguments, pairs: Pairs) -> None:
         raise InputError(
             f"Each of ks must be between 1 and the smaller gallery ({pictures // args.folds}), got {args.ks}."
         )
+
+
+def _recall_of(encoded: EncodedPairs, ks: Sequence[int]) -> dict[str, float]:
+    return recall_of_ranks(retrieval_ranks(encoded.image_embeds, encoded.text_embeds, encoded.image_of_pair), ks)
 
 
 def _extended(encoded: EncodedPairs, positives: dict[str, RightAnswers], ks: Sequence[int]) -> dict[str, dict]:

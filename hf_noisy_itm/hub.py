@@ -76,7 +76,7 @@ def write_model_card(
                 metric_value=round(value, 3),
             )
             for name, value in (metrics.get("test") or metrics["metrics"]).items()
-            if "_r@" in name or name in ("rsum", "map") or name.endswith("_map")
+            if name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map")
         ],
     )
     paper = model_class.paper

@@ -151,6 +151,9 @@ def recall_table(result: Mapping) -> str:
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["   ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows]
     lines.append(f"rSum {show('rsum')}")
+    for name, figures in result.get("views", {}).items():
+        words = ", ".join(f"{way}_r@{k} {figures[f'{way}_r@{k}']:.1f}" for way in ("i2t", "t2i") for k in ks)
+        lines.append(f"{name}: {words}, rSum {figures['rsum']:.1f}")
     lines += categories if ways else []
     for way, figures in result.get("extended", {}).items():
         names = [*(f"r@{k}" for k in ks), "r_precision", "map@r"]

@@ -107,6 +107,7 @@ def train_model(
     trainer.train(resume_from_checkpoint=resume)
     seconds = time.perf_counter() - start
     folder = Path(recipe.training.output_dir)
+    chosen = trainer.choose(eval_pairs) if model.needs_validation and test is not None else None
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
     reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
@@ -137,6 +138,7 @@ def train_model(
         if trainer.memory.bank
         else None,
         "bank": trainer.memory.bank.provenance if trainer.memory.bank else None,
+        "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
         "versions": {

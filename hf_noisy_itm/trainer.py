@@ -223,6 +223,11 @@ class NoisyITMTrainer(Trainer):
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
+    def choose(self, pairs: Pairs) -> dict[str, float]:
+        """Lets the method settle by validation pairs what it leaves to them, after training; what it settled on."""
+        collator = collator_of(pairs, self.model, self.args, self.processing_class)
+        return self.model.choose(encode(self.model, collator, *self._passes, "Validating"))
+
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
         pairs = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -279,7 +284,7 @@ class NoisyITMTrainer(Trainer):
             if self.memory.bank is not None:
                 self.use_bank(self.memory.bank)
         else:
-            self.model.begin_run()
+            self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
             self.memory.begin_run()
         return super().train(checkpoint, *args, **kwargs)
 

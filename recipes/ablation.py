@@ -94,6 +94,7 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
         "seed": seed,
         "chosen on": metrics["metrics"],
         "test": metrics["test"],
+        "chosen": metrics["chosen"],
         "method_config": metrics["method_config"],
         "noise": {key: metrics["noise"][key] for key in kept if key in metrics["noise"]},
         "fingerprint": metrics["pairs"]["fingerprint"],
@@ -104,15 +105,18 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
 
 
 def table(results: dict[str, list[dict]], variants: list[str]) -> str:
-    """Means and deviations (n - 1) over seeds of what was reached on the test split, as Markdown."""
-    figures = sorted({name for runs in results.values() for run in runs for name in run["test"] if _is_shown(name)})
+    """Means and deviations (n - 1) over seeds of what was reached, on the test split if one is named, as Markdown."""
+    reached = {
+        name: [(run["variant"], run["test"] or run["chosen on"]) for run in runs] for name, runs in results.items()
+    }
+    figures = sorted({name for runs in reached.values() for _, run in runs for name in run if _is_shown(name)})
     lines = []
     for figure in figures:
-        lines += [f"| test {figure} | {' | '.join(results)} |", f"|---|{'---|' * len(results)}"]
+        lines += [f"| {figure} | {' | '.join(results)} |", f"|---|{'---|' * len(results)}"]
         for name in variants:
             cells = []
-            for runs in results.values():
-                values = [run["test"][figure] for run in runs if run["variant"] == name]
+            for runs in reached.values():
+                values = [run[figure] for variant, run in runs if variant == name and figure in run]
                 spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
                 cells.append(f"{mean(values):.1f}{spread} ({len(values)})" if values else "")
             lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -121,7 +125,7 @@ def table(results: dict[str, list[dict]], variants: list[str]) -> str:
 
 
 def _is_shown(name: str) -> bool:
-    return name.endswith("map") or name == "rsum"
+    return name.endswith(("map", "rsum"))
 
 
 def _place(run: dict, variants: list[str]) -> tuple[int, int]:

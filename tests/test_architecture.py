@@ -48,6 +48,7 @@ RULES = {
         {"arguments", "data", "encode", "loading", "memory", "run"},
         {"accelerate", "datasets"},
     ),
+    "concepts": ({"arguments", "data", "loading", "memory", "methods"}, {"accelerate", "datasets"}),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading"}, {"accelerate"}),
     "resuming": (set(), {"torch", "accelerate", "datasets"}),
     "noise_report": (_LOOKING | {"batches", "checkpoint", "functional", "scoring"}, {"accelerate"}),

@@ -151,6 +151,20 @@ def test_a_committed_step_of_fne_costs_what_was_promised():
     assert figures["times the control's step"] <= 1.5
 
 
+def test_the_benchmark_of_coders_step_writes_its_figures(tmp_path):
+    figures, told = measured("coder_step", "--layers 1 --batch 4 --queue 200 --concepts 20 --repeats 1", tmp_path)
+    ratios = figures["times the control's step"]
+    assert set(ratios) == {"coder", "coder, no pseudo labels", "coder, no concept branch"}
+    assert all(value > 0 for value in figures["seconds"].values())
+    assert all(f"{value:.2f} times the control's step" in told for value in ratios.values())
+
+
+def test_a_committed_step_of_coder_costs_what_was_promised():
+    figures = committed("coder_step")
+    assert (figures["queue"], figures["concepts"], figures["parameters"] > 150e6) == (4096, 300, True)
+    assert figures["times the control's step"]["coder"] <= 1.9
+
+
 def test_the_gradient_of_a_share_is_set_beside_the_whole(tmp_path):
     figures, told = measured("npc_share", "--pairs 100 --batch_size 16 --draws 4", tmp_path)
     for share in figures["shares"].values():

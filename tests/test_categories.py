@@ -235,6 +235,20 @@ def test_a_table_of_variants_goes_on_where_it_stopped(folder, tmp_path, monkeypa
         main([RECIPE, str(variants)])
 
 
+def test_a_table_shows_what_was_reached_where_no_test_split_is_named():
+    table = runpy.run_path(str(ROOT / "recipes" / "ablation.py"))["table"]
+    runs = [
+        {"variant": "control", "chosen on": {"rsum": 500.0, "i2t_r@1": 9.0}, "test": {}},
+        {"variant": "control", "chosen on": {"rsum": 502.0}, "test": {}},
+        {"variant": "full", "chosen on": {"rsum": 1.0}, "test": {"rsum": 510.0, "fused_rsum": 512.0}},
+    ]
+    lines = table({"emoji": runs}, ["control", "full"]).splitlines()
+    assert lines == [
+        "| fused_rsum | emoji |", "|---|---|", "| control |  |", "| full | 512.0 (1) |", "",
+        "| rsum | emoji |", "|---|---|", "| control | 501.0 ± 1.4 (2) |", "| full | 510.0 (1) |",
+    ]  # fmt: skip
+
+
 class AtOnce:
     def __init__(self, *args, **kwargs):
         self.results = {}

@@ -70,6 +70,18 @@ def test_which_negatives_were_matches(runs):
     assert len(lines) == 5
 
 
+def test_figures_are_of_the_test_split_where_there_is_one(runs):
+    content = json.loads(runs[2].read_text())
+    test = {"i2t_r@1": 60.0, "t2i_r@1": 30.0, "rsum": 503.0}
+    runs[2].write_text(json.dumps(content | {"test": test}))
+    runs[3].write_text(json.dumps(json.loads(runs[3].read_text()) | {"test": {}}))
+    assert (
+        compare([*runs[:2], runs[2], runs[3]])
+        .splitlines()[3]
+        .startswith("| scenes | 40 % | npc | 0, 1 | 55.1 ± 6.9 | 27.6 ± 3.4 | 503.0 ± 0.0 | 1 of 2 |")
+    )
+
+
 def test_a_run_folder_gives_its_name(runs, tmp_path):
     folder = tmp_path / "mine_seed1"
     folder.mkdir()

@@ -26,6 +26,13 @@ def test_the_card_takes_its_numbers_from_the_metrics(tmp_path):
     assert "radford2021learning" in card.content
 
 
+def test_the_card_tells_of_the_clip_that_is_published(tmp_path):
+    figures = METRICS["metrics"] | {f"fused_{name}": 0.0 for name in METRICS["metrics"]}
+    write_model_card(tmp_path, {**METRICS, "metrics": figures}, BaselineModel, "1")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert not [result.metric_type for result in card.data.eval_results if "fused" in result.metric_type]
+
+
 def test_a_missing_figure_is_a_stated_gap(tmp_path):
     figures = {name: value for name, value in METRICS["metrics"].items() if name != "t2i_r@10"}
     write_model_card(tmp_path, {**METRICS, "method": "npc", "metrics": figures}, NPCModel, "1")

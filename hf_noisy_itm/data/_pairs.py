@@ -126,6 +126,14 @@ class Pairs:
         return digest.hexdigest()[:16]
 
     @property
+    def caption_fingerprint(self) -> str:
+        """Hash of the captions alone, whichever pictures they are with: shuffling them does not change it."""
+        digest = hashlib.sha256()
+        for caption in sorted(self.captions):
+            digest.update(caption.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()[:16]
+
+    @property
     def told(self) -> str:
         """What it is, in words."""
         return f"{len(self)} pairs over {len(self.image_id)} pictures"

@@ -4,6 +4,7 @@ from ._base import NoisyITMModel
 from ._batch import NoisyITMOutput
 from ._config import NoisyITMConfig
 from .baseline import BaselineConfig, BaselineModel
+from .coder import CODERConfig, CODERModel
 from .fne import FNEConfig, FNEModel
 from .mrl import MRLConfig, MRLModel
 from .npc import NPCConfig, NPCModel
@@ -12,6 +13,8 @@ from .osa import OSAConfig, OSAModel
 __all__ = [
     "BaselineConfig",
     "BaselineModel",
+    "CODERConfig",
+    "CODERModel",
     "FNEConfig",
     "FNEModel",
     "MRLConfig",

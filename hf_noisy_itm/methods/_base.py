@@ -52,6 +52,7 @@ class NoisyITMModel(PreTrainedModel):
     `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
     frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
     Where the data have weights, `data_weight` comes in the same way, for every method.
+    Where `needs_validation` is true, `choose` is called after training, if there are pairs for it.
     `embeds_by_clip_alone` says whether `clip` without the rest embeds as the model does.
     """
 
@@ -68,6 +69,7 @@ class NoisyITMModel(PreTrainedModel):
     paper: ClassVar[Paper | None] = None
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
+    needs_validation: bool = False
     embeds_by_clip_alone: bool = True
 
     def __init__(self, config: NoisyITMConfig):
@@ -311,6 +313,10 @@ class NoisyITMModel(PreTrainedModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
+        return {}
+
     def memory(self) -> dict[str, Tensor]:
         """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
 
@@ -331,9 +337,25 @@ class NoisyITMModel(PreTrainedModel):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def choose(self, encoded: EncodedPairs) -> dict[str, float]:
+        """Settles after training, where it `needs_validation`, what validation pairs are to decide.
+
+        Args:
+            encoded: these pairs.
+
+        Returns:
+            What was chosen, and why, for the record.
+        """
+        return {}
+
     @torch.no_grad()
-    def begin_run(self) -> None:
-        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays."""
+    def begin_run(self, captions: str | None = None) -> None:
+        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays.
+
+        Args:
+            captions: hash of the captions to train on, so that what was made of others can be refused; None of a
+                stream, and where there are none.
+        """
         for _, module in self._memories():
             module.reset()
         self._start(self.state_dict())

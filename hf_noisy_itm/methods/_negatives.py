@@ -82,7 +82,7 @@ class InBatch:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is known, apart from embeddings, of K candidates: the keys of G pairs, and a queue.
+    """What is known, apart from embeddings, of K candidates: the keys of G pairs, and a queue if there is one.
 
     Args:
         row: in the training set, (K,).
@@ -104,16 +104,17 @@ class Candidates:
     name: Tensor
 
     @classmethod
-    def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue, exchange: Exchange) -> "Candidates":
+    def of(cls, batch: PairBatch, seen: InBatch, queue: PairQueue | None, exchange: Exchange) -> "Candidates":
         """For the local pairs of a batch; pairs of different rows show different pictures if it does not name them."""
         row = rows_of(batch)
         own_column = exchange.own_rows(len(batch), row.device)
         image_id = torch.full_like(row, NO_PICTURE) if batch.image_id is None else batch.image_id
-        same = image_id[:, None] == torch.cat([exchange.gather(image_id), queue.image_id])
-        same &= (image_id != NO_PICTURE)[:, None]
-        rows = torch.cat([seen.row, queue.row])
-        is_none = (row[:, None] == rows) & (row != NO_ROW)[:, None]
-        is_none |= torch.cat([torch.zeros_like(seen.row, dtype=torch.bool), queue.is_empty])
+        image_ids, rows, is_empty = exchange.gather(image_id), seen.row, torch.zeros_like(seen.row, dtype=torch.bool)
+        if queue is not None:
+            image_ids, rows = torch.cat([image_ids, queue.image_id]), torch.cat([rows, queue.row])
+            is_empty = torch.cat([is_empty, queue.is_empty])
+        same = (image_id[:, None] == image_ids) & (image_id != NO_PICTURE)[:, None]
+        is_none = (row[:, None] == rows) & (row != NO_ROW)[:, None] | is_empty
         same, is_none = (each.scatter_(1, own_column[:, None], False) for each in (same & ~is_none, is_none))
         return cls(
             rows,

@@ -168,3 +168,12 @@ def test_wrong_candidates_count_by_their_weights_and_right_ones_in_full(mode):
     torch.testing.assert_close(
         info_nce(anchors, candidates, torch.arange(3), 2.0, log_weight=lambda c: last.expand_as(c)), left_out
     )
+
+
+def test_a_candidate_left_out_is_no_trouble_where_there_are_several_right_ones():
+    anchors, candidates = normalize(torch.tensor([[1.0, 0.0]])), normalize(torch.tensor([[1.0, 0], [1, 1], [0, 1.0]]))
+    same = torch.tensor([[False, True, False]])
+    left_out = torch.tensor([[0.0, 0.0, -torch.inf]])
+    own = torch.tensor([0])
+    loss = info_nce(anchors, candidates, own, 2.0, same, "positive", lambda _: left_out)
+    torch.testing.assert_close(loss, info_nce(anchors, candidates[:2], own, 2.0, same[:, :2], "positive"))

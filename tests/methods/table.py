@@ -1,8 +1,17 @@
 """The one table of methods; a new method is a new row, and every test of the contract runs on it."""
 
+import os
+from pathlib import Path
+
+import torch
+
+from hf_noisy_itm.functional.similarity import normalize
+from hf_noisy_itm.memory.concepts import Concepts
 from hf_noisy_itm.methods import (
     BaselineConfig,
     BaselineModel,
+    CODERConfig,
+    CODERModel,
     FNEConfig,
     FNEModel,
     MRLConfig,
@@ -12,6 +21,22 @@ from hf_noisy_itm.methods import (
     OSAConfig,
     OSAModel,
 )
+
+
+def concepts(count: int = 9, width: int = 32, **provenance) -> Concepts:
+    """Words, each tied to the next, and random vectors of the width of the tests' CLIP."""
+    generator = torch.Generator().manual_seed(0)
+    links = torch.zeros(count, count)
+    for word in range(count - 1):
+        links[word, word + 1] = links[word + 1, word] = 0.1 + 0.05 * word
+    vectors = normalize(torch.randn(count, width, generator=generator))
+    return Concepts([f"word{number}" for number in range(count)], links, vectors, provenance)
+
+
+CONCEPTS = Path(os.environ["HF_HOME"]) / f"concepts-{os.getpid()}.safetensors"  # goes with the session
+concepts().save(CONCEPTS)
+COUPLED = {"clusters": 6, "concepts": str(CONCEPTS)}
+CODER = {"queue_size": 40, **COUPLED}
 
 _CLASSES = {"class_names": ["red", "green", "blue"]}  # of the tests' pairs
 
@@ -37,6 +62,10 @@ METHODS = {
     "fne": (FNEModel, FNEConfig, {"queue_size": 40, "min_right_pairs": 4}),
     "fne-infonce": (FNEModel, FNEConfig, {"loss": "infonce", "queue_size": 40, "min_right_pairs": 4}),
     "fne-released": (FNEModel, FNEConfig, {"variant": "released", "queue_size": 40, "min_right_pairs": 4}),
+    "coder": (CODERModel, CODERConfig, CODER),
+    "coder-keys": (CODERModel, CODERConfig, {"queue_size": 40, "in_batch": "keys", "kappa": 0.5}),
+    "coder-fne": (CODERModel, CODERConfig, {**CODER, "weighting": "fne", "min_right_pairs": 4, "label_of": "other"}),
+    "coder-batch": (CODERModel, CODERConfig, {**COUPLED, "dictionaries": False, "weighting": "uniform"}),
     "osa": (OSAModel, OSAConfig, {}),
     "osa-paper": (OSAModel, OSAConfig, {"trust_form": "paper"}),
     "osa-released": (OSAModel, OSAConfig, {"trust_form": "released"}),

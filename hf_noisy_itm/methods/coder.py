@@ -1,0 +1,280 @@
+"""CODER: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval (ECCV 2022),
+https://arxiv.org/abs/2208.09843
+
+Two branches see every picture and caption: the instance branch, which is CLIP, and a concept branch, which asks a
+graph of concepts what there is to be seen. Both learn by contrast with dictionaries of a momentum encoder's
+embeddings, in which every wrong answer is weighed by how it stands among the others of its anchor. The instance branch
+sorts its embeddings into clusters of one size, and the concept branch is to predict which: so both mean the same.
+
+Only the abstract of the paper is known to us; the formulae are this project's. So are all numbers.
+
+Relations: without concepts and with `kappa = 0`, `in_batch = "own"`, this is momentum contrast (MoCo); without
+dictionaries too, and with `in_batch = "embeds"`, it is `baseline`. FNE has the same dictionaries, and leaves out what
+may be true; `weighting = "fne"` does so here. NPC and OSA weigh pairs, and this method wrong answers alone.
+Known of CODER's relatives and taken from there: the shape of the graph network, its slope and the first sharpness of
+the query (CVSE, by the same first author); both similarities in one product of joined rows (MKVSE).
+Ours, for CLIP: the batch is contrasted as in CLIP's loss, and the dictionaries stand beside it; CLIP itself embeds the
+concepts, so that the branch starts with what CLIP knows of them; clusters are balanced within a batch, and their
+centres are fading means. What is published is the instance branch, a plain CLIP.
+"""  # noqa: D205, D400, D415
+
+import math
+import operator
+from typing import Literal
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from ..errors import InputError
+from ..exchange import Exchange
+from ..functional.reduction import weighted_mean
+from ..memory.bank import EncodedPairs
+from ..memory.queue import PairQueue
+from ._base import NoisyITMModel
+from ._batch import PairBatch, PairLosses
+from ._choices import DEFAULT, Choice
+from ._config import FADING, POSTERIOR, NoisyITMConfig, Paper
+from ._coupled import Coupled
+from ._diversity import Contrast, weighting_of
+from ._negatives import Candidates, InBatch, match_moments, rows_of, told
+from ._twin import Twin, twin_copies
+
+logger = logging.get_logger(__name__)
+_AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "concept_weight": 0, "label_weight": 0}
+_AT_LEAST |= {"dictionary_weight": 0}
+_AT_LEAST |= {"cluster_temperature": 1e-6, "label_temperature": 1e-6}
+_OF_DICTIONARIES = ("queue_size", "twin_momentum", "in_batch", "dictionary_weight")
+_OF_LABELS = ("label_weight", "label_of", "clusters", "cluster_momentum", "cluster_temperature", "label_temperature")
+_OF_CONCEPTS = ("concepts", "concept_words", "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
+
+
+@strict
+class CODERConfig(NoisyITMConfig):
+    """Fields of CODER; all numbers are ours, for none is known.
+
+    Args:
+        dictionaries: keys of a momentum encoder, of earlier pairs too, as wrong answers.
+        queue_size: pairs in the dictionaries.
+        twin_momentum: of the momentum encoder, in [0, 1).
+        in_batch: what the batch's own pairs are compared with: each other's embeddings ("embeds": CLIP's loss, with
+            the dictionaries in a second one beside it), or, in one loss with the dictionaries, each other's keys
+            ("keys") or their own keys alone ("own": MoCo).
+        dictionary_weight: by "embeds", of the second loss, >= 0.
+        weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
+            or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
+        kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
+        concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
+            neither it nor a checkpoint has concepts, there is no concept branch.
+        concept_words: words of the concepts, as the file or a checkpoint has them; not to be given.
+        concept_branch: whether to have that branch.
+        graph_layers: of its graph network.
+        concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
+        pseudo_labels: whether the concept branch predicts the clusters of the instance branch.
+        label_weight: of that loss, >= 0. (Chosen on validation pairs of scenes; with 1 both branches find less.)
+        label_of: whose cluster a picture or caption is to predict: its own ("same"), or that of the caption or picture
+            beside it ("other").
+        clusters: how many.
+        cluster_momentum: what remains of a cluster's centre at each step, in [0, 1).
+        cluster_temperature: of the assignment to clusters, in deviations of the cosines with their centres.
+        label_temperature: of its prediction, in cosines.
+        instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
+            validation pairs (those of `eval_split`, where there is a `test_split` too), which a checkpoint keeps.
+    """
+
+    model_type = "noisy_itm_coder"
+    choices = (
+        Choice("weighting", lambda weighting: weighting != "fne", dict.fromkeys(POSTERIOR, DEFAULT)),
+        Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT}),
+        Choice("dictionaries", operator.not_, dict.fromkeys(_OF_DICTIONARIES, DEFAULT)),
+        Choice("in_batch", lambda in_batch: in_batch != "embeds", {"dictionary_weight": DEFAULT}),
+        Choice("concept_branch", operator.not_, dict.fromkeys(_OF_CONCEPTS, DEFAULT)),
+        Choice("pseudo_labels", operator.not_, dict.fromkeys(_OF_LABELS, DEFAULT)),
+        FADING,
+    )
+
+    dictionaries: bool = True
+    queue_size: int = 4096
+    twin_momentum: float = 0.95
+    in_batch: Literal["embeds", "keys", "own"] = "embeds"
+    dictionary_weight: float = 1.0
+    weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
+    kappa: float = 1.0
+    concepts: str | None = None
+    concept_words: list[str] | None = None
+    concept_branch: bool = True
+    graph_layers: int = 2
+    concept_weight: float = 1.0
+    pseudo_labels: bool = True
+    label_weight: float = 0.1
+    label_of: Literal["same", "other"] = "same"
+    clusters: int = 64
+    cluster_momentum: float = 0.9
+    cluster_temperature: float = 0.2
+    label_temperature: float = 0.1
+    instance_share: float = 0.9
+
+    def validate_coder(self):
+        """Called by `@strict`."""
+        for name, least in _AT_LEAST.items():
+            if not least <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and at least {least}, got {getattr(self, name)}.")
+        for name in ("twin_momentum", "cluster_momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
+        if not 0 <= self.instance_share <= 1:
+            raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
+        if self.negatives != "all":
+            raise ValueError(f"Here wrong answers are weighed by weighting={self.negatives!r}; leave negatives out.")
+
+    def to_dict(self) -> dict:
+        """Without the file, whose content is in the model."""
+        return {name: value for name, value in super().to_dict().items() if name != "concepts"}
+
+
+class CODERModel(NoisyITMModel):
+    """CLIP as the instance branch, its momentum twin and dictionaries, and a concept branch if there are concepts.
+
+    What is published, and what `embed_images` and `embed_texts` return, is the instance branch alone. `views` makes of
+    their rows what is compared at test time: both branches joined.
+    """
+
+    config_class = CODERConfig
+    config: CODERConfig
+    paper = Paper(
+        title="CODER: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval",
+        venue="ECCV 2022",
+        url="https://arxiv.org/abs/2208.09843",
+        bibtex="""@inproceedings{wang2022coder,
+  title     = {{CODER}: Coupled Diversity-Sensitive Momentum Contrastive Learning for Image-Text Retrieval},
+  author    = {Wang, Haoran and He, Dongliang and Wu, Wenhao and Xia, Boyang and Yang, Min and Li, Fu and Yu, Yunlong
+               and Ji, Zhong and Ding, Errui and Wang, Jingdong},
+  booktitle = {European Conference on Computer Vision},
+  year      = {2022}
+}""",
+    )
+
+    def _build(self, config: CODERConfig) -> None:
+        self.twin = Twin(self.clip) if config.dictionaries else None
+        self.queue = PairQueue(config.queue_size, config.projection_dim) if config.dictionaries else None
+        if config.weighting == "fne":
+            self.match_moments = match_moments(config)
+        self.coupled = Coupled.of(config) if config.concept_branch else None
+
+    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """See `NoisyITMModel.attach`; the twin takes adapters over that were put into the towers since."""
+        super().attach(exchange, optimizer)
+        if self.twin is not None:
+            self.twin.adopt(self.clip)
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """What starts as a copy, and follows."""
+        return {} if self.twin is None else twin_copies
+
+    @property
+    def needs_validation(self) -> bool:
+        """For the share of both similarities."""
+        return self.coupled is not None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """The concept branch alone, and both by the weighted sum of their similarities ("fused")."""
+        return {} if self.coupled is None else self.coupled.views(encoded)
+
+    @torch.no_grad()
+    def concepts(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        k: int = 5,
+    ) -> list[list[tuple[str, float]]]:
+        """The k strongest concepts (all, if there are fewer) of each picture or caption, with shares in [0, 1].
+
+        Args:
+            pixel_values: (B, C, H, W); or
+            input_ids: (B, L), with
+            attention_mask: of these.
+            k: how many.
+
+        Raises:
+            InputError: the model has no concept branch, or not one of pictures and captions is given.
+        """
+        if self.coupled is None:
+            raise InputError("The model has no concepts: train it with a file of recipes/build_concepts.py.")
+        if (pixel_values is None) == (input_ids is None):
+            raise InputError("Give pictures or captions, and not both.")
+        if input_ids is None:
+            return self.coupled.strongest(self.embed_images(pixel_values), "image", k)
+        return self.coupled.strongest(self.embed_texts(input_ids, attention_mask), "text", k)
+
+    def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
+        """Of each pair, in both branches; in evaluation CLIP's loss within the batch."""
+        config, embeds = self.config, (image_embeds[: len(batch)], text_embeds[: len(batch)])
+        if not self.training:
+            return PairLosses(self.pair_losses(*embeds, batch.image_id))
+        keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch)
+        seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
+        candidates = Candidates.of(batch, seen, self.queue, self.exchange)
+        weigh = weighting_of(config.weighting, config.kappa, self.match_moments, seen, self.exchange)
+        how = config.same_image, config.in_batch, config.dictionary_weight
+        contrast = Contrast(candidates, *how, weigh, self.exchange)
+        stored = None if self.queue is None else (self.queue.image_keys, self.queue.text_keys)
+        per_pair, weights = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
+        remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}
+        remembered |= {"image_id": candidates.image_id, "row": rows_of(batch)}
+        report = {} if self.match_moments is None else told({}, self.match_moments.read())
+        if self.coupled is None:
+            return PairLosses(per_pair, to_remember=remembered, report=report)
+        report |= {"instance_loss": weighted_mean(per_pair)}
+        weights = weights if config.weighting == "fne" else None  # FNE knows the instance branch's cosines alone
+        concept, more, parts = self.coupled.losses(contrast, embeds, keys, stored, weights)
+        return PairLosses(per_pair + concept, to_remember=remembered | more, report=report | parts)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def begin_run(self, captions: str | None = None) -> None:
+        """Refuses concepts of other captions, and starts anew.
+
+        Raises:
+            InputError: see above.
+        """
+        if self.coupled is not None:
+            self.coupled.check(captions, self.clip)
+        elif self.config.concept_branch:
+            logger.warning("There is no concept branch: give --concepts, or say --concept_branch false.")
+        super().begin_run(captions)
+
+    @torch.no_grad()
+    def remember(self, **to_remember: Tensor) -> None:
+        """Writes the dictionaries, and moves the clusters."""
+        super().remember(**to_remember)
+        keys = to_remember["image_keys"], to_remember["text_keys"]
+        if self.queue is not None:
+            self.queue.push(*keys, to_remember["image_id"], to_remember["row"])
+        if self.coupled is not None:
+            self.coupled.remember(keys, (to_remember["image_descriptors"], to_remember["text_descriptors"]))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """The twin follows."""
+        super().step()
+        if self.twin is not None:
+            self.twin.follow(self.clip, self.config.twin_momentum)
+        if self.coupled is not None:
+            self.coupled.branch.clamp()
+
+    @torch.no_grad()
+    def choose(self, encoded: EncodedPairs) -> dict[str, float]:
+        """The share of either branch at test time."""
+        return {} if self.coupled is None else self.coupled.choose(encoded)
+
+
+AutoConfig.register(CODERConfig.model_type, CODERConfig)
+AutoModel.register(CODERConfig, CODERModel)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.concepts.association import association
+from hf_noisy_itm.concepts.vocabulary import STOP_WORDS, find_vocabulary
+
+CAPTIONS = [
+    "a red cat on the wall",
+    "a red cat and a red dog",
+    "two cats above a wall",
+    "the Cat, left of a wall",
+    "this dog is behind the red wall",
+    "a wall",
+]
+
+
+def test_words_of_many_captions_by_hand():
+    vocabulary = find_vocabulary(CAPTIONS, min_captions=2, max_share=1.0)
+    # wall 5, cat 3 (in whatever case), red 3 (twice in one caption counts once), dog 2; the rest are in one caption.
+    assert vocabulary.words == ["wall", "cat", "red", "dog"]
+    assert vocabulary.captions.tolist() == [5, 3, 3, 2]
+    assert vocabulary.occurs.toarray().tolist() == [
+        [1, 1, 1, 0],
+        [0, 1, 1, 1],
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [1, 0, 1, 1],
+        [1, 0, 0, 0],
+    ]
+
+
+def test_grammar_is_left_out_and_places_and_numbers_are_not():
+    words = find_vocabulary(CAPTIONS, min_captions=1, max_share=1.0).words
+    assert {"two", "above", "behind", "left"} <= set(words)
+    assert not {"a", "the", "of", "is", "this", "and", "on"} & set(words)
+    assert not {"red", "three", "under", "full"} & set(STOP_WORDS)
+
+
+def test_limits():
+    assert find_vocabulary(CAPTIONS, 2, 2, 1.0).words == ["wall", "cat"]
+    assert find_vocabulary(CAPTIONS, 9, 2, 0.5).words == ["cat", "red", "dog"]  # five of six captions have a wall
+
+
+def test_whose_caption_it_is_does_not_matter():
+    one, other = (find_vocabulary(each, min_captions=2) for each in (CAPTIONS, CAPTIONS[::-1]))
+    assert one.words == other.words
+    assert np.array_equal(association(one, 1, 0.0), association(other, 1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("captions", "words"),
+    [(["a wall"] * 9, 1), (["it is on the"] * 9, 0), (["12 !!"] * 9, 1), ([""] * 9, 0), (["cat"], 0), ([], 0)],
+)
+def test_a_vocabulary_of_one_word_is_refused_in_one_sentence(captions, words):
+    with pytest.raises(InputError, match=rf"have {words} words that are in .*, or train without concepts\.$") as error:
+        find_vocabulary(captions, max_share=1.0)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,88 @@
+"""Two processes remember, weigh and learn what one does (methods spec 5.4)."""
+
+import pytest
+import torch
+import torch.distributed as dist  # noqa: TID251
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from hf_noisy_itm.exchange import Exchange, ProcessExchange
+from hf_noisy_itm.methods import CODERConfig, CODERModel
+
+from .table import CODER, COUPLED
+
+CASES = {
+    "full": CODER,
+    "labels late": {**CODER, "clusters": 20, "label_of": "other"},
+    "keys": {"queue_size": 40, "in_batch": "keys", "concept_branch": False},
+    "own": {**CODER, "in_batch": "own"},
+    "fne": {**CODER, "weighting": "fne", "min_right_pairs": 2, "match_prior": 0.05},
+    "batch": {**COUPLED, "dictionaries": False},
+}
+STEPS, GLOBAL = 4, 12
+
+
+def steps(case, clip, folder, exchange, rank, processes):
+    """Four steps on the rank's part of each batch."""
+    torch.manual_seed(0)
+    model = CODERModel(CODERConfig(**clip, **CASES[case])).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    model.attach(exchange, optimizer)
+    run = DistributedDataParallel(model, find_unused_parameters=False) if processes > 1 else model
+    generator = torch.Generator().manual_seed(1)
+    size, losses = GLOBAL // processes, []
+    for step in range(STEPS):
+        batch = {
+            "pixel_values": torch.randn(GLOBAL, 3, 16, 16, generator=generator),
+            "input_ids": torch.randint(3, 500, (GLOBAL, 6), generator=generator),
+            "image_id": torch.arange(GLOBAL) // 2 + 5 * step,
+            "index": torch.arange(GLOBAL) + 10 * step,
+        }
+        own = slice(rank * size, (rank + 1) * size)
+        output = run(**{name: rows[own] for name, rows in batch.items()})
+        optimizer.zero_grad()
+        output.loss.backward()
+        model.remember(**{name: exchange.gather(rows.detach()) for name, rows in output.to_remember.items()})
+        optimizer.step()
+        model.step()
+        losses.append(output.loss_per_pair)
+    wrapped = torch.tensor(isinstance(run, DistributedDataParallel))
+    result = {"losses": torch.stack(losses), "wrapped": wrapped, "state": model.state_dict()}
+    torch.save(result, f"{folder}/{case}-{processes}-{rank}.pt")
+
+
+def work(rank, clip, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    for case in CASES:
+        steps(case, clip, folder, ProcessExchange(), rank, 2)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(built_clip, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("processes"))
+    plain = built_clip[0].to_dict()
+    clip = {key: value for key, value in plain.items() if key not in ("model_type", "architectures")}
+    mp.spawn(work, args=(clip, folder), nprocs=2)
+    for case in CASES:
+        steps(case, clip, folder, Exchange(), 0, 1)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_do_what_one_does(folder, case):
+    one, first, second = (
+        torch.load(f"{folder}/{case}-{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1")
+    )
+    assert first["wrapped"]
+    assert second["wrapped"]
+    for name, tensor in first["state"].items():
+        assert torch.equal(tensor, second["state"][name]), name
+        torch.testing.assert_close(tensor, one["state"][name], atol=1e-4, rtol=1e-3, msg=name)
+    torch.testing.assert_close(
+        torch.cat([first["losses"], second["losses"]], dim=1), one["losses"], atol=1e-4, rtol=1e-4
+    )
+    if case != "batch":
+        assert one["state"]["queue.filled"] == 40
+        assert one["state"]["queue.row"].unique().numel() > 30
