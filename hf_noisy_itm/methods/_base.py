@@ -9,24 +9,20 @@
 Between epochs `build_bank` may look at the whole embedded training set and name, for each pair, clean pairs to
 compare it with (`MemoryBank`); the collator then brings those along in `batch["bank"]`.
 
-What a method adds to CLIP it adds in `_build`, as modules that know how to start: memory by `reset()`, which a new
-training calls too (`begin_run`), and what is trained by `reset_parameters()`, as torch's layers do. `copies` names
-those that start as another module and are not trained, and `frozen` what is not trained either. All three hold for a
-model from a config, from a plain CLIP, and from a checkpoint of its own, where the state is as it was saved.
+What a method adds to CLIP it adds in `_build`, as modules that know how to start, see `_starting.py`.
 
 What a batch holds is the data's affair: pictures and captions, or `features` of two modalities or more, and `category`
 where there are labels. `embed` returns one matrix for each modality, and `losses` and `weigh` are given all of them.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import CLIPModel, PreTrainedModel
+from transformers import CLIPModel
 
 from ..exchange import Exchange
 from ..functional.contrastive import pair_losses, pair_losses_of_cosines
@@ -36,24 +32,23 @@ from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
 from ._config import NoisyITMConfig, Paper
 from ._negatives import InBatch, in_batch_proposals, match_moments, told
+from ._starting import StartingModel
 from ._trust import trust_in
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
 
 
-class NoisyITMModel(PreTrainedModel):
+class NoisyITMModel(StartingModel):
     """A `CLIPModel` (`self.clip`) and the state that one method needs beside it.
 
     `from_pretrained` takes checkpoints of the method and plain CLIP checkpoints alike; what it saves can be loaded by
     `CLIPModel.from_pretrained` too.
 
-    A subclass may set `copies` (module: the module that it starts as a copy of, by dotted names; momentum encoders)
-    and `frozen` (names of parameters, or of modules, that are not trained), as attributes or as properties. Where
-    `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names, what a
-    frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the first).
-    Where the data have weights, `data_weight` comes in the same way, for every method.
-    Where `needs_validation` is true, `choose` is called after training, if there are pairs for it.
-    `embeds_by_clip_alone` says whether `clip` without the rest embeds as the model does.
+    Where `needs_scores` is true, `forward` is given what the memory bank scored of each pair, by the bank's names,
+    what a frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the
+    first). Where the data have weights, `data_weight` comes in the same way, for every method. Where
+    `needs_validation` is true, `choose` is called after training, if there are pairs for it. `embeds_by_clip_alone`
+    says whether `clip` without the rest embeds as the model does. `copies` and `frozen`: see `StartingModel`.
     """
 
     config_class = NoisyITMConfig
@@ -67,8 +62,6 @@ class NoisyITMModel(PreTrainedModel):
     _supports_attention_backend = True
     accepts_loss_kwargs = False  # the loss is the mean over the batch; the Trainer scales it for accumulation
     paper: ClassVar[Paper | None] = None
-    copies: dict[str, str] = {}
-    frozen: tuple[str, ...] = ()
     needs_validation: bool = False
     embeds_by_clip_alone: bool = True
 
@@ -78,24 +71,7 @@ class NoisyITMModel(PreTrainedModel):
         self.match_moments = None if config.negatives == "all" else match_moments(config)
         self._build(config)
         self.attach(Exchange(), None)
-        self.post_init()
-        self._keys_to_ignore_on_save = set(self.memory())
-        self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
-        self._start(self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
-        if kwargs.get("variant") in cls.config_class.variants():
-            kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
-        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
-        return (model, report) if output_loading_info else model
-
-    def save_pretrained(self, *args, **kwargs):
-        """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
-        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
-        return super().save_pretrained(*args, **kwargs)
+        self._start_all()
 
     def _build_towers(self, config: NoisyITMConfig) -> None:
         """Makes what embeds pictures and captions; a hook for methods that can also do without."""
@@ -103,38 +79,6 @@ class NoisyITMModel(PreTrainedModel):
 
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Starts what no checkpoint holds of a module; `from_pretrained` leaves it uninitialised until then."""
-        names = [name for name in ("reset", "reset_parameters", "_reset_parameters") if hasattr(module, name)]
-        if not names:
-            if tensors := [*module._parameters, *module._buffers]:
-                raise TypeError(
-                    f"{type(module).__name__} holds {tensors[0]} but has no reset(): move it to a module that has one."
-                )
-            return
-        loaded = [tensor for tensor in _tensors(module) if getattr(tensor, "_is_hf_initialized", False)]
-        kept = [tensor.clone() for tensor in loaded]
-        getattr(module, names[0])()
-        for tensor, value in zip(loaded, kept):
-            tensor.copy_(value)
-
-    @torch.no_grad()
-    def _start(self, absent: Iterable[str]) -> None:
-        """Copies what starts as a copy, where no checkpoint held it, and freezes what is not trained."""
-        tensors = self.state_dict()
-        for copy, original in self.copies.items():
-            for name in absent:
-                if _is_part(name, copy):
-                    tensors[name].copy_(tensors[original + name.removeprefix(copy)])
-        parameters = dict(self.named_parameters())
-        for whole in (*self.copies, *self.frozen):
-            parts = [name for name in parameters if _is_part(name, whole)]
-            if not parts:
-                raise TypeError(f"{type(self).__name__} freezes {whole!r}, which has no parameters.")
-            for name in parts:
-                parameters[name].requires_grad_(False)
 
     def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
@@ -317,24 +261,6 @@ class NoisyITMModel(PreTrainedModel):
         """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
         return {}
 
-    def memory(self) -> dict[str, Tensor]:
-        """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
-
-        It belongs into checkpoints, where `NoisyITMTrainer` puts it, and not into what is published: it holds nothing
-        that was learnt, and rows of the training data.
-        """
-        parts = {*self.copies, *(name for name, _ in self._memories())}
-        return {
-            name: tensor for name, tensor in self.state_dict().items() if any(_is_part(name, part) for part in parts)
-        }
-
-    def _memories(self) -> Iterator[tuple[str, nn.Module]]:
-        for own, part in self.named_children():
-            if own != self.base_model_prefix:
-                yield from (
-                    (name, module) for name, module in part.named_modules(prefix=own) if hasattr(module, "reset")
-                )
-
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:
@@ -347,32 +273,6 @@ class NoisyITMModel(PreTrainedModel):
             What was chosen, and why, for the record.
         """
         return {}
-
-    @torch.no_grad()
-    def begin_run(self, captions: str | None = None) -> None:
-        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays.
-
-        Args:
-            captions: hash of the captions to train on, so that what was made of others can be refused; None of a
-                stream, and where there are none.
-        """
-        for _, module in self._memories():
-            module.reset()
-        self._start(self.state_dict())
-
-    @torch.no_grad()
-    def resume_run(self, memory: dict[str, Tensor]) -> None:
-        """Remembers what `memory` gave.
-
-        Raises:
-            ValueError: it is of another method, or of other sizes.
-        """
-        try:
-            unknown = self.load_state_dict(memory, strict=False).unexpected_keys
-        except RuntimeError as error:
-            raise ValueError(str(error).splitlines()[-1].strip()) from error
-        if wrong := [*unknown, *(self.memory().keys() - memory.keys())]:
-            raise ValueError(f"{wrong[0]} is not in both.")
 
     @torch.no_grad()
     def remember(self, **to_remember: Tensor) -> None:
@@ -393,12 +293,3 @@ class NoisyITMModel(PreTrainedModel):
         """Starts an epoch (counted from 0); called once per epoch, not again where a run resumes within it."""
         if self.match_moments is not None and self.config.moments == "per_epoch":
             self.match_moments.reset()
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def _is_part(name: str, whole: str) -> bool:
-    return name == whole or name.startswith(f"{whole}.")

@@ -28,6 +28,7 @@ from huggingface_hub.dataclasses import strict
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
 
 from ..exchange import Exchange
 from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
@@ -44,6 +45,8 @@ from ._choices import DEFAULT, Choice
 from ._config import FADING, NoisyITMConfig, Paper
 from ._negatives import Candidates, InBatch, match_moments, proposals, rows_of, told
 from ._twin import Twin, twin_copies
+
+logger = logging.get_logger(__name__)
 
 _NUMBERS = {  # where a field is not given: by its variant, the official code's or ours
     "loss": ("triplet", "triplet"),
@@ -325,9 +328,14 @@ class FNEModel(NoisyITMModel):
 
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:
-        """Ends the warm-up."""
+        """Ends the warm-up; says once that there is one, since a run may be over before it."""
         super().begin_epoch(epoch)
         self.epoch.begin(epoch)
+        if epoch == 0 and self.config.warmup_epochs:
+            logger.warning(
+                f"The first {self.config.warmup_epochs} epochs (warmup_epochs) train within the batch, without a "
+                f"queue: a run that is no longer never draws a negative."
+            )
 
 
 AutoConfig.register(FNEConfig.model_type, FNEConfig)

@@ -325,6 +325,15 @@ def test_the_warm_up_is_the_hardest_in_the_batch_by_hand(clip_config, processor,
     assert "row" in model(**make_batch(processor, pairs, (0, 5, 10), entries=False)).to_remember
 
 
+def test_a_warm_up_is_announced(clip_config, caplog):
+    for warmup_epochs, wanted in ((0, 0), (2, 1)):
+        model, _ = make(FNEModel, FNEConfig, {**SMALL, "warmup_epochs": warmup_epochs}, clip_config)
+        caplog.clear()
+        model.begin_epoch(0)
+        model.begin_epoch(1)
+        assert caplog.text.count("never draws a negative") == wanted
+
+
 def test_statistics_start_anew_every_epoch_only_if_told(trained):
     for moments, rest in (("per_epoch", 0), ("ema", 1)):
         model, _ = trained(moments=moments)

@@ -1,0 +1,131 @@
+"""How the parts of a model start, what of them a training remembers, and what is published.
+
+A part knows how to start: memory by `reset()`, which a new training calls too (`begin_run`), and what is trained by
+`reset_parameters()`, as torch's layers do. `copies` names parts that start as another one and are not trained, and
+`frozen` what is not trained either. All three hold for a model from a config, from a plain CLIP, and from a checkpoint
+of its own, where the state is as it was saved.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+class StartingModel(PreTrainedModel):
+    """A model of parts that start, remember and are published as said above.
+
+    A subclass makes its parts in `__init__` and calls `_start_all` at its end. It may set `copies` (module: the module
+    that it starts as a copy of, by dotted names; momentum encoders) and `frozen` (names of parameters, or of modules,
+    that are not trained), as attributes or as properties.
+    """
+
+    copies: dict[str, str] = {}
+    frozen: tuple[str, ...] = ()
+
+    def _start_all(self) -> None:
+        self.post_init()
+        self._keys_to_ignore_on_save = set(self.memory())
+        self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
+        self._start(self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
+        if kwargs.get("variant") in cls.config_class.variants():
+            kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
+        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
+        return (model, report) if output_loading_info else model
+
+    def save_pretrained(self, *args, **kwargs):
+        """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
+        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
+        return super().save_pretrained(*args, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Starts what no checkpoint holds of a module; `from_pretrained` leaves it uninitialised until then."""
+        names = [name for name in ("reset", "reset_parameters", "_reset_parameters") if hasattr(module, name)]
+        if not names:
+            if tensors := [*module._parameters, *module._buffers]:
+                raise TypeError(
+                    f"{type(module).__name__} holds {tensors[0]} but has no reset(): move it to a module that has one."
+                )
+            return
+        loaded = [tensor for tensor in _tensors(module) if getattr(tensor, "_is_hf_initialized", False)]
+        kept = [tensor.clone() for tensor in loaded]
+        getattr(module, names[0])()
+        for tensor, value in zip(loaded, kept):
+            tensor.copy_(value)
+
+    @torch.no_grad()
+    def _start(self, absent: Iterable[str]) -> None:
+        """Copies what starts as a copy, where no checkpoint held it, and freezes what is not trained."""
+        tensors = self.state_dict()
+        for copy, original in self.copies.items():
+            for name in absent:
+                if _is_part(name, copy):
+                    tensors[name].copy_(tensors[original + name.removeprefix(copy)])
+        parameters = dict(self.named_parameters())
+        for whole in (*self.copies, *self.frozen):
+            parts = [name for name in parameters if _is_part(name, whole)]
+            if not parts:
+                raise TypeError(f"{type(self).__name__} freezes {whole!r}, which has no parameters.")
+            for name in parts:
+                parameters[name].requires_grad_(False)
+
+    def memory(self) -> dict[str, Tensor]:
+        """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.
+
+        It belongs into checkpoints, where `NoisyITMTrainer` puts it, and not into what is published: it holds nothing
+        that was learnt, and rows of the training data.
+        """
+        parts = {*self.copies, *(name for name, _ in self._memories())}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if any(_is_part(name, part) for part in parts)
+        }
+
+    def _memories(self) -> Iterator[tuple[str, nn.Module]]:
+        for own, part in self.named_children():
+            if own != self.base_model_prefix:
+                yield from (
+                    (name, module) for name, module in part.named_modules(prefix=own) if hasattr(module, "reset")
+                )
+
+    @torch.no_grad()
+    def begin_run(self, captions: str | None = None) -> None:
+        """Forgets what an earlier training remembered, before one that does not resume it; what was learnt stays.
+
+        Args:
+            captions: hash of the captions to train on, so that what was made of others can be refused; None of a
+                stream, and where there are none.
+        """
+        for _, module in self._memories():
+            module.reset()
+        self._start(self.state_dict())
+
+    @torch.no_grad()
+    def resume_run(self, memory: dict[str, Tensor]) -> None:
+        """Remembers what `memory` gave.
+
+        Raises:
+            ValueError: it is of another method, or of other sizes.
+        """
+        try:
+            unknown = self.load_state_dict(memory, strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[-1].strip()) from error
+        if wrong := [*unknown, *(self.memory().keys() - memory.keys())]:
+            raise ValueError(f"{wrong[0]} is not in both.")
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _is_part(name: str, whole: str) -> bool:
+    return name == whole or name.startswith(f"{whole}.")
