@@ -56,6 +56,7 @@ def test_what_other_forms_of_npc_reach_is_that_of_their_runs():
     assert f"control {forms[0]}, form of the paper {forms[1]}, as the recipes have it {forms[2]}." in text
     emoji = [told(f"emoji{rate}", kind) for rate in (40, 60) for kind in ("control", "npc_pair_half")]
     assert f"{emoji[1]} with NPC and {emoji[0]} without at 40 %, {emoji[3]} and {emoji[2]} at 60 %" in text
+    assert f"the control reaches {told('scenes40', 'control_1.4x')} on `scenes` at 40 % with 1.4 times" in text
     bank = json.loads((ROOT / "recipes" / "results" / "benchmark_bank.json").read_text())
     assert f"A bank of {bank['data']['pairs']:,} pairs takes {bank['banks'][NPCS]['seconds']:.0f} seconds" in text
 
