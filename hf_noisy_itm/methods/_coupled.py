@@ -21,7 +21,7 @@ from ..memory.prototypes import Prototypes
 from ..memory.scores import weights_sha256
 from ._concept_branch import ConceptBranch
 from ._config import NoisyITMConfig
-from ._diversity import Both, Contrast
+from ._contrast import Both, Contrast
 from ._fusion import best_share, join
 
 logger = logging.get_logger(__name__)
@@ -134,7 +134,7 @@ class Coupled(nn.Module):
         descriptors, own_keys = self._descriptors(embeds, basis), self._descriptors(keys, basis)
         stored = None if stored is None else self._descriptors(stored, basis)
         scale = self.branch.logit_scale
-        concept, _ = contrast.pair_losses(descriptors, own_keys, stored, scale, log_weights)
+        concept, *_ = contrast.pair_losses(descriptors, own_keys, stored, scale, log_weights)
         per_pair, report = self.config.concept_weight * concept, {"concept_loss": weighted_mean(concept)}
         if self.prototypes is not None:
             labels = self._label_losses(descriptors, keys, contrast.exchange)

@@ -37,8 +37,8 @@ from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._choices import DEFAULT, Choice
 from ._config import FADING, POSTERIOR, NoisyITMConfig, Paper
+from ._contrast import Contrast, weighting_of
 from ._coupled import Coupled
-from ._diversity import Contrast, weighting_of
 from ._negatives import Candidates, InBatch, match_moments, rows_of, told
 from ._twin import Twin, twin_copies
 
@@ -225,7 +225,7 @@ class CODERModel(NoisyITMModel):
         how = config.same_image, config.in_batch, config.dictionary_weight
         contrast = Contrast(candidates, *how, weigh, self.exchange)
         stored = None if self.queue is None else (self.queue.image_keys, self.queue.text_keys)
-        per_pair, weights = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
+        per_pair, weights, _ = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
         remembered = {**seen.to_remember, "image_keys": keys[0], "text_keys": keys[1]}
         remembered |= {"image_id": candidates.image_id, "row": rows_of(batch)}
         report = {} if self.match_moments is None else told({}, self.match_moments.read())

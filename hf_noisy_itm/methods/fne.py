@@ -26,12 +26,11 @@ from typing import Any, Literal
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from ..exchange import Exchange
-from ..functional.contrastive import info_nce_of_logits, logits_of, pair_losses_of_cosines
+from ..functional.contrastive import pair_losses_of_cosines
 from ..functional.draws import uniform
 from ..functional.false_negatives import draw, hardest, sampling_log_weights, triplet_hinge
 from ..functional.moments import Moments, pooled_deviation
@@ -43,6 +42,7 @@ from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._choices import DEFAULT, Choice
 from ._config import FADING, NoisyITMConfig, Paper
+from ._contrast import Both, Contrast, posterior_weighting
 from ._negatives import Candidates, InBatch, match_moments, proposals, rows_of, told
 from ._twin import Twin, twin_copies
 
@@ -201,31 +201,12 @@ class FNEModel(NoisyITMModel):
         gather = self.exchange.gather
         moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
-        image_keys, text_keys = self.twin.embed(batch)
-        losses, negatives = {}, {}
-        for way, anchors, others, keys, queue in (
-            ("i2t", image_embeds, text_embeds, text_keys, self.queue.text_keys),
-            ("t2i", text_embeds, image_embeds, image_keys, self.queue.image_keys),
-        ):
-            among = anchors, keys, queue, candidates, moments
-            losses[way], proposed = (
-                self._triplet_losses(way, *among)
-                if self.config.loss == "triplet"
-                else self._info_nce_losses(others, *among)
-            )
-            negatives |= {f"{way}_{name}": value for name, value in proposed.items()}
-        return PairLosses(
-            losses["i2t"] + losses["t2i"],
-            to_remember={
-                **seen.to_remember,
-                "image_keys": image_keys,
-                "text_keys": text_keys,
-                "image_id": candidates.image_id,
-                "row": rows_of(batch),
-            },
-            report=told(negatives, moments),
-            negatives=negatives,
-        )
+        losses_of = self._triplet_losses if self.config.loss == "triplet" else self._info_nce_losses
+        keys, stored = self.twin.embed(batch), (self.queue.image_keys, self.queue.text_keys)
+        per_pair, negatives = losses_of((image_embeds, text_embeds), keys, stored, candidates, moments)
+        remembered = {"image_keys": keys[0], "text_keys": keys[1], "image_id": candidates.image_id}
+        remembered |= {**seen.to_remember, "row": rows_of(batch)}
+        return PairLosses(per_pair, to_remember=remembered, report=told(negatives, moments), negatives=negatives)
 
     def _in_batch_losses(self, image_embeds: Tensor, text_embeds: Tensor, seen: InBatch) -> Tensor:
         """CLIP's loss, or the hinge on the hardest wrong answer of all processes (VSE++) in both directions, (B,)."""
@@ -239,11 +220,25 @@ class FNEModel(NoisyITMModel):
         return i2t + t2i
 
     def _triplet_losses(
+        self, embeds: Both, keys: Both, stored: Both, candidates: Candidates, moments: tuple
+    ) -> tuple[Tensor, dict]:
+        """Both directions' hinges on one drawn negative, (B,), and these negatives."""
+        losses, negatives = 0.0, {}
+        for way, anchors, others, queue in (
+            ("i2t", embeds[0], keys[1], stored[1]),
+            ("t2i", embeds[1], keys[0], stored[0]),
+        ):
+            others = self.exchange.gather(others)
+            loss, proposed = self._hinge_on_drawn(way, anchors, others, queue, candidates, moments)
+            losses = losses + loss
+            negatives |= {f"{way}_{name}": value for name, value in proposed.items()}
+        return losses, negatives
+
+    def _hinge_on_drawn(
         self, way: str, anchors: Tensor, keys: Tensor, queue: Tensor, candidates: Candidates, moments: tuple
     ) -> tuple[Tensor, dict]:
         """Hinge on one drawn negative, (B,), 0 where there is none; the gradient flows into the anchors alone."""
         config, unit, own_column = self.config, self._unit(moments), candidates.own_column
-        keys = self.exchange.gather(keys)
         with torch.no_grad():
             cosines = torch.cat([inner_products(anchors, keys), inner_products(anchors, queue)], dim=1)
             own = cosines.gather(1, own_column[:, None])
@@ -267,34 +262,25 @@ class FNEModel(NoisyITMModel):
         return losses * found, proposals(cosines, candidates.excluded, log_odds, candidates.row, column, found)
 
     def _info_nce_losses(
-        self, others: Tensor, anchors: Tensor, keys: Tensor, queue: Tensor, candidates: Candidates, moments: tuple
+        self, embeds: Both, keys: Both, stored: Both, candidates: Candidates, moments: tuple
     ) -> tuple[Tensor, dict]:
-        """Half the cross-entropies of finding the own pair in the batch, and its key among those of the queue, (B,).
+        """Finding the own pair in the batch, and its key among those of the queue, (B,), and what counts most there.
 
-        Wrong answers count by the chance that they are wrong. Embeddings and keys do not stand in one softmax: they
-        could be told apart by their age, which taught the model little else (`fne_infonce_one_softmax` of our runs was
-        442.6 ± 3.3 so, and the control 475.0 ± 1.9).
+        Wrong answers count by the chance that they are wrong.
         """
-        in_batch = inner_products(anchors, self.exchange.gather(others))
-        size, same, same_image = in_batch.shape[1], candidates.same, self.config.same_image
-        cosines = torch.cat([in_batch, inner_products(anchors, queue)], dim=1)
-        log_odds = self.match_moments.log_odds(cosines.detach(), moments)
-        log_weight = logsigmoid(-log_odds).masked_fill(candidates.is_none, -torch.inf)
-        own_key, own_column = (anchors * keys).sum(dim=1, keepdim=True).float(), candidates.own_column
-        losses = 0.0
-        for told_apart, own, is_same, weight in (
-            (in_batch, own_column, same[:, :size], log_weight[:, :size]),
-            (
-                torch.cat([own_key, cosines[:, size:]], dim=1),
-                torch.zeros_like(own_column),
-                pad(same[:, size:], (1, 0), value=False),
-                pad(log_weight[:, size:], (1, 0)),
-            ),
-        ):
-            logits = logits_of(told_apart, own, self.logit_scale, is_same, same_image, weight)
-            losses = losses + info_nce_of_logits(logits, own, is_same, same_image) / 2
-        column = hardest(cosines.detach() * self.logit_scale.detach() + log_weight, candidates.excluded)[1]
-        return losses, proposals(cosines.detach(), candidates.excluded, log_odds, candidates.row, column)
+        weigh = posterior_weighting(self.match_moments, moments)
+        contrast = Contrast(candidates, self.config.same_image, "embeds", 1.0, weigh, self.exchange)
+        losses, weights, cosines = contrast.pair_losses(embeds, keys, stored, self.logit_scale)
+        negatives, size = {}, cosines[0][0].shape[1]
+        for place, way in enumerate(("i2t", "t2i")):
+            seen, weight = (
+                torch.cat([terms[0][place], terms[1][place][:, size:]], dim=1) for terms in (cosines, weights)
+            )
+            column = hardest(seen * self.logit_scale.detach() + weight, candidates.excluded)[1]
+            log_odds = self.match_moments.log_odds(seen, moments)
+            proposed = proposals(seen, candidates.excluded, log_odds, candidates.row, column)
+            negatives |= {f"{way}_{name}": value for name, value in proposed.items()}
+        return losses, negatives
 
     def _unit(self, moments: tuple[Moments, Moments]) -> Tensor | float:
         """Of margin and cut-down: 1, or the spread of right pairs and of wrong answers."""

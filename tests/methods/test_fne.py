@@ -298,9 +298,10 @@ def test_infonce_equals_a_loop(trained, processor, pairs, same_image):
             right = is_same & ~is_copy if same_image == "positive" else torch.arange(len(s)) == i
             in_batch = torch.arange(len(s)) < size
             wanted[i] -= (odds / (counts * odds)[in_batch].sum()).log()[right & in_batch].mean().item() / 2
-            own_odds = (model.logit_scale * (anchors[i] @ keys[i])).exp()
-            total = own_odds + (counts * odds)[~in_batch].sum()
-            stored = torch.cat([own_odds[None], odds[right & ~in_batch]])
+            right_keys = same[i] if same_image == "positive" else own[i]
+            key_odds = (model.logit_scale * (keys @ anchors[i])).exp()[right_keys]
+            total = key_odds.sum() + (counts * odds)[~in_batch].sum()
+            stored = torch.cat([key_odds, odds[right & ~in_batch]])
             wanted[i] -= (stored / total).log().mean().item() / 2
     torch.testing.assert_close(output.loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
     output.loss.backward()

@@ -1,4 +1,4 @@
-"""Contrast with the batch and with dictionaries, every wrong answer weighed: CODER's loss in either branch."""
+"""Contrast with the batch and with a queue, wrong answers weighed: CODER's loss in either branch, FNE's InfoNCE."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from torch import Tensor
 from ..exchange import Exchange
 from ..functional.contrastive import SameImage, info_nce_of_logits, logits_of
 from ..functional.diversity import adaptive_log_weight, spread_of_negatives, uniform_log_weight
+from ..functional.moments import Moments
 from ..functional.similarity import inner_products
 from ..memory.matches import MatchMoments
 from ._negatives import Candidates, InBatch
@@ -30,8 +31,9 @@ def weighting_of(
         exchange: the processes, whose anchors all count.
     """
     if name == "fne":
-        known = moments.including(exchange.gather(seen.own), exchange.gather(seen.hardest.T).T)
-        return lambda cosines, is_negative: moments.log_weight(cosines, known).masked_fill(~is_negative, -torch.inf)
+        return posterior_weighting(
+            moments, moments.including(exchange.gather(seen.own), exchange.gather(seen.hardest.T).T)
+        )
     if name == "uniform" or kappa == 0:
         return uniform_log_weight
 
@@ -40,6 +42,11 @@ def weighting_of(
         return adaptive_log_weight(cosines, is_negative, kappa, exchange.mean([spread])[0])
 
     return weigh
+
+
+def posterior_weighting(moments: MatchMoments, known: tuple[Moments, Moments]) -> Weighting:
+    """Wrong answers by the chance that they are wrong, by moments that are `known`."""
+    return lambda cosines, is_negative: moments.log_weight(cosines, known).masked_fill(~is_negative, -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ class Contrast:
         stored: Both | None,
         logit_scale: Tensor,
         log_weights: list[Both] | None = None,
-    ) -> tuple[Tensor, list[Both]]:
-        """The mean of both directions' cross-entropies, (B,), and the weights in either, for each term.
+    ) -> tuple[Tensor, list[Both], list[Both]]:
+        """The mean of both directions' cross-entropies, (B,); for each term the weights, and the cosines, in either.
 
         Args:
             embeds: unit rows, (B, D) each.
@@ -91,25 +98,27 @@ class Contrast:
             others = tuple(torch.cat(each) for each in zip(self._gathered(keys), stored))
             is_negative = self._is_negative(batch=self.in_batch == "keys", stored=True)
             terms.append((self.dictionary_weight if terms else 1.0, others, is_negative))
-        total, used = 0.0, []
+        total, used, seen = 0.0, [], []
         for number, (share, others, is_negative) in enumerate(terms):
             known = None if log_weights is None else log_weights[number]
-            losses, weights = self._term(embeds, others, is_negative, logit_scale, known)
+            losses, weights, cosines = self._term(embeds, others, is_negative, logit_scale, known)
             total = total + share * losses
             used.append(weights)
-        return total, used
+            seen.append(cosines)
+        return total, used, seen
 
     def _term(
         self, anchors: Both, others: Both, is_negative: Tensor, logit_scale: Tensor, known: Both | None
-    ) -> tuple[Tensor, Both]:
+    ) -> tuple[Tensor, Both, Both]:
         own, same = self.candidates.own_column, self.candidates.same[:, : is_negative.shape[1]]
-        losses, used = [], []
+        losses, used, seen = [], [], []
         for way, other in ((0, 1), (1, 0)):
             cosines = inner_products(anchors[way], others[other])
-            used.append(self.weigh(cosines.detach(), is_negative) if known is None else known[way])
+            seen.append(cosines.detach())
+            used.append(self.weigh(seen[-1], is_negative) if known is None else known[way])
             logits = logits_of(cosines, own, logit_scale, same, self.same_image, used[-1])
             losses.append(info_nce_of_logits(logits, own, same, self.same_image))
-        return (losses[0] + losses[1]) / 2, tuple(used)
+        return (losses[0] + losses[1]) / 2, tuple(used), tuple(seen)
 
     def _gathered(self, both: Both) -> Both:
         return self.exchange.gather(both[0]), self.exchange.gather(both[1])
