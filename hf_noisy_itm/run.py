@@ -125,7 +125,7 @@ def train_model(
             **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
         },
         "method_config": {**recipe.method},
-        "training": _given(recipe.training),
+        "training": given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
@@ -178,6 +178,12 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     return figures
 
 
+def given(training: NoisyITMArguments) -> dict:
+    """The training arguments that differ from their defaults; tokens masked."""
+    defaults = NoisyITMArguments(output_dir="").to_dict()
+    return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
+
+
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
     """Turns an `InputError` into its sentence on the error stream and exit status 2.
@@ -227,12 +233,6 @@ def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:
             f"There are {len(pairs)} training pairs but a batch takes {batch}: "
             f"give a smaller per_device_train_batch_size."
         )
-
-
-def _given(training: NoisyITMArguments) -> dict:
-    """The training arguments that differ from their defaults; tokens masked."""
-    defaults = NoisyITMArguments(output_dir="").to_dict()
-    return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
 
 
 def _resume(recipe: Recipe) -> str | None:

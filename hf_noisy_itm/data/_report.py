@@ -38,6 +38,9 @@ class BadRows(InputError):
         super().__init__(f"There are {problems}; mend them, or leave them out with --on_bad_row skip.")
         self.reports = reports
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.reports,)  # from another process it comes with its reports, not with its sentence
+
 
 @dataclass
 class RowReport:
