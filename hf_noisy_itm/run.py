@@ -109,6 +109,7 @@ def train_model(
     folder = Path(recipe.training.output_dir)
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
+    samples_wrong = None if is_stream else float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())
     reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
@@ -121,8 +122,10 @@ def train_model(
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
-            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
+            "nominal": recipe.data.noise_rate or 0.0,
+            "realised": samples_wrong,
+            **(train_pairs.pedigree or {}),
+            "samples_wrong": samples_wrong,  # in any modality, and by whatever made them wrong
         },
         "method_config": {**recipe.method},
         "training": given(recipe.training),
