@@ -14,7 +14,9 @@ BAD = {
     "empty": "empty caption(s)",
     "other_caption": "caption(s) of an id with another text",
     "broken": "picture(s) that do not decode",
+    "no_vector": "row(s) of a missing vector",
     "not_finite": "row(s) of vectors that are not finite",
+    "no_label": "row(s) of a missing label",
 }
 NOTED = {
     "cut": f"caption(s) of more than {MOST_WORDS} words",
