@@ -59,11 +59,6 @@ def main(arguments: list[str]) -> None:
     if len(set(files.values())) < len(args.recipes):
         raise InputError("Two recipes have one name, and so one file of results: rename one, or give them apart.")
     results = {recipe: _read(file) if file.exists() else {"runs": []} for recipe, file in files.items()}
-    for recipe, result in results.items():
-        for run in result["runs"]:
-            if (name := run["variant"]) in variants:
-                now = settings_of(parsed(recipe, variants[name], run["seed"], common, args.choose))
-                _refuse_other_settings(files[recipe], run, now)
     wanted = [
         (recipe, name, seed)
         for seed in args.seeds
@@ -73,6 +68,10 @@ def main(arguments: list[str]) -> None:
     ]
     for recipe, name, seed in wanted:
         parsed(recipe, variants[name], seed, common, args.choose)  # refused before anything is trained
+    for recipe, result in results.items():
+        for run in (each for each in result["runs"] if each["variant"] in variants):
+            now = settings_of(parsed(recipe, variants[run["variant"]], run["seed"], common, args.choose))
+            _refuse_other_settings(files[recipe], run, now, adds=any(each[0] == recipe for each in wanted))
     end = time.monotonic() + args.limit
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.processes, mp_context=context) as pool:
@@ -157,12 +156,12 @@ def one_run(
     }
 
 
-def _refuse_other_settings(file: Path, run: dict, now: dict) -> None:
-    """Refuses to go on with a table of which a run would be another one today."""
+def _refuse_other_settings(file: Path, run: dict, now: dict, adds: bool) -> None:
+    """Refuses a table of which a run would be another one today; to runs that tell no settings none are added."""
     what = f"{file} holds {run['variant']}, seed {run['seed']},"
-    if "settings" not in run:
+    if "settings" not in run and adds:
         raise InputError(f"{what} and not which settings made it: name another --output.")
-    then = run["settings"]
+    then = run.get("settings", now)
     if changed := sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)):
         name = changed[0]
         raise InputError(
