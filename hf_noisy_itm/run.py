@@ -110,6 +110,7 @@ def train_model(
     chosen = trainer.choose(eval_pairs) if model.needs_validation and test is not None else None
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
+    samples_wrong = None if is_stream else float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())
     reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
@@ -122,11 +123,13 @@ def train_model(
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
         "noise": {
-            **(train_pairs.pedigree or {"nominal": recipe.data.noise_rate or 0.0, "realised": None}),
-            **({} if is_stream else {"realised": float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())}),
+            "nominal": recipe.data.noise_rate or 0.0,
+            "realised": samples_wrong,
+            **(train_pairs.pedigree or {}),
+            "samples_wrong": samples_wrong,  # in any modality, and by whatever made them wrong
         },
         "method_config": {**recipe.method},
-        "training": _given(recipe.training),
+        "training": given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
@@ -180,6 +183,12 @@ def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | N
     return figures
 
 
+def given(training: NoisyITMArguments) -> dict:
+    """The training arguments that differ from their defaults; tokens masked."""
+    defaults = NoisyITMArguments(output_dir="").to_dict()
+    return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
+
+
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
     """Turns an `InputError` into its sentence on the error stream and exit status 2.
@@ -229,12 +238,6 @@ def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:
             f"There are {len(pairs)} training pairs but a batch takes {batch}: "
             f"give a smaller per_device_train_batch_size."
         )
-
-
-def _given(training: NoisyITMArguments) -> dict:
-    """The training arguments that differ from their defaults; tokens masked."""
-    defaults = NoisyITMArguments(output_dir="").to_dict()
-    return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
 
 
 def _resume(recipe: Recipe) -> str | None:

@@ -4,19 +4,23 @@
 
 VARIANTS.json holds, by name, fields that a variant has over those of the recipe. Each run is a training as
 `recipes/train.py` makes it, with `seed` and `noise_seed` of one number; what follows `--` is given to all. Models are
-not kept. One JSON for each recipe says of all runs what they reached where they were chosen and, once, on the split
-`test_split`. Runs that are in it already are not made again, so a stopped table goes on; no run begins after `--limit`
-seconds.
+not kept. One JSON for each recipe says of all runs which settings made them, and what they reached where they were
+chosen and, once, on the split `test_split`; with `--choose` that is not looked at. Runs that are in it already are not
+made again, so a stopped table goes on, with the same settings only; no run begins after `--limit` seconds. Where one
+fails, those that have begun are finished and kept.
 """
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -24,12 +28,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside
 
 from transformers.utils.logging import disable_progress_bar
 
-from hf_noisy_itm.arguments import parse_recipe
-from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.arguments import Recipe, parse_recipe
+from hf_noisy_itm.errors import InputError, last_line
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import clean_exit, train
+from hf_noisy_itm.run import clean_exit, given, train
 
 RESULTS = Path(__file__).parent / "results"
+_NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
 
 
 def main(arguments: list[str]) -> None:
@@ -44,10 +49,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--output", type=Path, default=None, help="folder; results/NAME of the variants' folder if unset"
     )
+    parser.add_argument(
+        "--choose", action="store_true", help="a table of the split to choose on; test_split is unread"
+    )
     args = parser.parse_args(own)
     folder = args.output or RESULTS / args.variants.resolve().parent.name
     variants = _read(args.variants)
     files = {recipe: folder / f"{recipe.stem}.json" for recipe in args.recipes}
+    if len(set(files.values())) < len(args.recipes):
+        raise InputError("Two recipes have one name, and so one file of results: rename one, or give them apart.")
     results = {recipe: _read(file) if file.exists() else {"runs": []} for recipe, file in files.items()}
     wanted = [
         (recipe, name, seed)
@@ -56,36 +66,79 @@ def main(arguments: list[str]) -> None:
         for name in variants
         if not any(run["variant"] == name and run["seed"] == seed for run in results[recipe]["runs"])
     ]
+    for recipe, name, seed in wanted:
+        parsed(recipe, variants[name], seed, common, args.choose)  # refused before anything is trained
+    for recipe, result in results.items():
+        for run in (each for each in result["runs"] if each["variant"] in variants):
+            now = settings_of(parsed(recipe, variants[run["variant"]], run["seed"], common, args.choose))
+            _refuse_other_settings(files[recipe], run, now, adds=any(each[0] == recipe for each in wanted))
     end = time.monotonic() + args.limit
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.processes, mp_context=context) as pool:
         jobs = {
-            pool.submit(one_run, str(recipe), name, variants[name], seed, common, end): recipe
+            pool.submit(one_run, recipe, name, variants[name], seed, common, args.choose, end): (recipe, name, seed)
             for recipe, name, seed in wanted
         }
-        for job in as_completed(jobs):
-            recipe, run = jobs[job], job.result()
-            if run is not None:
-                runs = [*results[recipe]["runs"], run]
-                order = list(variants)
-                results[recipe] = {"recipe": recipe.name, "runs": sorted(runs, key=lambda each: _place(each, order))}
-                write_json(files[recipe], results[recipe])
-                print(f"{recipe.stem}, {run['variant']}, seed {run['seed']}: {run['seconds']:.1f} s", flush=True)
-    print(table({recipe.stem: result["runs"] for recipe, result in results.items()}, list(variants)))
+        for recipe, run in _finished(jobs):
+            runs = [*results[recipe]["runs"], run]
+            order = list(variants)
+            results[recipe] = {"recipe": recipe.name, "runs": sorted(runs, key=lambda each: _place(each, order))}
+            write_json(files[recipe], results[recipe])
+            print(f"{recipe.stem}, {run['variant']}, seed {run['seed']}: {run['seconds']:.1f} s", flush=True)
+    runs_of = {recipe.stem: result["runs"] for recipe, result in results.items()}
+    print(table(runs_of, list(variants)))
 
 
-def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], end: float) -> dict | None:
+def _finished(jobs: dict[Future, tuple[Path, str, int]]) -> Iterator[tuple[Path, dict]]:
+    """Runs as they end; after an error those that have begun, and then it is raised."""
+    failed = None
+    for job in as_completed(jobs):
+        if job.cancelled():
+            continue
+        recipe, name, seed = jobs[job]
+        if (error := job.exception()) is None:
+            if (run := job.result()) is not None:
+                yield recipe, run
+        elif failed is None:
+            failed = f"{recipe.name}, {name}, seed {seed}", error
+            for other in jobs:
+                other.cancel()
+    if failed is not None:
+        what, error = failed
+        if not isinstance(error, InputError):
+            traceback.print_exception(error)
+        raise InputError(f"The run {what} failed, and no other begins: {last_line(error)}") from error
+
+
+def parsed(recipe: Path, fields: dict, seed: int, common: list[str], choose: bool, output_dir: str = "") -> Recipe:
+    """What a run is told, in the order in which later words win: recipe, seed, variant, and what all are given."""
+    words = [word for key, value in fields.items() for word in (f"--{key}", str(value))]
+    numbers = ["--seed", str(seed), "--noise_seed", str(seed), "--disable_tqdm", "true"]
+    made = parse_recipe([str(recipe), *numbers, *words, *common, "--output_dir", output_dir])
+    return dataclasses.replace(made, data=dataclasses.replace(made.data, test_split=None)) if choose else made
+
+
+def settings_of(recipe: Recipe) -> dict:
+    """All fields of a recipe that differ from their defaults and decide about its figures, as JSON has them."""
+    fields = {**given(recipe.training), **recipe.method}
+    for part in (recipe.run, recipe.data):
+        fields |= {name: value for name, value in vars(part).items() if value != getattr(type(part)(), name)}
+    return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in _NO_SETTINGS}))
+
+
+def one_run(
+    recipe: Path, name: str, fields: dict, seed: int, common: list[str], choose: bool, end: float
+) -> dict | None:
     """A training in a folder that goes with it; None after the end."""
     if time.monotonic() > end:
         return None
     disable_progress_bar()  # of models that are not kept
-    words = [word for key, value in fields.items() for word in (f"--{key}", str(value))]
-    numbers = ["--seed", str(seed), "--noise_seed", str(seed), "--disable_tqdm", "true"]
     start, start_of_work = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
         told, sys.stdout = sys.stdout, silence
         try:
-            metrics = train(parse_recipe([recipe, *numbers, *words, *common, "--output_dir", folder]))
+            told_recipe = parsed(recipe, fields, seed, common, choose, folder)
+            metrics = train(told_recipe)
         finally:
             sys.stdout = told
     kept = ("kind", "nominal", "by_modality", "sha256")
@@ -95,13 +148,27 @@ def one_run(recipe: str, name: str, fields: dict, seed: int, common: list[str], 
         "chosen on": metrics["metrics"],
         "test": metrics["test"],
         "chosen": metrics["chosen"],
-        "method_config": metrics["method_config"],
+        "settings": settings_of(told_recipe),
         "noise": {key: metrics["noise"][key] for key in kept if key in metrics["noise"]},
         "fingerprint": metrics["pairs"]["fingerprint"],
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - start_of_work,
         "versions": metrics["versions"],
     }
+
+
+def _refuse_other_settings(file: Path, run: dict, now: dict, adds: bool) -> None:
+    """Refuses a table of which a run would be another one today; to runs that tell no settings none are added."""
+    what = f"{file} holds {run['variant']}, seed {run['seed']},"
+    if "settings" not in run and adds:
+        raise InputError(f"{what} and not which settings made it: name another --output.")
+    then = run.get("settings", now)
+    if changed := sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)):
+        name = changed[0]
+        raise InputError(
+            f"{what} made with {name} {then.get(name)!r}, which is now {now.get(name)!r}: name another --output, or "
+            f"give the same settings."
+        )
 
 
 def table(results: dict[str, list[dict]], variants: list[str]) -> str:

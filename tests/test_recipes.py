@@ -97,6 +97,22 @@ def test_what_the_page_says_of_others_works_as_it_stands(words, monkeypatch, tmp
     assert json.loads((tmp_path / "metrics.json").read_text())["metrics"]["rsum"] >= 0
 
 
+@pytest.mark.parametrize("words", [words for words in commands_of("MRL") if words[1] == "recipes/mrl/own_pairs.yaml"])
+def test_what_the_page_says_of_labels_works_as_it_stands(words, monkeypatch, tmp_path):
+    """On the bundled CLIP, and a file of pictures with captions and a class."""
+    rows = [draw_row("street", (0, 1, 0), row) | {"label": "abc"[row % 3]} for row in range(24)]
+    table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+    table.to_parquet(str(tmp_path / "pairs.parquet"))
+    own = [str(tmp_path / word) if word == "pairs.parquet" else word for word in words[1:]]
+    own += [*SMALL, "--model", "scenes-clip", "--dataloader_num_workers", "0", "--output_dir", tmp_path / "run"]
+    run("train.py", *own, monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {"rsum", "map"} <= metrics["metrics"].keys()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["class_names"] == ["a", "b", "c"]
+    assert (config["heads"], config["train_clip"]) == (("none", True) if "none" in own else ("mlp", False))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

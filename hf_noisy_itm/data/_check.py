@@ -9,6 +9,8 @@
 | `empty` | a caption of nothing, or of spaces | left out |
 | `other_caption` | a caption id that an earlier row gave to another text | left out |
 | `broken` | a picture that does not decode; only `on_bad_row="skip"` looks | left out |
+| `no_vector`, `not_finite` | of vectors: none in the row, or one with a number that is not finite | left out |
+| `no_label` | an empty cell of a `label_column` | left out |
 | `cut` | a caption of more than 75 words | used; the tokenizer cuts it at the model's length |
 | `wordless` | a caption without a letter or a digit, emoji only, for one | used as it is |
 | `repeated` | a caption id that stands twice with one text | used |

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 LABEL, TRUE_LABEL, LABEL_IS_NOISY = "label", "true_label", "label_is_noisy"  # columns
+NO_LABEL = -1  # of a row that has none, until it is left out
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ BAD = {
     "empty": "empty caption(s)",
     "other_caption": "caption(s) of an id with another text",
     "broken": "picture(s) that do not decode",
+    "no_vector": "row(s) of a missing vector",
     "not_finite": "row(s) of vectors that are not finite",
+    "no_label": "row(s) of a missing label",
 }
 NOTED = {
     "cut": f"caption(s) of more than {MOST_WORDS} words",
@@ -37,6 +39,9 @@ class BadRows(InputError):
         problems = ", and ".join(report.problem for report in reports if report.bad)
         super().__init__(f"There are {problems}; mend them, or leave them out with --on_bad_row skip.")
         self.reports = reports
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.reports,)  # from another process it comes with its reports, not with its sentence
 
 
 @dataclass

@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import InputError
 from ._arguments import DataArguments
 from ._columns import plain, read_cells
-from ._labels import LABEL, LABEL_IS_NOISY, TRUE_LABEL, Labels
+from ._labels import LABEL, LABEL_IS_NOISY, NO_LABEL, TRUE_LABEL, Labels
+from ._report import RowReport
 from ._splits import find_column, own_columns
 
 
@@ -46,32 +47,41 @@ class Classes:
         """The classes that the type names, else the different labels of all splits, sorted.
 
         Raises:
-            InputError: there is no such column, or it holds something else than integers or strings.
+            InputError: there is no such column, or it holds something else than integers or strings. Whole numbers as
+            floats are taken where a cell is empty, for that is how pandas writes integers then, and nowhere else.
         """
         splits = list(splits)
         for rows in splits:
             find_column(rows, column)
         if (declared := cls.declared(splits[0].features, column)) is not None:
             return declared
-        cells = (plain(cell) for rows in splits for cell in read_cells(rows, column))
+        cells = [plain(cell) for rows in splits for cell in read_cells(rows, column)]
         found = {cell for cell in cells if cell is not None and not isinstance(cell, list | dict)}
         values = sorted(found) if {type(cell) for cell in found} in ({int}, {str}) else []
+        if values and None not in cells and any("float" in str(rows.features[column]) for rows in splits):
+            raise InputError(
+                f"The column {column!r} holds floating-point numbers, and a class is an integer, a string or of a "
+                f"ClassLabel: convert it."
+            )
         if not values:
             raise InputError(f"The column {column!r} holds no classes: integers, strings or a ClassLabel.")
         return cls(values, [str(value) for value in values])
 
-    def numbers(self, cells: Iterable, rows: Iterable[int], column: str = LABEL) -> np.ndarray:
+    def numbers(self, cells: Iterable, rows: Iterable[int], column: str = LABEL, may_lack: bool = False) -> np.ndarray:
         """Cells as classes, int64 (N,).
 
         Args:
             cells: of a column.
             rows: number of each in the data, for messages.
             column: its name.
+            may_lack: an empty cell becomes `NO_LABEL`.
 
         Raises:
             InputError: a cell is none of the classes; its row is named.
         """
         number = {value: place for place, value in enumerate(self.values)}
+        if may_lack:
+            number[None] = NO_LABEL
         found = []
         for cell, row in zip(cells, rows):
             cell = plain(cell)
@@ -90,7 +100,8 @@ def read_labels(
 ) -> Labels:
     """The labels of each row in each modality, from `args.label_column`: one column, or one for each modality.
 
-    A column `true_label` says what is true of the column `label`.
+    A column `true_label` says what is true of the column `label`. Rows without a label have `NO_LABEL`; `labelled`
+    finds them.
 
     Args:
         rows: R of them.
@@ -118,10 +129,25 @@ def read_labels(
         refuse_other_classes(classes.names, other.names, f"the column {columns[0]!r}", f"the column {column!r}")
     given, true = {}, {}
     for modality, column in zip(modalities, columns * len(modalities) if len(columns) == 1 else columns):
-        given[modality] = true[modality] = found[column].numbers(read_cells(rows, column), number, column)
+        given[modality] = true[modality] = found[column].numbers(read_cells(rows, column), number, column, True)
         if column == LABEL and TRUE_LABEL in rows.column_names:
-            true[modality] = found[column].numbers(read_cells(rows, TRUE_LABEL), number, TRUE_LABEL)
+            true[modality] = found[column].numbers(read_cells(rows, TRUE_LABEL), number, TRUE_LABEL, True)
     return Labels(classes.names, given, true)
+
+
+def labelled(labels: Labels, number: np.ndarray, report: RowReport) -> np.ndarray:
+    """Which of the first rows that `read_labels` read have all their labels, bool; the others are reported.
+
+    Args:
+        labels: of R rows or more.
+        number: of each row in the data, (R,).
+        report: of these rows.
+    """
+    parts = [each[: len(number)] for part in (labels.given, labels.true) for each in part.values()]
+    found = np.all([part != NO_LABEL for part in parts], axis=0)
+    for row in number[~found]:
+        report.add("no_label", row)
+    return found
 
 
 def _with_true(rows: datasets.Dataset, column: str) -> list[datasets.Dataset]:
@@ -140,6 +166,14 @@ def _refuse_several(rows: datasets.Dataset, column: str, number: np.ndarray) -> 
                 f"The column {column!r} holds several labels in row {row}: retrieval by category takes one class for "
                 f"each sample; choose one of them, or make a class of each combination."
             )
+
+
+def two_labels(rows: Sequence[int], classes: Sequence[str]) -> InputError:
+    """What to raise where two rows of one picture are of different classes."""
+    return InputError(
+        f"Rows {rows[0]} and {rows[1]} are of one picture, but of the classes {classes[0]!r} and {classes[1]!r}: a "
+        f"picture has one class here."
+    )
 
 
 def refuse_other_classes(one: list[str], other: list[str], what: str, what_other: str) -> None:

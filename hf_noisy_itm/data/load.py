@@ -21,14 +21,13 @@ from ._columns import (
     read_weights,
 )
 from ._feature_load import read_features
-from ._labels import Labels
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._report import BadRows
 from ._sources import CAPTION_COLUMNS
 from ._splits import CAPTION, ROW, all_splits, filter_rows, find_column, find_splits
 from .features import FeatureRows
-from .labels import read_labels, refuse_other_classes
+from .labels import labelled, read_labels, refuse_other_classes, two_labels
 from .matches import refuse_wrong_match_by
 from .pedigree import pedigree_of_source
 
@@ -46,20 +45,21 @@ def load_pairs(args: DataArguments) -> tuple[Pairs, Pairs] | tuple[FeatureRows, 
     if args.streaming:
         raise InputError("What is done here needs all pairs at once: leave --streaming out, or use load_stream.")
     check_noise(args)
+    for name in ("weight_column", "match_by"):
+        if args.feature_columns and getattr(args, name) is not None:
+            raise InputError(f"{name} is of pictures with captions, not of vectors: leave it out.")
     if args.shuffle_buffer != DataArguments().shuffle_buffer:
         raise InputError("shuffle_buffer is of a stream, and pairs in memory are shuffled whole; leave it out.")
     train, held_out, origin = find_splits(args)
     refuse_wrong_match_by(args, train)
     if args.weight_column is not None:
-        if args.feature_columns:
-            raise InputError("weight_column is of pictures with captions, not of vectors: leave it out.")
         find_column(train, args.weight_column)
     read = read_features if args.feature_columns else read_pairs
     parts = [(), ()] if origin[0] == args.train_split else [(held_out,), (train,)]
     train_pairs = read(train, args, "training", args.max_train_pictures, origin[0], parts[0])
     eval_pairs = read(held_out, args, "evaluation", args.max_eval_pictures, origin[1], parts[1])
     refuse_bad_rows(args, train_pairs, eval_pairs)
-    _refuse_other_classes(train_pairs, eval_pairs, args.train_split, origin[1])
+    _refuse_other_kind(train_pairs, eval_pairs, args.train_split, origin[1])
     train_pairs = replace(train_pairs, pedigree=pedigree_of_source(args, labels=args.label_column is not None))
     return add_noise(train_pairs, args), only_clean(eval_pairs)
 
@@ -69,7 +69,7 @@ def load_test(args: DataArguments, train: Pairs | FeatureRows) -> Pairs | Featur
 
     Args:
         args: as for `load_pairs`.
-        train: what is trained on; the classes must be the same.
+        train: what is trained on; the classes, and of vectors the widths, must be the same.
 
     Raises:
         BadRows: see `load_pairs`.
@@ -83,13 +83,20 @@ def load_test(args: DataArguments, train: Pairs | FeatureRows) -> Pairs | Featur
     read = read_features if args.feature_columns else read_pairs
     pairs = read(rows, args, "test", args.max_eval_pictures, args.test_split)
     refuse_bad_rows(args, pairs)
-    _refuse_other_classes(train, pairs, args.train_split, args.test_split)
+    _refuse_other_kind(train, pairs, args.train_split, args.test_split)
     return only_clean(pairs)
 
 
-def _refuse_other_classes(train: Pairs | FeatureRows, other: Pairs | FeatureRows, *names: str) -> None:
+def _refuse_other_kind(train: Pairs | FeatureRows, other: Pairs | FeatureRows, *names: str) -> None:
+    """What is evaluated on has the classes, and of vectors the widths, of what is trained on."""
     if train.labels is not None and other.labels is not None:
         refuse_other_classes(train.labels.names, other.labels.names, *(f"the split {name!r}" for name in names))
+    widths, others = (pairs.facts.get("feature_widths") for pairs in (train, other))
+    if widths != others:
+        raise InputError(
+            f"The vectors of the split {names[1]!r} are of widths {others}, and those of {names[0]!r} of {widths}: "
+            f"they must be equal."
+        )
 
 
 def to_pairs(rows: datasets.Dataset, args: DataArguments, what: str, limit: int | None = None) -> Pairs:
@@ -147,6 +154,8 @@ def read_pairs(
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
     report.split = split
+    if labels is not None:
+        keep &= labelled(labels, number, report)[row_of]
     kept = np.flatnonzero(keep)
     if not len(kept):
         if report.bad and args.on_bad_row == "stop":
@@ -164,7 +173,10 @@ def read_pairs(
         source, beyond = _numbered(written_for[kept], known[order])
     name, beyond = _as_in_source(known[order], beyond, rows, args.image_id_column)
     if labels is not None:
-        _refuse_two_labels(labels, used, picture_of_row, first[order], number)
+        given, first_of = labels.given["image"][used], first[order][picture_of_row]
+        if (wrong := np.flatnonzero(given != given[first_of])).size:
+            two = [first_of[wrong[0]], wrong[0]]
+            raise two_labels(number[used[two]], [labels.names[each] for each in given[two]])
         labels = labels.taken(image=used[first[order]], text=row_of[kept])
     pairs = Pairs(
         pictures.select(used[first[order]]),
@@ -206,17 +218,6 @@ def _numbered(names: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndar
     beyond = np.setdiff1d(names, known)
     place = {name: row for row, name in enumerate((*known, *beyond))}
     return np.array([place[name] for name in names], dtype=np.int64), beyond
-
-
-def _refuse_two_labels(labels: Labels, used: np.ndarray, picture: np.ndarray, first: np.ndarray, number: np.ndarray):
-    """Rows of one picture say the same of it."""
-    given = labels.given["image"]
-    if (wrong := np.flatnonzero(given[used] != given[used[first]][picture])).size:
-        row, other = used[wrong[0]], used[first[picture[wrong[0]]]]
-        raise InputError(
-            f"Rows {number[other]} and {number[row]} are of one picture, but of the classes "
-            f"{labels.names[given[other]]!r} and {labels.names[given[row]]!r}: a picture has one class here."
-        )
 
 
 def only_clean(pairs: Pairs | FeatureRows) -> Pairs | FeatureRows:

@@ -21,8 +21,8 @@ from typing import Literal
 
 import torch
 from huggingface_hub.dataclasses import strict
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import AutoConfig, AutoModel
 
 from ..errors import InputError
 from ..functional.categories import ContrastForm, cross_entropy, multimodal_contrast, proxy_logits, robust_clustering
@@ -33,9 +33,10 @@ from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
 from ._choices import DEFAULT, Choice
 from ._config import NoisyITMConfig, Paper
+from ._heads import is_name, mlp_heads
+from ._prompts import embed_prompts
 
 _NO_LABELS = "MRL needs labels: name their column with --label_column (class_names in Python), or give --beta 0."
-_PLACE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")  # of files on the Hub
 _OF_PROXIES = ("clustering", "proxy_temperature", "start_proxies")
 _OF_CONTRAST = ("contrast_temperature", "contrast_form")
 _OF_HEADS = ("head_width", "embed_width")
@@ -119,7 +120,7 @@ class MRLConfig(NoisyITMConfig):
     def _validate_widths(self, widths: dict[str, int]) -> None:
         if len(widths) < 2 or min(widths.values()) < 1:
             raise ValueError(f"There must be vectors of two modalities or more, of width 1 or more, got {widths}.")
-        if bad := [name for name in widths if not name.isidentifier() or hasattr(nn.ModuleDict, name)]:
+        if bad := [name for name in widths if not is_name(name)]:
             raise ValueError(f"A modality cannot be called {bad[0]!r}: give it another name.")
         if self.heads != "mlp" or self.train_clip:
             raise ValueError("Vectors need heads and have no CLIP: give heads='mlp' and train_clip=False.")
@@ -152,20 +153,11 @@ class MRLModel(NoisyITMModel):
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
         """See `NoisyITMModel.from_pretrained`; prompts are embedded by CLIP and the tokenizer in the same place."""
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        if model.config.start_proxies == "prompts" and "proxies.weight" in report["missing_keys"]:
-            place = {key: kwargs[key] for key in _PLACE if key in kwargs}
-            name = args[0] if args else kwargs["pretrained_model_name_or_path"]
-            model._start_from_prompts(AutoTokenizer.from_pretrained(name, **place))
+        config = model.config
+        if config.start_proxies == "prompts" and "proxies.weight" in report["missing_keys"]:
+            prompts = [config.prompt.format(name) for name in config.class_names]
+            model.proxies.take(embed_prompts(model, prompts, *args, **kwargs))
         return (model, report) if output_loading_info else model
-
-    @torch.no_grad()
-    def _start_from_prompts(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        prompts = [self.config.prompt.format(name) for name in self.config.class_names]
-        positions = self.config.text_config.max_position_embeddings
-        tokens = tokenizer(prompts, padding=True, truncation=True, max_length=positions, return_tensors="pt").to(
-            self.device
-        )
-        self.proxies.take(self.embed_texts(tokens["input_ids"], tokens["attention_mask"]))
 
     def _build_towers(self, config: MRLConfig) -> None:
         if config.feature_widths is None:
@@ -176,7 +168,8 @@ class MRLModel(NoisyITMModel):
         width = config.embed_width if config.heads == "mlp" else config.projection_dim
         self.heads = None
         if config.heads == "mlp":
-            self.heads = nn.ModuleDict({name: _head(widths[name], config) for name in self.modalities})
+            widths = {name: widths[name] for name in self.modalities}
+            self.heads = mlp_heads(widths, config.head_width, width)
         self.proxies = None
         if config.beta > 0:
             if config.class_names is None:
@@ -266,6 +259,16 @@ class MRLModel(NoisyITMModel):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def gradient_checkpointing_enable(self, *args, **kwargs) -> None:
+        """See `PreTrainedModel.gradient_checkpointing_enable`.
+
+        Raises:
+            InputError: of vectors; heads are too small for it.
+        """
+        if self.config.feature_widths is not None:
+            raise InputError("A model of vectors has no towers to checkpoint: leave --gradient_checkpointing out.")
+        super().gradient_checkpointing_enable(*args, **kwargs)
+
     @torch.no_grad()
     def step(self) -> None:
         """Proxies become unit rows again."""
@@ -273,17 +276,6 @@ class MRLModel(NoisyITMModel):
             super().step()
         if self.proxies is not None:
             self.proxies.project()
-
-
-def _head(width: int, config: MRLConfig) -> nn.Sequential:
-    hidden = config.head_width
-    return nn.Sequential(
-        nn.Linear(width, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, config.embed_width),
-    )
 
 
 AutoConfig.register(MRLConfig.model_type, MRLConfig)

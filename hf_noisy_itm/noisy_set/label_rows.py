@@ -8,8 +8,9 @@ import datasets
 import numpy as np
 
 from ..data import DataArguments
+from ..data._columns import plain
 from ..data._splits import own_columns
-from ..data.labels import LABEL, LABEL_IS_NOISY, TRUE_LABEL, Classes
+from ..data.labels import LABEL, LABEL_IS_NOISY, TRUE_LABEL, Classes, two_labels
 from ..errors import InputError
 from ..functional.noise import LabelNoise, draw_label_noise
 from .content import EXAMPLES, content_of, rate_of
@@ -35,6 +36,50 @@ class Tally:
         self.rows += len(before)
         self.flipped += int(noise.is_noisy.sum())
         self.wrong += int((noise.labels != true).sum())
+
+
+class Draws:
+    """The number of the draw of each row: rows of one picture share it, for a picture has one class.
+
+    Such rows are those of equal ids in data with pictures; all others have a number of their own. What is kept of a
+    picture is its id, its number, its class and its first row.
+
+    Args:
+        features: of the rows.
+        data: names of columns.
+        classes: of the labels.
+    """
+
+    def __init__(self, features: datasets.Features, data: DataArguments, classes: Classes):
+        has_ids = data.image_id_column in features and picture_columns(features)
+        self.column = data.image_id_column if has_ids else None
+        self.classes, self.count, self._known = classes, 0, {}
+
+    def numbers(self, ids: Iterable, labels: np.ndarray, rows: Iterable[int]) -> np.ndarray:
+        """Numbers of rows that follow those before, int64 (N,), counted from 0 in order of appearance.
+
+        Args:
+            ids: cells of `column`; not looked at where that is None.
+            labels: classes, (N,).
+            rows: number of each in the data, for messages, (N,).
+
+        Raises:
+            InputError: an id is a list, or rows of one picture are of several classes; they are named.
+        """
+        if self.column is None:
+            self.count += len(labels)
+            return np.arange(self.count - len(labels), self.count)
+        found = []
+        for cell, label, row in zip(map(plain, ids), labels.tolist(), rows):
+            if isinstance(cell, list | dict):
+                raise InputError(f"The column {self.column!r} holds {cell!r} in row {row}, not a text or a number.")
+            key = (row,) if cell is None else str(cell)
+            number, own, first = self._known.setdefault(key, (self.count, label, row))
+            if label != own:
+                raise two_labels([first, row], [self.classes.names[each] for each in (own, label)])
+            self.count = len(self._known)
+            found.append(number)
+        return np.array(found, dtype=np.int64)
 
 
 def check_image_column(columns: Iterable[str], data: DataArguments) -> None:
@@ -88,6 +133,8 @@ def label_content(source, before: dict | None) -> dict:
     }
     if args.kind != "label_asymmetric":
         pedigree["keep_none"] = args.keep_none
+    if source.draws.count < tally.rows:
+        pedigree["pictures"] = source.draws.count
     if before is not None:
         pedigree["before"] = before
     rates = [rate_of("training rows", tally.rows), rate_of("wrong labels", tally.wrong, tally.rows)]

@@ -2,8 +2,8 @@
 
 The noisy rows are the split "train" of one config, the source's other splits stand beside it, clean. All columns are
 those of the source; `label` is noisy, `true_label` is not, and `label_is_noisy` says where they differ. A column
-`is_noisy` of the source is of its captions, and stays as it is. One draw serves all modalities of a row; for a draw
-per modality see `flip_labels_symmetric` with labels of shape (M, N).
+`is_noisy` of the source is of its captions, and stays as it is. One draw serves all modalities of a row, and all rows
+of one picture (`image_id`); for a draw per modality see `flip_labels_symmetric` with labels of shape (M, N).
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,9 @@ from ..data._stream_rows import decodes
 from ..data.labels import LABEL, TRUE_LABEL, Classes, labelled_features, rows_as_stored
 from ..data.pedigree import pedigree_of_source
 from ..errors import InputError
+from ..functional.noise import LabelNoise
 from .content import Part, written_splits
-from .label_rows import CONFIG, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
+from .label_rows import CONFIG, Draws, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
 
 
 class LabelSource:
@@ -57,12 +58,20 @@ class LabelSource:
                 raise InputError(f"The split {name!r} of {data.dataset} has wrong labels; only clean ones are copied.")
         self.pedigree = pedigree_of_source(data, labels=True)
         clean, self.true = self._numbers(self.rows, LABEL), self._true(self.rows)
-        self.noise, self.tally = draw(args, clean, self.classes), Tally(self.classes)
+        self.noise, self.tally = self._drawn(clean), Tally(self.classes)
         self.tally.add(clean, self.noise, self.true)
         self.evaluation = {
             written: {"of": name, "rows": len(self.held_out[name])}
             for name, written in written_splits(self.held_out).items()
         }
+
+    def _drawn(self, clean: np.ndarray) -> LabelNoise:
+        self.draws = Draws(self.rows.features, self.data, self.classes)
+        column = self.draws.column
+        ids = () if column is None else read_cells(self.rows, column)
+        number = self.draws.numbers(ids, clean, read_cells(self.rows, ROW))
+        noise = draw(self.args, clean[np.unique(number, return_index=True)[1]], self.classes)
+        return LabelNoise(noise.labels[number], noise.is_noisy[number], noise.nominal)
 
     def _numbers(self, rows: datasets.Dataset, column: str) -> np.ndarray:
         return self.classes.numbers(read_cells(rows, column), read_cells(rows, ROW), column)

@@ -16,7 +16,7 @@ from ..data.pedigree import pedigree_of_source
 from ..data.stream import undecoded
 from ..errors import InputError
 from .content import Part, written_splits
-from .label_rows import CONFIG, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
+from .label_rows import CONFIG, Draws, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
 
 _CHUNK = 64  # rows drawn at once
 
@@ -47,6 +47,7 @@ class LabelStream:
                 f"The classes of {data.dataset} are not known before all rows are read, for its column {LABEL!r} is "
                 f"no ClassLabel: leave --streaming out."
             )
+        self.draws = Draws(splits[data.train_split].features, data, self.classes)
         self.tally = Tally(self.classes)
 
     def parts(self) -> Iterator[Part]:
@@ -78,7 +79,8 @@ class LabelStream:
             true = clean
             if TRUE_LABEL in some[0][1]:
                 true = self.classes.numbers((row[TRUE_LABEL] for _, row in some), numbers, TRUE_LABEL)
-            noise = draw(self.args, clean, self.classes, range(self.tally.rows, self.tally.rows + len(some)))
+            ids = (row.get(self.draws.column) for _, row in some)
+            noise = draw(self.args, clean, self.classes, self.draws.numbers(ids, clean, numbers))
             self.tally.add(clean, noise, true)
             for (_, row), *two in zip(some, noise.labels.tolist(), true.tolist()):
                 yield labelled_row(self.classes, row, pictures, *two)

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from hf_noisy_itm import InputError, load_pairs
-from hf_noisy_itm.data import BadRows, DataArguments, FeatureCollator, FeatureProcessor, FeatureRows, Labels, load_test
+from hf_noisy_itm.data import (
+    BadRows,
+    DataArguments,
+    FeatureCollator,
+    FeatureProcessor,
+    FeatureRows,
+    Labels,
+    _feature_load,
+    load_test,
+)
+from hf_noisy_itm.data import table as table_of
 from hf_noisy_itm.noisy_set.make import NoisySetArguments, make_noisy_set
 
 from .test_wikipedia import wikipedia
@@ -132,9 +142,25 @@ def test_rows_that_are_not_finite_stop_the_run_or_are_skipped(tmp_path):
         ({}, {"feature_columns": "a_features,a_features"}, "two different modalities or more"),
         ({}, {"feature_columns": "a_features,c_features"}, "no column 'c_features'; there are a_features, sound"),
         ({}, {"label_column": None}, "say with --label_column where that is"),
-        ({"sound": [[1], [1, 2], *[[1]] * 4]}, {}, "'sound' holds 2 numbers in row 1, .* one width .1 in the first"),
-        ({"sound": [1.0] * 6}, {}, "'sound' holds 1.0 in row 0"),
-        ({"sound": [["a"]] * 6}, {}, "does not hold vectors of numbers"),
+        (
+            {"sound": [[1], [1, 2], *[[1]] * 4]},
+            {},
+            r"'sound' holds 2 numbers in row 1, .* one width, .* \(1 in row 0\)",
+        ),
+        (
+            {"sound": [None, [1, 2], *[[1]] * 4]},
+            {},
+            r"'sound' holds 1 numbers in row 2, .* one width, .* \(2 in row 1\)",
+        ),
+        ({"sound": [[]] * 3 + [[1.0]] * 3}, {}, r"'sound' holds 0 numbers in row 0, .* 1 or more"),
+        ({"sound": [1.0] * 6}, {}, "'sound' does not hold vectors of numbers but double: a vector is a list"),
+        ({"sound": [["0.31"]] * 6}, {}, "'sound' does not hold vectors of numbers but list<.*string>"),
+        ({"sound": [[True]] * 6}, {}, "'sound' does not hold vectors of numbers but list<.*bool>"),
+        ({"sound": [None] * 6}, {}, "'sound' does not hold vectors of numbers but null"),
+        ({"sound": [[[1.0, 2.0], [3.0, 4.0]]] * 6}, {}, "'sound' does not hold vectors of numbers but list<.*list<"),
+        ({"label": [1.0, 2.0] * 3}, {}, "'label' holds floating-point numbers, and a class is an integer, a string"),
+        ({}, {"match_by": "sound"}, "match_by is of pictures with captions, not of vectors: leave it out"),
+        ({}, {"weight_column": "sound"}, "weight_column is of pictures with captions, not of vectors"),
         ({}, {"noise_rate": 0.2}, "Vectors have no captions to make wrong: noise_kind is one of label_symmetric"),
         ({"label": ["x"] * 6}, {}, None),
     ],
@@ -149,6 +175,70 @@ def test_columns_that_are_no_vectors_get_one_sentence(tmp_path, columns, more, s
     with pytest.raises(InputError, match=sentence) as error:
         load_pairs(args)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+@pytest.mark.parametrize("form", [None, datasets.List(datasets.Value("float16"), length=2)], ids=["list", "fixed"])
+def test_rows_without_a_vector_or_a_label_stop_the_run_or_are_skipped(tmp_path, monkeypatch, batch, form):
+    """Of nine rows four can be used, and each keeps what is its own, wherever the reading is cut."""
+    monkeypatch.setattr(_feature_load, "_ROWS", batch)
+    vectors = [[float(row), 1.0] for row in range(9)]
+    vectors[0] = vectors[4] = None
+    vectors[5] = [None, 1.0]
+    table = {"a_features": vectors, "b_features": [[row] for row in range(9)]}
+    table["b_features"][4] = table["b_features"][7] = None
+    table["label"] = [*"xyxyxyxy", None]
+    rows = datasets.Dataset.from_dict(table)
+    rows = rows if form is None else rows.cast_column("a_features", form)
+    for split in ("train", "test"):
+        rows.to_parquet(str(tmp_path / "data" / f"{split}.parquet"))
+    args = DataArguments(str(tmp_path / "data"), feature_columns="a_features,b_features", label_column="label")
+    with pytest.raises(
+        BadRows, match="3 row.s. of a missing vector among the training rows, first in row 0, and"
+    ) as error:
+        load_pairs(args)
+    for told in (str(error.value), table_of(error.value.reports)):
+        assert "missing label" in told
+        assert "not finite" in told
+    args.on_bad_row = "skip"
+    train, _ = load_pairs(args)
+    assert train.report.found == {"no_vector": [0, 4, 7], "not_finite": [5], "no_label": [8]}
+    assert train.features["a"].tolist() == [[row, 1.0] for row in (1, 2, 3, 6)]
+    assert train.features["b"].tolist() == [[row] for row in (1, 2, 3, 6)]
+    assert [train.labels.names[number] for number in train.labels.given["b"]] == ["y", "x", "y", "x"]
+
+
+def test_a_label_that_pandas_made_a_float_is_an_integer(tmp_path):
+    args = parquet(tmp_path, label=[1.0, None, 2.0, 1.0, 2.0, 1.0])
+    args.on_bad_row = "skip"
+    train, _ = load_pairs(args)
+    assert train.labels.names == ["1", "2"]
+    assert train.labels.given["a"].tolist() == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_vectors_of_other_widths_are_refused_when_they_are_loaded(tmp_path, split):
+    args = parquet(tmp_path)
+    for name, width in (("validation", 2 if split == "eval" else 3), ("test", 3 if split == "eval" else 2)):
+        table = {"a_features": [[1.0, 2.0]], "sound": [[1] * width], "b_features": [[1.0]], "label": ["x"]}
+        datasets.Dataset.from_dict(
+            {each: cells * 6 for each, cells in table.items()} | {"label": ["x", "y"] * 3}
+        ).to_parquet(str(tmp_path / "data" / f"{name}.parquet"))
+    args.eval_split, args.test_split = "validation", "test"
+    name = {"eval": "validation", "test": "test"}[split]
+    with pytest.raises(
+        InputError, match=f"The vectors of the split '{name}' are of widths .*'sound': 2.* 'train' of .*3"
+    ):
+        load_test(args, load_pairs(args)[0])
+
+
+def test_statistics_are_those_of_double_precision_to_the_last_bit():
+    features = np.random.default_rng(0).normal(3, 2, (1000, 21)).astype(np.float32)
+    labels = dict.fromkeys("xy", np.zeros(1000, dtype=int))
+    processor = FeatureProcessor.of(FeatureRows({"x": features, "y": features[:, :1]}, Labels(["a"], labels, labels)))
+    exact = features.astype(np.float64)
+    assert (processor.mean["x"] == exact.mean(axis=0).astype(np.float32)).all()
+    assert (processor.deviation["x"] == exact.std(axis=0).astype(np.float32)).all()
 
 
 def test_rows_must_agree():

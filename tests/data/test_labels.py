@@ -153,7 +153,11 @@ ASYMMETRIC = {"noise_kind": "label_asymmetric", "noise_rate": 0.1, "noise_keep_n
     ("columns", "more", "sentence"),
     [
         ({"label": [["red", "blue"], *[["red"]] * 11]}, {}, "holds several labels in row 0: .* one class"),
-        ({"label": ["red", None, *KINDS, *KINDS, *KINDS, "red"]}, {}, "holds None in row 1, which is none"),
+        (
+            {"label": ["red", None, *KINDS, *KINDS, *KINDS, "red"]},
+            {},
+            "1 row.s. of a missing label among the training rows, first in row 1",
+        ),
         ({"label": [0.5] * 12}, {}, "holds no classes"),
         ({"other": [0] * 12}, {}, "no column 'label'; there are image"),
         (
@@ -181,6 +185,16 @@ def test_labels_that_do_not_fit_get_one_sentence(tmp_path, columns, more, senten
     with pytest.raises(InputError, match=sentence) as error:
         load_pairs(arguments(tmp_path / "data", **more))
     assert "\n" not in str(error.value)
+
+
+def test_pairs_without_a_label_are_skipped(tmp_path):
+    labels = [*KINDS[:1], None, *KINDS, *KINDS, *KINDS, ""]
+    for split in ("train", "validation"):
+        rows_of(12, label=labels).to_parquet(str(tmp_path / "data" / f"{split}.parquet"))
+    train, held_out = load_pairs(arguments(tmp_path / "data", on_bad_row="skip"))
+    assert train.report.found == held_out.report.found == {"no_label": [1, 11]}
+    assert (len(train.image_id), len(train)) == (10, 50)
+    assert [train.labels.names[number] for number in train.labels.given["image"]] == ["red", *KINDS, *KINDS, *KINDS]
 
 
 def test_splits_of_other_classes_are_refused(folder):

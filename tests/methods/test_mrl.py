@@ -203,6 +203,7 @@ def test_proxies_start_from_the_names_of_the_classes(clip_config, processor, tmp
         ({"feature_widths": {"image": 3}}, "two modalities or more"),
         ({"feature_widths": {"image": 3, "text": 0}}, "width 1 or more"),
         ({"feature_widths": {"image": 3, "items": 2}}, "cannot be called 'items'"),
+        ({"feature_widths": {"training": 3, "class": 2}}, "cannot be called 'training'"),
         ({"feature_widths": {"image": 3, "a.b": 2}}, r"cannot be called 'a\.b'"),
         ({"feature_widths": {"image": 3, "text": 2}, "train_clip": True}, "have no CLIP"),
         ({"feature_widths": {"image": 3, "text": 2}, "trust": "osa"}, "leave trust='osa' out"),

@@ -1,13 +1,24 @@
 """Two processes learn what one does: the contrastive loss sees all samples, proxies stay the same on both."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import MRLConfig, MRLModel
 
+from ..data.test_wikipedia import wikipedia
+
+ROOT = Path(__file__).parents[2]
 WIDTHS, STEPS, GLOBAL = {"image": 6, "text": 4, "sound": 3}, 3, 12
 
 
@@ -53,3 +64,34 @@ def test_two_processes_do_what_one_does(tmp_path):
     for name, tensor in one["state"].items():
         assert torch.equal(first["state"][name], second["state"][name]), name
         torch.testing.assert_close(first["state"][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_launched_run_on_labels_is_that_of_one_process(tmp_path):
+    """Vectors and noisy labels from files; 10 rows to choose on and 21 to test on, which cannot be shared evenly."""
+    folder = wikipedia(tmp_path, train=40, test=31)
+    words = [
+        "recipes/train.py",
+        "recipes/mrl/wikipedia_noise60.yaml",
+        "--data",
+        str(folder),
+        "--num_train_epochs",
+        "2",
+    ]
+    words += ["--head_width", "8", "--embed_width", "4", "--disable_tqdm", "true", "--output_dir"]
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    metrics, weights = {}, {}
+    for name, launcher, batch in (("one", [], "10"), ("two", launch, "5")):
+        output = tmp_path / name
+        command = [sys.executable, *launcher, *words, str(output), "--per_device_train_batch_size", batch]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert ("in 2 processes" in done.stdout) == (name == "two")
+        metrics[name] = json.loads((output / "metrics.json").read_text())
+        weights[name] = load_file(output / "model.safetensors")
+    for key, tensor in weights["one"].items():
+        torch.testing.assert_close(weights["two"][key], tensor, atol=1e-5, rtol=1e-4)
+    for part in ("noise", "pairs"):
+        assert metrics["two"][part] == metrics["one"][part]
+    for part in ("metrics", "test"):
+        assert metrics["two"][part] == pytest.approx(metrics["one"][part])

@@ -86,7 +86,7 @@ def test_a_stream_gives_the_rows_that_memory_gives(tmp_path, keep_none):
     assert not make(source, tmp_path / "out_true", "--streaming", "true", *words, kind="label_symmetric_by_row")[1]
 
 
-@pytest.mark.parametrize("label", [lambda k: 10 * (k % 3), lambda k: "abc"[k % 3], lambda k: float(10 * (k % 3))])
+@pytest.mark.parametrize("label", [lambda k: 10 * (k % 3), lambda k: "abc"[k % 3]])
 def test_labels_of_any_form_keep_it(tmp_path, label):
     source = saved(tmp_path, train=pictures(40, label), test=pictures(9, label))
     make(source, tmp_path / "noisy", "--keep_none", "true", kind="label_symmetric", rate="1")
@@ -137,6 +137,7 @@ def test_bad_pictures_stop_or_are_left_out(tmp_path, streaming, capsys):
         ),
         (pictures(5, lambda k: [k]), (), "'label' holds no classes: integers, strings or a ClassLabel"),
         (pictures(5, lambda k: k / 2 + 0.1), (), "'label' holds no classes"),
+        (pictures(5, lambda k: float(k)), (), "'label' holds floating-point numbers, and a class is an integer"),
         (pictures(5, lambda k: -1 if k == 2 else 0, CLASSES), (), "'label' holds -1 in row 2, which is none"),
         (pictures(5).rename_column("label", "kind"), (), "There is no column 'label'; there are image, kind"),
         (pictures(5), ("--streaming", "true"), "depends on all rows, which a stream does not know"),
@@ -209,6 +210,43 @@ def test_noise_on_labels_over_noise_on_captions_keeps_both(tmp_path):
     assert train.is_noisy.sum() == np.delete(rows["is_noisy"][:], np.arange(9, 40, 10)).sum()
     assert not held_out.is_noisy.any()
     assert both["pedigree"]["labels"] == 40
+
+
+def several_rows(tmp_path, pictures_of=12, each=3, label=lambda k: k % 3):
+    """Every picture in several rows that lie apart, each with a caption of its own."""
+    of = [k % pictures_of for k in range(pictures_of * each)]
+    table = {"image": [shade(k) for k in of], "caption": [f"picture {k}, {row}" for row, k in enumerate(of)]}
+    table |= {"image_id": [f"id{k}" for k in of], "label": [label(k) for k in of]}
+    rows = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image()).cast_column("label", CLASSES)
+    return saved(tmp_path, train=rows, test=pictures(6, feature=CLASSES, **CAPTIONED))
+
+
+@pytest.mark.parametrize(
+    ("kind", "streaming"), [*((kind, "false") for kind in LABEL_KINDS), (LABEL_KINDS[-1], "true")]
+)
+def test_rows_of_one_picture_have_one_draw_which_is_that_of_training(tmp_path, kind, streaming):
+    source = several_rows(tmp_path)
+    content, _ = make(source, tmp_path / "noisy", "--streaming", streaming, "--seed", "5", kind=kind, rate="0.5")
+    read, _ = load_pairs(DataArguments(str(tmp_path / "noisy"), label_column="label"))
+    noise = {"noise_kind": kind, "noise_rate": 0.5, "noise_seed": 5, "noise_joint": True}
+    drawn, _ = load_pairs(DataArguments(source, label_column="label", **noise))
+    for name in ("image", "text"):
+        assert (read.labels.given[name] == drawn.labels.given[name]).all()
+        assert (read.labels.true[name] == drawn.labels.true[name]).all()
+    assert read.labels.is_wrong["image"].any()
+    wanted = draw_label_noise(kind, 0.5, 5, np.arange(12) % 3, 3).labels
+    assert split_of(tmp_path / "noisy")["label"][:] == [*wanted] * 3
+    pedigree = content["pedigree"]
+    assert (pedigree["labels"], pedigree["pictures"]) == (36, 12)
+    assert pedigree["realised"] == drawn.pedigree["by_modality"]["image"]
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_rows_of_one_picture_have_one_class(tmp_path, streaming):
+    rows = pictures(6, feature=CLASSES, image_id=lambda k: None if k < 2 else k // 4)
+    source = saved(tmp_path, train=rows)
+    with pytest.raises(InputError, match="Rows 2 and 3 are of one picture, but of the classes 'owl' and 'cat'"):
+        make(source, tmp_path / "noisy", "--streaming", streaming, kind="label_symmetric_by_row")
 
 
 @pytest.mark.parametrize("streaming", ["false", "true"])
