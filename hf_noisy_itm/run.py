@@ -110,7 +110,6 @@ def train_model(
     chosen = trainer.choose(eval_pairs) if model.needs_validation and test is not None else None
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
     figures = trainer.evaluate()
-    samples_wrong = None if is_stream else float((train_pairs.is_noisy | train_pairs.label_is_noisy).mean())
     reported = {} if test is None else trainer.evaluate(test, metric_key_prefix="test")
     metrics = {
         "method": recipe.name,
@@ -122,12 +121,7 @@ def train_model(
             **({} if test is None else {"test": len(test)}),
             "fingerprint": None if is_stream else train_pairs.fingerprint,
         },
-        "noise": {
-            "nominal": recipe.data.noise_rate or 0.0,
-            "realised": samples_wrong,
-            **(train_pairs.pedigree or {}),
-            "samples_wrong": samples_wrong,  # in any modality, and by whatever made them wrong
-        },
+        "noise": _told_noise(recipe, train_pairs),
         "method_config": {**recipe.method},
         "training": given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
@@ -229,6 +223,19 @@ def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
     if trust is None:
         return None
     return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
+
+
+def _told_noise(recipe: Recipe, pairs: Pairs | StreamedPairs | FeatureRows) -> dict:
+    """The pedigree, and what share of these samples is wrong: in any modality, and by whatever made them wrong.
+
+    `realised` of captions is that share, too, for a part of a noisy data set may have less of it. Of labels it is the
+    rate that was drawn: a sample has several, and is wrong if one of them is.
+    """
+    told = {"nominal": recipe.data.noise_rate or 0.0, "realised": None, **(pairs.pedigree or {})}
+    if isinstance(pairs, StreamedPairs):
+        return told
+    wrong = float((pairs.is_noisy | pairs.label_is_noisy).mean())
+    return {**told, "realised": told["realised"] if "labels" in told else wrong, "samples_wrong": wrong}
 
 
 def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:

@@ -1,6 +1,6 @@
 """Recipes in several variants and seeds, and a table: `recipes/ablation.py VARIANTS.json RECIPE.yaml … [--option …]`.
 
-    python recipes/ablation.py recipes/mrl/ablation.json recipes/mrl/*.yaml --processes 2 -- --data wikipedia
+    python recipes/ablation.py recipes/mrl/ablation.json recipes/mrl/wikipedia_*.yaml --processes 2 -- --data FOLDER
 
 VARIANTS.json holds, by name, fields that a variant has over those of the recipe. Each run is a training as
 `recipes/train.py` makes it, with `seed` and `noise_seed` of one number; what follows `--` is given to all. Models are
