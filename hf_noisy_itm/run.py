@@ -228,14 +228,14 @@ def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
 def _told_noise(recipe: Recipe, pairs: Pairs | StreamedPairs | FeatureRows) -> dict:
     """The pedigree, and what share of these samples is wrong: in any modality, and by whatever made them wrong.
 
-    `realised` of captions is that share, too, for a part of a noisy data set may have less of it. Of labels it is the
-    rate that was drawn: a sample has several, and is wrong if one of them is.
+    `realised` of captions is that share, for a part of a noisy data set may have less of it. Of labels it is the rate
+    that was drawn, and `samples_wrong` that share: a sample has several, and is wrong if one of them is.
     """
     told = {"nominal": recipe.data.noise_rate or 0.0, "realised": None, **(pairs.pedigree or {})}
     if isinstance(pairs, StreamedPairs):
         return told
     wrong = float((pairs.is_noisy | pairs.label_is_noisy).mean())
-    return {**told, "realised": told["realised"] if "labels" in told else wrong, "samples_wrong": wrong}
+    return {**told, **({"samples_wrong": wrong} if "labels" in told else {"realised": wrong})}
 
 
 def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:

@@ -32,8 +32,9 @@ def replay(clip_config, processor, pairs, monkeypatch):
     batch = make_batch(processor, pairs, range(16), entries=False)
     weights = []
 
-    def largest(of_candidates, number):
+    def largest(log_weight, number):
         """The recording has the largest weight where the code draws."""
+        of_candidates = log_weight.exp()
         weights.append(of_candidates)
         return of_candidates.argmax(dim=1), of_candidates.amax(dim=1) > 0
 
