@@ -193,9 +193,7 @@ def test_a_checkpoint_of_a_run_without_a_scorer_is_refused(clip_config, processo
     saving = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     make_trainer(BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path, **saving).train()
     trainer = make_trainer(OSAModel, OSAConfig, {}, clip_config, processor, pairs, tmp_path, **saving)
-    with pytest.raises(
-        InputError, match="model_type='noisy_itm_baseline', and now it is 'noisy_itm_osa'"
-    ):
+    with pytest.raises(InputError, match="model_type='noisy_itm_baseline', and now it is 'noisy_itm_osa'"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
 
 
