@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 METHODS = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 NPCS = "NPC's"
+STEP = "times the control's step"
 KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsum")
 
 
@@ -73,9 +74,9 @@ def test_what_a_step_costs_is_that_of_the_benchmarks(page):
             "batch and entries, no weights",
         )
     )
-    fne = json.loads((ROOT / "recipes" / "results" / "benchmark_fne_step.json").read_text())[
-        "times the control's step"
-    ]
+    fne = json.loads((ROOT / "recipes" / "results" / "benchmark_fne_step.json").read_text())[STEP]
+    coder = json.loads((ROOT / "recipes" / "results" / "benchmark_coder_step.json").read_text())
+    assert f"A step takes {coder[STEP]['coder']:.1f} times as long as the control's" in text
     if page is README:
         assert f"A step takes {half[0]} to {half[1]} times as long as the control's" in text
         assert f"the form of the paper {full[0]} to {full[1]} times" in text

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from transformers import CLIPConfig
 
 
 def machine(*packages: str) -> dict[str, str | int]:
@@ -22,6 +23,13 @@ def machine(*packages: str) -> dict[str, str | int]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def vit_b_32(layers: int = 12) -> dict:
+    """Fields of the config of a CLIP of ViT-B/32's shape, or of a shallower one."""
+    text = {"num_hidden_layers": layers, "hidden_size": 512, "intermediate_size": 2048}
+    fields = CLIPConfig(text_config=text, vision_config={"num_hidden_layers": layers}).to_dict()
+    return {key: value for key, value in fields.items() if key != "model_type"}
 
 
 def take_turns(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:

@@ -15,8 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from _measure import machine, take_turns
-from transformers import CLIPConfig
+from _measure import machine, take_turns, vit_b_32
 
 from hf_noisy_itm.files import write_json
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NoisyITMModel
@@ -36,11 +35,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds, after one that does not count")
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
     args = parser.parse_args(arguments)
-    shape = {
-        "text_config": {"num_hidden_layers": args.layers, "hidden_size": 512, "intermediate_size": 2048},
-        "vision_config": {"num_hidden_layers": args.layers},
-    }
-    plain = {key: value for key, value in CLIPConfig(**shape).to_dict().items() if key != "model_type"}
+    plain = vit_b_32(args.layers)
     torch.manual_seed(0)
     control = BaselineModel(BaselineConfig(**plain)).train()
     fne = filled(FNEModel(FNEConfig(**plain, queue_size=args.queue, min_right_pairs=1)).train())

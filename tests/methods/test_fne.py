@@ -15,6 +15,7 @@ from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.functional.draws import uniform
 from hf_noisy_itm.functional.false_negatives import draw, sampling_log_weights
+from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.queue import NO_PICTURE, NO_ROW, PairQueue
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, fne
 from hf_noisy_itm.methods._batch import PairBatch
@@ -676,3 +677,34 @@ def test_a_released_step_is_one_of_its_numbers(trained):
     empty = other.negatives["i2t_chosen"]["row"] == NO_ROW
     assert empty.any()
     assert (one.loss_per_pair >= other.loss_per_pair - 1e-6).all()
+
+
+def test_adapters_that_are_merged_leave_a_plain_clip(clip_config, processor, pairs, tmp_path):
+    """As README says: what is published after `merge_and_unload` embeds as the model with its adapters did."""
+    model, _ = make(FNEModel, FNEConfig, SMALL, clip_config)
+    wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    batch = make_batch(processor, pairs, entries=False)
+    wrapped.eval()
+    before = wrapped.base_model.model.embed_images(batch["pixel_values"])
+    merged = wrapped.merge_and_unload()
+    merged.save_pretrained(tmp_path)
+    assert all(name.startswith("clip.") for name in load_file(tmp_path / "model.safetensors"))
+    assert not any("lora" in name for name in load_file(tmp_path / "model.safetensors"))
+    features = CLIPModel.from_pretrained(tmp_path).get_image_features(pixel_values=batch["pixel_values"]).pooler_output
+    torch.testing.assert_close(normalize(features), before, atol=1e-5, rtol=1e-4)
+    plain = model.embed_images(batch["pixel_values"])
+    torch.testing.assert_close(plain, before, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+def test_a_frozen_tower_stays_and_the_other_learns(clip_config, processor, pairs, tmp_path, loss):
+    fields = {**SMALL, "loss": loss}
+    trainer = make_trainer(FNEModel, FNEConfig, fields, clip_config, processor, pairs, tmp_path, max_steps=3)
+    clip = trainer.model.clip
+    for parameter in clip.vision_model.parameters():
+        parameter.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in clip.state_dict().items()}
+    trainer.train()
+    moved = {name for name, tensor in clip.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith("vision_model.") for name in moved)
+    assert any(name.startswith("text_model.") for name in moved)
