@@ -110,7 +110,7 @@ def test_pairs_wrong_on_purpose_have_captions_of_other_pictures():
 
 @pytest.mark.parametrize("captions", [1, 5])
 def test_pairs_wrong_on_purpose_score_as_captions_that_were_moved(captions):
-    """A fifth of the captions shuffled, in groups that are no small part of the data: mean and spread of the losses."""
+    """A fifth of the captions shuffled, in groups that are no small part of the data: the losses are alike."""
     rng = torch.Generator().manual_seed(0)
     found = []
     for _ in range(8):
