@@ -6,9 +6,11 @@
     alike.parquet     near-duplicates and possible matches, see `tables.write_alike`
     plots/*.png
 
-and is made anew each time.
+and is made anew as a whole each time.
 """  # noqa: D400, D415
 
+import json
+import re
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,7 +27,7 @@ from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
-from ..files import atomic_path, shown, write_json
+from ..files import atomic_folder, shown, write_json
 from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
@@ -40,6 +42,8 @@ from .tables import write_alike, write_scores
 from .truth import kinds_of, truth_of
 
 _LIBRARIES = ("hf-noisy-itm", "numpy", "scikit-learn", "torch")
+_FILES = ("report.html", "report.json", "scores.parquet", "alike.parquet")
+_PLOT = re.compile(r"plots/(suspicion|signals|separation|calibration|groups_\d+)\.png")
 _MOST_WRONG = 0.9  # above which right pairs are too few to tell
 
 
@@ -56,6 +60,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     Raises:
         InputError: the model, the data or the run cannot be read, or something cannot be written.
     """
+    check_folder(args.output)
     for folder in (args.cleaned, args.weighted):
         if folder:
             check_output(folder, args.overwrite)
@@ -95,7 +100,7 @@ def write_report(
     """Looks at embedded pairs and writes the report of them.
 
     Args:
-        folder: where to, made if need be.
+        folder: where to, made if need be; an older report is replaced when this one is whole.
         pairs: to train on.
         encoded: these, as the scorer embeds them.
         logit_scale: inverse temperature of the scorer.
@@ -108,7 +113,7 @@ def write_report(
         What was found, and the content of `report.json`.
 
     Raises:
-        InputError: all captions are of one picture, or the folder cannot be written.
+        InputError: all captions are of one picture, or the folder holds something else or cannot be written.
     """
     args = args or ReportArguments(told["scorer"]["model"])
     folder = Path(folder)
@@ -121,19 +126,39 @@ def write_report(
     )
     figures = _figures(findings, pairs, told, truth, by_group, args)
     plots = all_plots(findings, by_group, known, truth)
+    check_folder(folder)
     try:
-        for old in (folder / "plots").glob("*.png"):
-            old.unlink()
-        for name, content in plots.items():
-            with atomic_path(folder / "plots" / f"{name}.png") as temporary:
-                temporary.write_bytes(content)
-        write_scores(folder / "scores.parquet", findings, pairs)
-        write_alike(folder / "alike.parquet", findings, pairs)
-        write_json(folder / "report.json", figures)
-        write_page(folder / "report.html", findings, pairs, figures, plots, args.gallery)
+        with atomic_folder(folder, replace=True) as temporary:
+            (temporary / "plots").mkdir()
+            for name, content in plots.items():
+                (temporary / "plots" / f"{name}.png").write_bytes(content)
+            write_scores(temporary / "scores.parquet", findings, pairs)
+            write_alike(temporary / "alike.parquet", findings, pairs)
+            write_json(temporary / "report.json", figures)
+            write_page(temporary / "report.html", findings, pairs, figures, plots, args.gallery)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error}; name another folder.") from error
     return findings, figures
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuses what a report must not replace: a folder that holds anything but a report.
+
+    Raises:
+        InputError: there is something else.
+    """
+    folder = Path(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    others = sorted(name for name in files if name not in _FILES and not _PLOT.fullmatch(name))
+    try:
+        is_ours = json.loads((folder / "report.json").read_text(encoding="utf-8")).keys() >= {"estimate", "flagged"}
+    except (OSError, ValueError, AttributeError):
+        is_ours = False
+    if others or not is_ours:
+        what = f"{others[0]} is no part of a report" if others else "it holds no report.json of a report"
+        raise InputError(f"{folder} would be replaced, but {what}: name another folder for the report.")
 
 
 def training_weights(folder: str, pairs: Pairs) -> np.ndarray:

@@ -11,10 +11,19 @@ from ..files import shown
 from ..memory.scores import weights_sha256
 from ..memory.weights import PairWeights
 from ..methods import NoisyITMModel
-from .make import write_report
+from .make import check_folder, write_report
 from .summary import told
 
 FOLDER = "noise_report"  # of the training's
+
+
+def check_report_of_training(output_dir: str | Path) -> None:
+    """Refuses before a training what `report_training` would refuse after it.
+
+    Raises:
+        InputError: something else stands where the report goes.
+    """
+    check_folder(Path(output_dir) / FOLDER)
 
 
 def report_training(

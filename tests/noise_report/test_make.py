@@ -140,11 +140,47 @@ def test_what_is_there_is_not_replaced(made, tmp_path):
     _, _, words = made
     with pytest.raises(InputError, match="is there already: name another folder, or give --overwrite true"):
         make_report(*parse_report(words))
-    (tmp_path / "mine").write_text("dear")
-    words = ["scenes-clip", *DATA, "--cleaned", str(tmp_path), "--overwrite", "true", "--output", str(tmp_path / "r")]
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "mine").write_text("dear")
+    words = ["scenes-clip", *DATA, "--cleaned", str(there), "--overwrite", "true", "--output", str(tmp_path / "r")]
     with pytest.raises(InputError, match="something else at .* already, which is not replaced"):
         make_report(*parse_report(words))
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.name for path in there.iterdir()] == ["mine"]
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path):
+    pairs, encoded = small_world()
+    folder = tmp_path / "report"
+    write_report(folder, pairs, encoded, 30.0, TOLD, None, {"parity": np.arange(len(pairs)) % 2})
+    assert (folder / "plots" / "groups_1.png").exists()
+    write_report(folder, pairs, encoded, 30.0, TOLD)
+    assert not (folder / "plots" / "groups_1.png").exists()
+    (folder / "plots" / "mine.png").write_text("dear")
+    with pytest.raises(InputError, match="plots/mine.png is no part of a report: name another folder"):
+        write_report(folder, pairs, encoded, 30.0, TOLD)
+    assert (folder / "plots" / "mine.png").read_text() == "dear"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.json").write_text('{"accuracy": 1}')
+    with pytest.raises(InputError, match="holds no report.json of a report"):
+        make_report(*parse_report(["./no-such-model", *DATA, "--output", str(other)]))  # before any work
+    assert [path.name for path in other.iterdir()] == ["report.json"]
+
+
+def test_a_report_that_is_cut_short_leaves_the_one_before(monkeypatch, tmp_path):
+    pairs, encoded = small_world()
+    write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "report").rglob("*.*")}
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hf_noisy_itm.noise_report.make.write_page", cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(tmp_path / "report", pairs, encoded, 10.0, TOLD)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "report").rglob("*.*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, capsys, tmp_path):
@@ -175,6 +211,13 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
         (["m", "--output", ""], "output is empty"),
         (["m", "--output", "x", "--cleaned", "./x"], "different folders"),
         (["m", "--output", "README.md"], "README.md is a file"),
+        (["m", "--cleaned", "x", "--output", "x/report"], "output x/report lies in cleaned x, which is replaced"),
+        (["m", "--output", "x", "--weighted", "x/y/z"], "weighted x/y/z lies in output x, which is replaced"),
+        (["m", "--cleaned", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in cleaned x"),
+        (["m", "--output", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in output x"),
+        (["m", "--dataset", "docs", "--output", "docs"], "dataset docs lies in output docs, which is replaced"),
+        (["m", "--dataset", "docs/noise_report.md", "--cleaned", "docs"], "dataset .* lies in cleaned docs"),
+        (["docs", "--output", "docs"], "model docs lies in output docs"),
         (["m", "--streaming", "true"], "leave --streaming out"),
         (["m", "--clean", "x"], "Unknown field 'clean'.*did you mean 'cleaned'"),
     ],
