@@ -1,5 +1,6 @@
 """What a frozen scorer says of each training pair, once and for the whole training, and the levels to judge it by."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class TrustScores:
         provenance: JSON-able facts; `fingerprint` names the data.
 
     Raises:
-        ValueError: cosines are no vector of finite float32, or a level is missing.
+        ValueError: cosines are no vector of finite float32 in [-1, 1]; or a level, or the temperature, is missing, no
+            such number, or out of order.
     """
 
     cosine: Tensor
@@ -41,6 +43,16 @@ class TrustScores:
             raise ValueError("the cosines are no vector of finite float32 numbers")
         if set(self.levels) != set(_LEVELS):
             raise ValueError(f"the levels are {sorted(self.levels)}, not {sorted(_LEVELS)}")
+        for name, level in (
+            *self.levels.items(),
+            ("largest cosine", float(self.cosine.abs().amax()) if len(self.cosine) else 0.0),
+        ):
+            if not -1.001 <= level <= 1.001:
+                raise ValueError(f"the {name} is {level}, which is no cosine")
+        if not self.levels["wrong"] < self.levels["confident"]:
+            raise ValueError("the level of confident pairs is not above that of wrong ones")
+        if not 0 < self.logit_scale < math.inf:
+            raise ValueError(f"the inverse temperature is {self.logit_scale}")
 
     def of(self, index: Tensor) -> dict[str, Tensor]:
         """What a batch is told of its pairs, float32 (B,) by name.
