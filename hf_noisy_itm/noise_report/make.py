@@ -162,10 +162,12 @@ def check_folder(folder: str | Path) -> None:
 
 
 def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
-    """The mean weight that a training gave each of its pairs, NaN where it saw it never, (N,).
+    """The mean weight that a training of its own gave each of its pairs, NaN where it saw it never, (N,).
+
+    What a frozen scorer's trust, or the data's weights, did to it is not in it: that is no further evidence.
 
     Raises:
-        InputError: there is no such training, it weighed nothing, or it was on other pairs.
+        InputError: there is no such training, it weighed nothing of its own, or it was on other pairs.
     """
     path = Path(folder) / WEIGHTS_FILE
     if not path.is_file():
@@ -178,12 +180,24 @@ def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
         )
     try:
         ledger = load_file(path)
-        total, count = ledger["total"].numpy(), ledger["count"].numpy()
+        total, count = ledger["own"].numpy(), ledger["count"].numpy()
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"{path} holds no weights of pairs ({error}); leave --run out.") from error
     if total.shape != (len(pairs),) or count.shape != (len(pairs),):
         raise InputError(f"{path} does not hold weights of {len(pairs)} pairs; leave --run out.")
-    return np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
+    weight = np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
+    if not says_something(weight):
+        raise InputError(
+            f"The training {folder} gave all pairs the same weight but for what a scorer or the data said of them, "
+            f"which is no further evidence: leave --run out."
+        )
+    return weight
+
+
+def says_something(weight: np.ndarray) -> bool:
+    """Whether weights of pairs, NaN where there is none, differ by more than rounding does."""
+    known = weight[np.isfinite(weight)]
+    return len(known) > 0 and bool(np.ptp(known) > 1e-6)
 
 
 def _figures(
