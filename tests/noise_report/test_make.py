@@ -11,7 +11,9 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
@@ -123,6 +125,29 @@ def test_ids_that_are_texts_stay_what_they_are(tmp_path):
     assert scores["caption_id"] == names["caption_name"].tolist()
 
 
+def test_a_suggestion_fits_better_than_what_is_there_and_the_page_has_the_same(hostile, tmp_path):
+    pairs, encoded = small_world()
+    findings, _ = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    best = findings.alike.foreign_cosines[pairs.image_row, 0]
+    expected = findings.flagged & (best > np.array(rows["cosine"]))
+    assert [text is not None for text in rows["suggested_caption"]] == expected.tolist()
+    assert 0 < expected.sum() < (best > -np.inf).sum()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count('class="better"') == expected[findings.order[:200]].sum()
+
+
+def test_equal_captions_of_other_pictures_are_listed(tmp_path):
+    pairs, encoded = small_world()
+    captions = [*pairs.captions[:-1], f" {pairs.captions[0].upper()}"]
+    write_report(tmp_path / "report", replace(pairs, captions=captions), encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "alike.parquet").to_pylist()
+    (found,) = [row for row in rows if row["what"] == "equal captions"]
+    assert (found["image_id"], found["other_image_id"], found["cosine"]) == (0, 119, 1.0)
+    assert found["caption_id"] == pairs.caption_id[0]
+    assert found["other_caption_id"] == pairs.caption_id[-1]
+
+
 def test_features_at_hand_are_used_and_those_of_others_refused(made, monkeypatch, tmp_path):
     folder, figures, words = made
     monkeypatch.setattr("hf_noisy_itm.noise_report.features.encode", None)
@@ -189,13 +214,18 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
     run("train.py", *words, "--score_cache", tmp_path / "cache", monkeypatch=monkeypatch)
     assert "wrong, estimated" in capsys.readouterr().out
     figures = json.loads((tmp_path / "run" / "noise_report" / "report.json").read_text())
-    assert figures["run"] == "run"
-    assert figures["truth"]["auc"]["training weight"] > 0.9
+    assert figures["run"] is None  # a frozen scorer's cosines are not the training's
     words = ["scenes-clip", *DATA, "--run", tmp_path / "run", "--output", tmp_path / "report"]
+    with pytest.raises(InputError, match="no further evidence: leave --run out"):
+        make_report(*parse_report([*map(str, words)]))
+    path = tmp_path / "run" / "pair_weights.safetensors"
+    ledger = load_file(path)
+    ledger["own"] *= 0.5 + 0.5 * torch.rand(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    save_file(ledger, path)
     run("report.py", *words, monkeypatch=monkeypatch)
     assert "training weight" in capsys.readouterr().out
     rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
-    assert 0 <= np.nanmin(rows["training_weight"]) <= np.nanmax(rows["training_weight"]) <= 1
+    assert 0.5 <= np.nanmin(rows["training_weight"]) < np.nanmax(rows["training_weight"]) <= 1
     with pytest.raises(InputError, match="was on other pairs"):
         make_report(*parse_report([*map(str, words), "--noise_seed", "3"]))
 
