@@ -1,6 +1,9 @@
 """A noise report on one screen."""
 
+import textwrap
 from collections.abc import Mapping
+
+_WIDTH = 80  # of a terminal
 
 
 def told(figures: Mapping) -> str:
@@ -20,14 +23,19 @@ def told(figures: Mapping) -> str:
         lines += ["", _line("wrong, in truth", _share(truth["rate"]), "")]
         for what, auc in (("all", truth["auc"]), *((name, each["auc"]) for name, each in truth["kinds"].items())):
             words = ", ".join(f"{name} {value:.3f}" for name, value in auc.items() if name != "combined")
-            lines.append(_line(f"AUC, {what}", f"{auc['combined']:.3f}", words))
+            lines += [_line(f"AUC, {what}"[:34], f"{auc['combined']:.3f}", ""), *_wrapped(words, "      ")]
         lines += [
             _line("precision at the estimated rate", _share(hits["precision"]), ""),
             _line("recall at the estimated rate", _share(hits["recall"]), ""),
             _line("probabilities are off by", _share(truth["calibration"]["expected_error"]), "on average"),
         ]
-    lines += [f"note: {doubt}" for doubt in figures["doubts"]]
+    for doubt in figures["doubts"]:
+        lines += _wrapped(f"note: {doubt}", "")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent or "  ")
 
 
 def _line(what: str, value: str, more: str) -> str:

@@ -81,13 +81,15 @@ def write_alike(path: str | Path, findings: Findings, pairs: Pairs) -> None:
 
 
 def _column(ids: np.ndarray) -> pa.Array:
-    return pa.array(ids.tolist(), pa.int64() if ids.dtype.kind in "iu" else pa.string())
+    return _at(ids, np.arange(len(ids)))
 
 
 def _at(ids: np.ndarray, rows: np.ndarray) -> pa.Array:
-    """The ids in some rows, nothing where a row is -1."""
-    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
-    return pa.array([ids[row].item() if row >= 0 else None for row in rows.tolist()], kind)
+    """The ids in some rows, nothing where a row is -1; ids that are no integers as text."""
+    chosen = [ids[row].item() if row >= 0 else None for row in rows.tolist()]
+    if ids.dtype.kind in "iu":
+        return pa.array(chosen, pa.int64())
+    return _strings([None if each is None else str(each) for each in chosen])
 
 
 def _strings(texts: list[str | None]) -> pa.Array:

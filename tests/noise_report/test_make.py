@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
-from hf_noisy_itm.noise_report import make_report, parse_report, write_report
+from hf_noisy_itm.data.groups import column_of
+from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
 
-from .conftest import HOSTILE, TOLD, small_world
+from .conftest import HOSTILE, TOLD, png, small_world
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ["--dataset", "scenes", "--max_train_pictures", "60", "--max_eval_pictures", "12", "--noise_rate", "0.4"]
@@ -123,6 +124,49 @@ def test_ids_that_are_texts_stay_what_they_are(tmp_path):
     assert rows["image_id"] == names["name"][pairs.image_row[~findings.flagged]].tolist()
     scores = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
     assert scores["caption_id"] == names["caption_name"].tolist()
+
+
+def test_given_weights_stay_and_are_multiplied(tmp_path):
+    pairs, encoded = small_world()
+    pairs = replace(pairs, weight=np.linspace(0, 1, len(pairs), dtype=np.float32))
+    findings, figures = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    for weighted, kept in ((True, slice(None)), (False, ~findings.flagged)):
+        write_data(tmp_path / "data", findings, pairs, pairs, figures, weighted)
+        rows = datasets.load_dataset(str(tmp_path / "data"), split="train", cache_dir=str(tmp_path / str(weighted)))
+        chance = 1 - findings.probability if weighted else np.ones(len(pairs))
+        np.testing.assert_allclose(rows["weight"], (chance * pairs.weight)[kept], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float", "bool", "half a letter"])
+def test_ids_of_any_kind_are_written(kind, tmp_path):
+    pairs, encoded = small_world(pictures=40)
+    number = np.arange(len(pairs))
+    ids = {"float": number + 0.5, "bool": number % 2 == 0, "half a letter": np.array([f"\ud800{n}" for n in number])}[
+        kind
+    ]
+    write_report(tmp_path / "report", replace(pairs, name=ids[:40], caption_name=ids), encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    assert rows["caption_id"] == [str(each).replace("\ud800", "?") for each in ids.tolist()]
+
+
+def test_the_summary_fits_a_terminal(made):
+    _, figures, _ = made
+    long = {**figures, "doubts": ["word " * 40]}
+    assert max(map(len, told(long).splitlines())) <= 80
+
+
+def test_groups_of_empty_cells_and_of_lists(tmp_path):
+    cells = [png(row) for row in range(12)]
+    table = {"image": [{"bytes": cell, "path": None} for cell in cells], "caption": [f"a {row}" for row in range(12)]}
+    table |= {"source": ["x", None, ""] * 4, "year": [1.0, float("nan"), 3.0] * 4, "tags": [["a", "b"]] * 12}
+    rows = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image())
+    rows.to_parquet(tmp_path / "p.parquet")
+    data = DataArguments(dataset=str(tmp_path / "p.parquet"), holdout_every=4)
+    pairs, _ = load_pairs(data)
+    assert set(column_of(data, pairs, "source")) == {"x", "(empty)"}
+    assert set(column_of(data, pairs, "year")) == {"1", "3", "(empty)"}
+    with pytest.raises(InputError, match="'tags' holds list in row"):
+        column_of(data, pairs, "tags")
 
 
 def test_a_suggestion_fits_better_than_what_is_there_and_the_page_has_the_same(hostile, tmp_path):
