@@ -118,9 +118,8 @@ def write_report(
     args = args or ReportArguments(told["scorer"]["model"])
     folder = Path(folder)
     findings = examine(encoded, logit_scale, pairs.captions, training_weight, args.duplicate_cosine, args.seed)
-    is_noisy = pairs.is_noisy
-    truth = truth_of(findings, is_noisy, kinds_of(pairs))
-    known = is_noisy if truth else None
+    truth = truth_of(findings, pairs.is_noisy, kinds_of(pairs))
+    known = pairs.is_noisy if truth else None
     by_group = noise_by_group(
         {"words of the caption": by_length(pairs.captions), **(groups or {})}, findings.probability, known
     )
@@ -148,10 +147,10 @@ def check_folder(folder: str | Path) -> None:
         InputError: there is something else.
     """
     folder = Path(folder)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    others = sorted(name for name in files if name not in _FILES and not _PLOT.fullmatch(name))
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    others = [name for name in files if name not in _FILES and not _PLOT.fullmatch(name)]
     try:
         is_ours = json.loads((folder / "report.json").read_text(encoding="utf-8")).keys() >= {"estimate", "flagged"}
     except (OSError, ValueError, AttributeError):
@@ -188,8 +187,8 @@ def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
     weight = np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
     if not says_something(weight):
         raise InputError(
-            f"The training {folder} gave all pairs the same weight but for what a scorer or the data said of them, "
-            f"which is no further evidence: leave --run out."
+            f"The training {folder} gave all pairs one weight, but for what a scorer or the data said, which is no "
+            f"further evidence: leave --run out."
         )
     return weight
 

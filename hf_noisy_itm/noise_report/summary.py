@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 
 _WIDTH = 80  # of a terminal
+_HELD = "\u00a0"  # a space at which no line is broken
 
 
 def told(figures: Mapping) -> str:
@@ -22,8 +23,9 @@ def told(figures: Mapping) -> str:
         hits = truth["at_rate"]
         lines += ["", _line("wrong, in truth", _share(truth["rate"]), "")]
         for what, auc in (("all", truth["auc"]), *((name, each["auc"]) for name, each in truth["kinds"].items())):
-            words = ", ".join(f"{name} {value:.3f}" for name, value in auc.items() if name != "combined")
-            lines += [_line(f"AUC, {what}"[:34], f"{auc['combined']:.3f}", ""), *_wrapped(words, "      ")]
+            signals = [f"{name} {value:.3f}".replace(" ", _HELD) for name, value in auc.items() if name != "combined"]
+            each = [line.replace(_HELD, " ") for line in _wrapped(", ".join(signals), "      ")]
+            lines += [_line(f"AUC, {what}"[:34], f"{auc['combined']:.3f}", ""), *each]
         lines += [
             _line("precision at the estimated rate", _share(hits["precision"]), ""),
             _line("recall at the estimated rate", _share(hits["recall"]), ""),

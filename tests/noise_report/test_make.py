@@ -260,7 +260,7 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
     figures = json.loads((tmp_path / "run" / "noise_report" / "report.json").read_text())
     assert figures["run"] is None  # a frozen scorer's cosines are not the training's
     words = ["scenes-clip", *DATA, "--run", tmp_path / "run", "--output", tmp_path / "report"]
-    with pytest.raises(InputError, match="no further evidence: leave --run out"):
+    with pytest.raises(InputError, match="further evidence: leave --run out"):
         make_report(*parse_report([*map(str, words)]))
     path = tmp_path / "run" / "pair_weights.safetensors"
     ledger = load_file(path)
