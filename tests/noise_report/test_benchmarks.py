@@ -70,7 +70,7 @@ def test_uniform_noise_is_found_and_counted(path):
             assert found["auc"]["combined"] >= 0.95
 
 
-BELOW = {("scenes", "truncated"), ("emoji", "partial")}  # by up to 0.0145 and 0.013, which is more than was asked for
+BELOW = {("scenes", "truncated"), ("emoji", "partial")}  # by up to 0.0146 and 0.0121, more than was asked for
 
 
 @of_all_found
