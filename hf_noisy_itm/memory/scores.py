@@ -80,7 +80,7 @@ def score_pairs(
     """
     total = len(encoded.image_of_pair)
     size = min(scoring.group_size, total)
-    order = _order(encoded, scoring)
+    order = order_of(encoded, scoring)
     scores = torch.empty(total, device=encoded.text_embeds.device)
     for start in range(0, total, size):
         first = min(start, total - size)
@@ -144,6 +144,7 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _order(encoded: EncodedPairs, scoring: Scoring) -> Tensor:
+def order_of(encoded: EncodedPairs, scoring: Scoring) -> Tensor:
+    """In which order pairs meet, rows (N,)."""
     order = np.random.default_rng(scoring.seed).permutation(len(encoded.image_of_pair))
     return torch.from_numpy(order).to(encoded.image_of_pair.device)

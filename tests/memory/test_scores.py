@@ -6,7 +6,14 @@ import torch
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256, wrong_captions
+from hf_noisy_itm.memory.scores import (
+    Scoring,
+    order_of,
+    score_pairs,
+    score_wrong_pairs,
+    weights_sha256,
+    wrong_captions,
+)
 
 SCALE = 10.0
 
@@ -36,7 +43,7 @@ def naive_loss(encoded, pair, group, same_image, caption):
 def test_losses_equal_a_loop_over_groups_and_none_is_left_out(group_size, same_image):
     encoded = random_pairs()
     scoring = Scoring(group_size=group_size, seed=4, same_image=same_image)
-    order = _order(encoded, scoring).tolist()
+    order = order_of(encoded, scoring).tolist()
     assert sorted(order) == list(range(21))
     scores, every = score_pairs(encoded, SCALE, scoring), range(21)
     for place, pair in enumerate(order):
@@ -83,7 +90,7 @@ def test_a_pair_can_be_scored_with_the_caption_of_another():
     one = Scoring("cosine")
     assert torch.equal(score_pairs(encoded, SCALE, one, caption), score_pairs(moved, SCALE, one))
     scoring = Scoring(group_size=8)
-    order = _order(encoded, scoring).tolist()
+    order = order_of(encoded, scoring).tolist()
     expected = torch.empty(21)
     for place, pair in enumerate(order):
         first = min(place // 8 * 8, 21 - 8)
