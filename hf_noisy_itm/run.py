@@ -138,11 +138,7 @@ def train_model(
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": versions(),
         "command": sys.argv,
     }
     if trainer.is_world_process_zero():
@@ -181,6 +177,15 @@ def given(training: NoisyITMArguments) -> dict:
     """The training arguments that differ from their defaults; tokens masked."""
     defaults = NoisyITMArguments(output_dir="").to_dict()
     return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
+
+
+def versions() -> dict[str, str]:
+    """Of what figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -270,13 +271,24 @@ def test_a_table_is_not_mixed_of_several_settings(table_of, tmp_path):
         table_of({"full": {}}, seeds=(1,), common=["--head_width", "9"])
     with pytest.raises(InputError, match=r"made with beta 0\.9, which is now 0\.5"):
         table_of({"full": {"beta": 0.5}})
+
+
+def test_a_table_is_not_mixed_of_other_data_or_versions(table_of, folder, tmp_path):
+    (run,) = table_of({"full": {}})
+    assert set(run["data"]) == {"training", "evaluation", "test"}
+    assert run["fingerprint"] != run["data"]["training"]  # of before noise
+    assert table_of({"full": {}}, seeds=(0, 1))[1]["data"] == run["data"]
     file = tmp_path / "table" / "wikipedia_noise60.json"
     content = json.loads(file.read_text())
-    del content["runs"][0]["settings"]
+    content["runs"][0]["versions"]["torch"] = "1.0"
     file.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="holds full, seed 0, and not which settings made it: name another --output"):
-        table_of({"full": {}}, seeds=(1,))
-    assert table_of({"full": {}}) == content["runs"]  # which are printed, as those of before are
+    assert len(table_of({"full": {}}, seeds=(0, 1))) == 2  # they are printed
+    with pytest.raises(InputError, match=r"made with torch '1\.0', which is now '"):
+        table_of({"full": {}}, seeds=(2,))
+    shutil.rmtree(folder)
+    wikipedia(folder.parent, train=41, test=30)
+    with pytest.raises(InputError, match="holds full, seed 0, made with training data '.*', which is now '"):
+        table_of({"full": {}})
 
 
 @pytest.mark.parametrize("error", [InputError("There is no file x."), KeyError("x")], ids=["input", "other"])
