@@ -70,6 +70,8 @@ def test_a_run_on_vectors_leaves_a_model_figures_and_a_card(folder, tmp_path):
         f"{100 * shares['image']:.1f} % of those of the image modality, {100 * shares['text']:.1f} % of those of the"
     )
     assert told in card.content
+    assert "A model of vectors trained on labels that are partly wrong, with Learning" in card.content
+    assert {result.task_type for result in card.data.eval_results} == {"cross-modal-retrieval"}
     assert "CLIPModel" not in card.content
     assert "rSum" not in card.content
     values = {result.metric_type: result.metric_value for result in card.data.eval_results}
@@ -84,6 +86,19 @@ def test_a_run_on_vectors_leaves_a_model_figures_and_a_card(folder, tmp_path):
         evaluate_model(*parse_evaluation([*words, "--bootstrap", "100"]))
     with pytest.raises(InputError, match="was made for pictures and captions here, and the data are vectors"):
         evaluate_model(*parse_evaluation(["scenes-clip", *words[1:]]))
+
+
+def test_what_the_card_says_of_vectors_works_as_it_stands(folder, tmp_path):
+    run(folder, tmp_path / "run", "--noise_rate", "0", "--noise_kind", "label_symmetric")
+    text = (tmp_path / "run" / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    made = {}
+    exec(snippet, made)
+    assert made["embeds"].shape == (1, 4)
+    assert made["embeds"].norm().item() == pytest.approx(1)
+    assert "A model of vectors trained on vectors and their labels, with Learning" in text
+    assert "No noise was added." in text
+    assert "partly wrong" not in text
 
 
 def test_the_best_model_by_validation_is_kept(folder, tmp_path):
