@@ -129,7 +129,14 @@ def test_a_recipe_with_heads_scores_by_the_clip_that_they_stand_on(monkeypatch, 
     rows = [draw_row("street", (0, 1, 0), row) | {"label": "abc"[row % 3]} for row in range(24)]
     table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
     table.to_parquet(str(tmp_path / "pairs.parquet"))
-    words = ["recipes/mrl/own_pairs.yaml", *SMALL[1:], "--model", "scenes-clip", "--dataset", tmp_path / "pairs.parquet"]
+    words = [
+        "recipes/mrl/own_pairs.yaml",
+        *SMALL[1:],
+        "--model",
+        "scenes-clip",
+        "--dataset",
+        tmp_path / "pairs.parquet",
+    ]
     words += ["--trust", "osa", "--noise_rate", "0.4", "--dataloader_num_workers", "0", "--score_cache", tmp_path]
     run(*words, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["trust"]["cosine"]["auc"] > 0.95
