@@ -13,6 +13,7 @@ from statistics import mean, stdev
 import datasets
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from huggingface_hub import ModelCard
 from transformers import CLIPModel
@@ -140,6 +141,25 @@ def test_what_does_not_go_together_gets_one_sentence(folder, tmp_path, words, se
         run(folder, tmp_path / "run", *words)
 
 
+def test_bad_rows_of_the_test_split_are_told_beside_the_others(folder, tmp_path, capsys):
+    features = np.ones((30, 10))
+    features[20, 3] = np.nan  # row 10 of the split
+    arrays = scipy.io.loadmat(folder / "raw_features.mat")
+    arrays["T_te"] = arrays["T_te"] * features
+    scipy.io.savemat(folder / "raw_features.mat", {name: arrays[name] for name in arrays if name[0] != "_"})
+    with pytest.raises(
+        InputError, match="1 row.s. of vectors that are not finite among the test rows, first in row 10"
+    ):
+        run(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # nothing was trained
+    assert re.search(r"not finite +0 +0 +1 +left out +test 10\n", capsys.readouterr().out)
+    metrics = run(folder, tmp_path / "run", "--on_bad_row", "skip")
+    assert metrics["pairs"]["test"] == 19
+    told = capsys.readouterr().out
+    assert re.search(r"^rows +training +evaluation +test +outcome", told)
+    assert re.search(r"not finite +0 +0 +1 +left out +test 10\n", told)
+
+
 def test_a_method_for_pictures_takes_no_vectors_and_pictures_need_a_clip(folder, tmp_path, pairs):
     recipe = parse_recipe([RECIPE, "--data", str(folder), "--output_dir", str(tmp_path)])
     rows, _ = load_pairs(recipe.data)
@@ -264,7 +284,7 @@ def test_a_table_of_variants_goes_on_where_it_stopped(table_of, folder, tmp_path
     assert f"| full | {sum(values) / 2:.1f} ± {abs(values[0] - values[1]) / 2**0.5:.1f} (2) |" in told
     assert runs[0]["settings"]["beta"] == 0.0
     assert (
-        runs[2]["settings"] | {"beta": 0.9, "seed": 0, "noise_rate": 0.6, "num_train_epochs": 1.0}
+        runs[2]["settings"] | {"beta": 0.95, "seed": 0, "noise_rate": 0.6, "num_train_epochs": 1.0}
         == (runs[2]["settings"])
     )
     assert str(tmp_path) not in json.dumps(runs)
@@ -284,7 +304,7 @@ def test_a_table_is_not_mixed_of_several_settings(table_of, tmp_path):
     table_of({"full": {}})
     with pytest.raises(InputError, match="holds full, seed 0, made with head_width 8, which is now 9: name another"):
         table_of({"full": {}}, seeds=(1,), common=["--head_width", "9"])
-    with pytest.raises(InputError, match=r"made with beta 0\.9, which is now 0\.5"):
+    with pytest.raises(InputError, match=r"made with beta 0\.95, which is now 0\.5"):
         table_of({"full": {"beta": 0.5}})
 
 
