@@ -247,6 +247,19 @@ def test_runs_of_map_are_compared_in_a_table_of_their_own(folder, tmp_path):
     assert "| wikipedia, paper | 60 % label_symmetric | full | 0 |" in table
 
 
+def test_a_table_of_variants_is_compared_as_its_runs_are(table_of, tmp_path):
+    runs = table_of({"contrast": {"beta": 0.0}, "full": {}}, seeds=(0, 1))
+    file = tmp_path / "table" / "wikipedia_noise60.json"
+    first, second = (run["test"]["map"] for run in runs[:2])
+    spread = f"{mean((first, second)):.1f} ± {stdev((first, second)):.1f} |"
+    (line,) = [line for line in compare([file]).splitlines() if "| contrast |" in line]
+    assert line.startswith("| wikipedia, paper | 60 % label_symmetric | contrast | 0, 1 |")
+    assert line.endswith(spread)
+    file.write_text('{"recipe": "x.yaml", "runs": [{"variant": "full", "seed": 0}]}')
+    with pytest.raises(InputError, match="KeyError: 'settings'"):
+        compare([file])
+
+
 @pytest.fixture
 def table_of(folder, tmp_path, monkeypatch):
     """recipes/ablation.py in this process, one run at a time, over variants that a test names."""
