@@ -11,6 +11,7 @@ from typing import get_type_hints
 import torch
 import yaml
 from transformers import CLIPConfig, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from .data import DataArguments
 from .errors import InputError, did_you_mean
@@ -51,9 +52,14 @@ class NoisyITMArguments(TrainingArguments):
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         has_gpu = torch.accelerator.is_available()
-        self.use_cpu |= launched > 1 and not has_gpu  # else accelerate gives every process a world of its own
+        if launched > 1 and not has_gpu:  # else accelerate gives every process a world of its own
+            if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":  # which it has not on use_cpu
+                self.ddp_backend = self.ddp_backend or "gloo"
+            else:
+                self.use_cpu = True
         self.dataloader_pin_memory &= has_gpu
         super().__post_init__()
+        unset_hf_deepspeed_config()  # models are loaded whole: ZeRO-3's loader cannot split CLIP's temperature
         self._check()
         if launched != self.world_size:
             raise InputError(

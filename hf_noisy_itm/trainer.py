@@ -18,8 +18,9 @@ from .data import FeatureRows, Pairs, StreamedPairs
 from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
+from .engines import exchange_of, flatten_scalars, refuse, unflatten_scalars
 from .errors import InputError
-from .exchange import Exchange, ProcessExchange
+from .exchange import Exchange
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.means import RunningMeans
@@ -98,16 +99,13 @@ class NoisyITMTrainer(Trainer):
             **kwargs,
         )
         self.given_bank = bank
-        self.exchange = self.exchange_of(args)
+        self.exchange = exchange_of(self.accelerator)
+        refuse(model, self.exchange)
+        self._flattened = flatten_scalars(model) if self.exchange.engine else []
         self.is_match = is_match
         self.reports = RunningMeans()  # since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
-
-    @staticmethod
-    def exchange_of(args: NoisyITMArguments) -> Exchange:
-        """The processes of a run."""
-        return ProcessExchange() if args.world_size > 1 else Exchange()
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -301,6 +299,8 @@ class NoisyITMTrainer(Trainer):
         super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
+        if state_dict is not None:  # of an engine, and there on the process that writes
+            state_dict = unflatten_scalars(state_dict, self._flattened)
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells

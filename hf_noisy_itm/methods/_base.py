@@ -94,6 +94,14 @@ class NoisyITMModel(StartingModel):
         """Whether `forward` is to be given what is known of each pair."""
         return self.needs_scorer
 
+    @property
+    def needs_whole(self) -> dict[str, str]:
+        """What must lie whole on each process, "parameters" or "optimizer", and what to do where it does not.
+
+        Here: parameters that `copies` follow.
+        """
+        return {"parameters": "train with DistributedDataParallel or DeepSpeed ZeRO-1 or 2"} if self.copies else {}
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
@@ -103,6 +111,10 @@ class NoisyITMModel(StartingModel):
     def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embeds captions, (B, L) -> unit rows (B, D)."""
         return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
+
+    def embed_modality(self, name: str, **inputs: Tensor) -> Tensor:
+        """Embeds rows of one modality outside of `forward`, where an engine may have to gather the model first."""
+        return self.embedders[name](**inputs)
 
     @property
     def embedders(self) -> dict[str, Callable[..., Tensor]]:
@@ -122,7 +134,7 @@ class NoisyITMModel(StartingModel):
     @property
     def logit_scale(self) -> Tensor:
         """Inverse temperature, `exp` of CLIP's parameter, in float32."""
-        return self.clip.logit_scale.float().exp()
+        return self.exchange.read(self.clip.logit_scale).float().reshape(()).exp()
 
     def forward(
         self,
@@ -286,7 +298,7 @@ class NoisyITMModel(StartingModel):
     @torch.no_grad()
     def step(self) -> None:
         """Follows an optimizer step; here: bounds the temperature as CLIP did, `exp(logit_scale) <= 100`."""
-        self.clip.logit_scale.clamp_(max=MAX_LOG_LOGIT_SCALE)
+        self.exchange.rewrite(self.clip.logit_scale, lambda scale: scale.clamp(max=MAX_LOG_LOGIT_SCALE))
 
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:

@@ -268,7 +268,7 @@ class CODERModel(NoisyITMModel):
         if self.twin is not None:
             self.twin.follow(self.clip, self.config.twin_momentum)
         if self.coupled is not None:
-            self.coupled.branch.clamp()
+            self.coupled.branch.clamp(self.exchange)
 
     @torch.no_grad()
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:

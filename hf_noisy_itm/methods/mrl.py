@@ -275,7 +275,7 @@ class MRLModel(NoisyITMModel):
         if self.config.feature_widths is None:
             super().step()
         if self.proxies is not None:
-            self.proxies.project()
+            self.exchange.rewrite(self.proxies.weight, normalize)
 
 
 AutoConfig.register(MRLConfig.model_type, MRLConfig)
