@@ -51,7 +51,7 @@ def score_pairs_once(
         InputError: all captions are of one picture, or the cache cannot be written.
     """
     exchange = exchange or Exchange()
-    weights = weights_sha256(scorer.clip if scorer.embeds_by_clip_alone else scorer)
+    weights = weights_sha256(scorer.clip if scorer.embeds_by_clip_alone else scorer, exchange)
     path = Path(cache) / f"{content_key(collator, weights)[:32]}.safetensors" if cache else None
     scores = _kept(path, collator.pairs.fingerprint)
     found = torch.tensor([scores is not None], device=scorer.device)

@@ -80,6 +80,10 @@ class NoisyITMModel(StartingModel):
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
 
+    def get_input_embeddings(self) -> torch.nn.Module | None:
+        """What embeds tokens, which FSDP makes a unit of; None without towers."""
+        return self.clip.text_model.embeddings if hasattr(self, "clip") else None
+
     def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
         self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer

@@ -309,7 +309,8 @@ class NPCModel(NoisyITMModel):
         config = self.config
         scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
         bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
-        return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
+        scorer = {"weights_sha256": weights_sha256(self.clip, self.exchange)}
+        return bank.told(method=config.model_type, epoch=epoch, scorer=scorer)
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

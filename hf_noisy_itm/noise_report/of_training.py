@@ -43,15 +43,16 @@ def report_training(
     collator = collator_of_all(pairs, model, processor, args.cache_pictures, args.picture_cache)
     size, workers = args.per_device_eval_batch_size, args.dataloader_num_workers
     encoded = encode(model, collator, size, workers, exchange, "Embedding for the noise report")
+    sha256, scale = weights_sha256(model.clip, exchange), float(model.logit_scale.detach())  # which may lie in parts
     if args.process_index:
         return
     weighs = bool(weights.count.any())
     facts = {
-        "scorer": {"model": shown(args.output_dir), "weights_sha256": weights_sha256(model.clip)},
+        "scorer": {"model": shown(args.output_dir), "weights_sha256": sha256},
         "data": {name: value for name, value in vars(data).items() if value is not None},
         "run": shown(args.output_dir) if weighs else None,
     }
     folder = Path(args.output_dir) / FOLDER
     weight = weights.mean().numpy() if weighs else None
-    _, figures = write_report(folder, pairs, encoded, float(model.logit_scale.detach()), facts, weight)
+    _, figures = write_report(folder, pairs, encoded, scale, facts, weight)
     print(f"{told(figures)}\nOpen {folder / 'report.html'}.")
