@@ -42,6 +42,13 @@ class NoisyITMArguments(TrainingArguments):
     cache_pictures: int = field(
         default=0, metadata={"help": "Resized pictures to keep in memory, per worker (150 KB each at 224 pixels)."}
     )
+    grad_cache_chunk: int = field(
+        default=0,
+        metadata={
+            "help": "Pairs that pass the model at a time: batches of any size in the memory of one chunk, by one more "
+            "forward pass (GradCache); 0 for all at once."
+        },
+    )
     picture_cache: str | None = field(
         default=None,
         metadata={
@@ -81,6 +88,7 @@ class NoisyITMArguments(TrainingArguments):
             ("per_device_eval_batch_size", 1),
             ("dataloader_num_workers", 0),
             ("cache_pictures", 0),
+            ("grad_cache_chunk", 0),
         ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")

@@ -106,7 +106,7 @@ def exchange_of(accelerator: Accelerator) -> Exchange:
         return ShardedExchange()
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise InputError(
-            f"FSDP was asked for, and accelerate started {engine} instead, as it does in silence where there are no GPUs: "
+            f"FSDP was asked for, and accelerate started {engine}, as it does in silence where there are no GPUs: "
             f"launch with another of accelerate_configs/."
         )
     return exchange_among(accelerator.num_processes)

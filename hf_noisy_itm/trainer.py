@@ -100,6 +100,7 @@ class NoisyITMTrainer(Trainer):
         )
         self.given_bank = bank
         self.exchange = exchange_of(self.accelerator)
+        model.embed_in_chunks(args.grad_cache_chunk or None)
         refuse(model, self.exchange)
         self._flattened = flatten_scalars(model) if self.exchange.engine else []
         self.is_match = is_match
@@ -275,6 +276,11 @@ class NoisyITMTrainer(Trainer):
         """
         checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
         self.reports.take()  # those of a training that was interrupted
+        if self.args.gradient_accumulation_steps > 1 and self.is_world_process_zero():
+            logger.warning(
+                "Gradient accumulation adds no negatives: each pair is told apart from those of its own batch alone. "
+                "For more, give a larger per_device_train_batch_size, with --grad_cache_chunk if memory is short."
+            )
         if checkpoint is not None:
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             refuse_other_method(checkpoint, self.model.config.method)
