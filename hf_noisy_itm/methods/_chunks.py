@@ -2,8 +2,8 @@
 
 GradCache (Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup) embeds a batch in
 chunks without a graph, takes the gradient of the loss by the embeddings, and embeds each chunk again with a graph to
-carry that gradient on. Checkpointing each chunk's pass is the same computation, in autograd's order: one forward pass
-more, the activations of one chunk at a time, the gradient of the whole batch. Random numbers (dropout) and autocast are
+carry that gradient on. Checkpointing each chunk's pass computes the same, in the order of autograd: one forward pass
+more, activations of one chunk at a time, the gradient of the whole batch. Random numbers (dropout) and autocast are
 those of the first pass. Gradient accumulation is something else: there each small batch has only its own negatives.
 """
 
