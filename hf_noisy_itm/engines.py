@@ -55,17 +55,24 @@ class ZeroExchange(ProcessExchange):
 
     def rewrite(self, parameter: nn.Parameter, rule: Callable[[Tensor], Tensor]) -> None:  # noqa: D102
         from deepspeed.runtime.zero import GatheredParameters
-        from deepspeed.utils import safe_get_full_fp32_param, safe_set_full_fp32_param, safe_set_local_fp32_param
+        from deepspeed.utils import safe_get_full_fp32_param
 
-        value = rule(safe_get_full_fp32_param(parameter))
-        if "parameters" in self.whole:
-            safe_set_full_fp32_param(parameter, value)
-        else:  # safe_set_full_fp32_param fails where parts are of unequal sizes
-            size = parameter.ds_tensor.numel()
-            parts = pad(value.flatten(), (0, size * self.num_processes - value.numel())).split(size)
-            safe_set_local_fp32_param(parameter, parts[self.rank])
+        held = safe_get_full_fp32_param(parameter)  # by the optimizer; None of what is not trained
+        value = rule(self.read(parameter).detach() if held is None else held)
+        if held is not None:
+            self._tell_optimizer(parameter, value)
         with GatheredParameters([parameter], modifier_rank=0):  # the copy that forward reads
             parameter.data.copy_(value)
+
+    def _tell_optimizer(self, parameter: nn.Parameter, value: Tensor) -> None:
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
+
+        if "parameters" in self.whole:
+            safe_set_full_fp32_param(parameter, value)
+            return
+        size = parameter.ds_tensor.numel()  # safe_set_full_fp32_param fails where the parts are not equal
+        parts = pad(value.flatten(), (0, size * self.num_processes - value.numel())).split(size)
+        safe_set_local_fp32_param(parameter, parts[self.rank])
 
 
 class ShardedExchange(ProcessExchange):

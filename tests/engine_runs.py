@@ -1,6 +1,6 @@
 """Trainings of several methods in the processes that a launcher started, one after another: see test_engines.py.
 
-accelerate launch … -m tests.engine_runs FOLDER ENGINE CASE …
+accelerate launch … -m tests.engine_runs FOLDER CASE …
 """
 
 import os
@@ -41,7 +41,7 @@ def as_if_on_gpus() -> None:
     accelerate.state.PartialState.__init__ = started
 
 
-def main(folder: str, engine: str, *cases: str) -> None:
+def main(folder: str, *cases: str) -> None:
     """Trains each case into a folder of its name."""
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         as_if_on_gpus()
@@ -53,8 +53,7 @@ def main(folder: str, engine: str, *cases: str) -> None:
         transformers.set_seed(recipe.training.seed)
         model, processor = start_model(recipe.run.model, recipe.name, recipe.method, pairs[0])
         train_model(recipe, model, processor, pairs)
-        kinds = [kind.__name__ for kind in type(model).__mro__]
-        print(f"{case}: {type(model.exchange).__name__}, {engine}, {kinds[0]}", flush=True)
+        print(f"{case}: {type(model.exchange).__name__}", flush=True)
 
 
 if __name__ == "__main__":
