@@ -27,7 +27,7 @@ from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
-from .resuming import STATE_FILE, refuse_other_method, to_resume
+from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, to_resume
 from .scoring import score_pairs_once
 from .truth import match_shares
 
@@ -282,6 +282,7 @@ class NoisyITMTrainer(Trainer):
                 "For more, give a larger per_device_train_batch_size, with --grad_cache_chunk if memory is short."
             )
         if checkpoint is not None:
+            refuse_other_number(checkpoint, self.args.world_size)
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             refuse_other_method(checkpoint, self.model.config.method)
             load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)
