@@ -1,6 +1,7 @@
 """What a method may ask of other processes. The default is one process; the trainer brings the other."""
 
 import math
+import os
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ class Exchange:
     num_processes = 1
     engine: str | None = None
     whole = frozenset({"parameters", "optimizer"})
+    first_of_node = True  # the one that writes what all processes of a machine read
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Rows of all processes in rank order, (B, …) -> (G, …), with gradient; every process brings B rows."""
@@ -65,6 +67,7 @@ class ProcessExchange(Exchange):
 
     def __init__(self):
         self.rank, self.num_processes = dist.get_rank(), dist.get_world_size()
+        self.first_of_node = int(os.environ.get("LOCAL_RANK", self.rank)) == 0
 
     def gather(self, tensor: Tensor) -> Tensor:  # noqa: D102
         return _Gather.apply(tensor) if tensor.requires_grad else _all_rows(tensor)

@@ -35,7 +35,7 @@ from .loading import start_model
 from .memory.bank import MemoryBank
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
-from .noise_report import report_training
+from .noise_report import check_report_of_training, report_training
 from .resuming import to_resume
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
@@ -87,6 +87,8 @@ def train_model(
     if recipe.run.report and not isinstance(train_pairs, Pairs):
         reason = "a stream does not know them" if is_stream else "vectors have no captions"
         raise InputError(f"A noise report needs all pairs at once, and {reason}: leave --report out.")
+    if recipe.run.report:
+        check_report_of_training(recipe.training.output_dir)
     if not is_stream:
         _check_size(recipe, train_pairs)
     test = load_test(recipe.data, train_pairs)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from huggingface_hub.constants import HF_HOME
 from torch import Tensor
 from transformers.utils import logging
 
-from .data import PairCollator
+from .data import PairCollator, Pairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange
@@ -37,7 +38,8 @@ def score_pairs_once(
     """Scores the pairs of a collator, or reads what an earlier run has made of them.
 
     What is kept is found by captions, pairing, pictures (their files' content), the scorer's weights and the settings
-    of its processor: where one of these differs, scores are made anew.
+    of its processor: where one of these differs, scores are made anew. Where the cache cannot be written, a warning
+    says so before the work, and the scores serve this run alone. Of the processes of a node one writes.
 
     Args:
         scorer: any method; it is not changed.
@@ -48,12 +50,13 @@ def score_pairs_once(
         exchange: the processes among which the work is shared; one if left out.
 
     Raises:
-        InputError: all captions are of one picture, or the cache cannot be written.
+        InputError: all captions are of one picture.
     """
     exchange = exchange or Exchange()
     weights = weights_sha256(scorer.clip if scorer.embeds_by_clip_alone else scorer, exchange)
     path = Path(cache) / f"{content_key(collator, weights)[:32]}.safetensors" if cache else None
-    scores = _kept(path, collator.pairs.fingerprint)
+    scores = _kept(path, collator.pairs)
+    writes = path is not None and scores is None and exchange.first_of_node and _can_write(path.parent)
     found = torch.tensor([scores is not None], device=scorer.device)
     if not exchange.gather(found).all():  # else one process would wait for another that has found it
         encoded = encode(scorer, collator, batch_size, num_workers, exchange, "Scoring the training pairs")
@@ -61,11 +64,11 @@ def score_pairs_once(
         scores = score_trust(encoded, scale, noise_cosines(scorer, collator)).told(
             scorer={"weights_sha256": weights}, noise=collator.pairs.pedigree
         )
-        if path is not None:
+        if writes:
             try:
                 scores.save(path)
             except OSError as error:
-                raise InputError(f"{path.parent} cannot be written: {error}; give another --score_cache.") from error
+                _warn_of(path.parent, error)
     levels = scores.levels
     if levels["confident"] - levels["wrong"] < _WEAK * (1 - levels["wrong"]):
         logger.warning(
@@ -114,12 +117,28 @@ def content_key(collator: PairCollator, weights: str) -> str:
     return digest.hexdigest()
 
 
-def _kept(path: Path | None, fingerprint: str) -> TrustScores | None:
+def _kept(path: Path | None, pairs: Pairs) -> TrustScores | None:
     """What the cache has; a file that is broken counts as none, and will be replaced."""
     if path is None or not path.is_file():
         return None
     try:
-        return TrustScores.load(path, fingerprint)
+        return TrustScores.load(path, pairs.fingerprint, len(pairs))
     except InputError as error:
         logger.warning(f"{error}")
         return None
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        _warn_of(folder, error)
+        return False
+
+
+def _warn_of(folder: Path, error: OSError) -> None:
+    logger.warning(
+        f"{folder} cannot be written ({error}), so scores of pairs are not kept: give another --score_cache."
+    )

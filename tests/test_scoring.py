@@ -9,6 +9,7 @@ import torch
 
 from hf_noisy_itm import InputError, PairCollator, scoring
 from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel
 from hf_noisy_itm.scoring import noise_cosines, score_pairs_once
 
@@ -62,6 +63,32 @@ def test_a_broken_file_is_made_anew_and_without_a_folder_none_is_kept(scorer, pr
     assert len(file.read_bytes()) > 6
     score_pairs_once(scorer, PairCollator(processor, pairs))
     assert len(encodings) == 3
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_not_the_run(
+    scorer, processor, pairs, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("no folder")
+    told = []
+    monkeypatch.setattr(scoring.logger, "warning", told.append)
+    scores = score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path / "file" / "cache")
+    assert len(scores.cosine) == len(pairs)
+    assert any("cannot be written" in sentence and "are not kept" in sentence for sentence in told)
+
+
+def test_one_process_of_a_node_writes(scorer, processor, pairs, tmp_path):
+    second = Exchange()
+    second.first_of_node = False
+    score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path, exchange=second)
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_of_another_number_of_pairs_are_made_anew(scorer, processor, pairs, tmp_path, encodings):
+    whole = score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path)
+    (file,) = tmp_path.iterdir()
+    replace(whole, cosine=whole.cosine[:-1]).save(file)
+    assert len(score_pairs_once(scorer, PairCollator(processor, pairs), tmp_path).cosine) == len(pairs)
+    assert len(encodings) == 2
 
 
 def test_noise_is_the_same_each_time_and_moves_no_global_generator(scorer, processor, pairs):

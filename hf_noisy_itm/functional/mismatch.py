@@ -2,15 +2,13 @@
 
 Pairs of random partners look like pairs whose caption was moved at random, and there are as many of them as anyone
 wants. So every signal is compared with what it says of those: that gives a scale that all signals share, weights for
-their sum, a share of wrong pairs, and a probability for each. A wrong caption that is nearly right does not look like
-a random one: such pairs may rank high, but are neither counted in the share nor in the probabilities.
+their sum, a share of wrong pairs (`mismatch_rate.py`), and a probability for each. A wrong caption that is nearly
+right does not look like a random one: such pairs may rank high, but are neither counted in the share nor in the
+probabilities.
 
 The idea to learn from a contaminated set and a clean one of the other class is that of learning from positive and
-unlabelled data; the share is the mixture proportion of Blanchard et al. (JMLR 2010). What is done here in detail is
-ours.
+unlabelled data. What is done here in detail is ours.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
@@ -19,9 +17,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-_LEVELS = np.linspace(0.6, 0.95, 36)  # of random partners, where the share of wrong pairs is read off
-_QUANTILE = 0.25  # of what the levels say: right pairs that look bad add to it, the more the lower the level
-_SAMPLES = 200  # of the bootstrap
 _CERTAIN = 1e-4  # no probability is nearer to 0 or 1 where logits are taken
 
 
@@ -56,63 +51,6 @@ def signal_weights(own: np.ndarray, wrong: np.ndarray, shares: np.ndarray) -> np
     weights = shares * np.clip(told, 0, None)
     weights = weights if weights.sum() > 0 else shares
     return weights / weights.sum()
-
-
-@dataclass(frozen=True)
-class NoiseRate:
-    """An estimated share of wrong pairs.
-
-    Args:
-        value: in [0, 1].
-        low: end of the 95 % interval, from resampling pictures; that right pairs may look random is not in it.
-        high: the other end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def estimate_rate(
-    own: np.ndarray, wrong: np.ndarray, own_picture: np.ndarray, wrong_picture: np.ndarray, seed: int = 0
-) -> NoiseRate:
-    """How many pairs look like random partners.
-
-    Above a level that a share `q` of random partners exceeds there are at least `rate * q` of the pairs, and more
-    where right pairs look so bad. So each level gives an estimate that is too high rather than too low; taken is the
-    lower quartile of theirs.
-
-    Args:
-        own: suspicion of the pairs, higher is worse, (N,).
-        wrong: of random partners, (M,), M >= 1.
-        own_picture: row of each pair's picture, int64 (N,); captions of one picture are resampled together.
-        wrong_picture: likewise, (M,).
-        seed: of the resampling.
-    """
-    levels = np.quantile(wrong, _LEVELS)
-    known, place = np.unique(np.concatenate([own_picture, wrong_picture]), return_inverse=True)
-    count, places = len(known), np.split(place, [len(own)])
-    of_own, of_wrong = (_counts_above(values, levels, each, count) for values, each in zip((own, wrong), places))
-    rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(_SAMPLES):
-        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
-        samples.append(_rate(drawn @ of_own, drawn @ of_wrong))
-    everything = np.ones(count)
-    low, high = np.quantile(samples, (0.025, 0.975))
-    return NoiseRate(_rate(everything @ of_own, everything @ of_wrong), float(low), float(high))
-
-
-def _counts_above(values: np.ndarray, levels: np.ndarray, picture: np.ndarray, count: int) -> np.ndarray:
-    """How many values of each picture reach each level, and how many there are, (P, L + 1)."""
-    columns = [np.bincount(picture[values >= level], minlength=count) for level in levels]
-    return np.stack([*columns, np.bincount(picture, minlength=count)], axis=1).astype(np.float64)
-
-
-def _rate(own: np.ndarray, wrong: np.ndarray) -> float:
-    own, wrong = own[:-1] / max(own[-1], 1), wrong[:-1] / max(wrong[-1], 1)
-    known = wrong > 0
-    return float(np.clip(np.quantile(own[known] / wrong[known], _QUANTILE), 0, 1)) if known.any() else 0.0
 
 
 def probability_wrong(own: np.ndarray, wrong: np.ndarray, rate: float) -> np.ndarray:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..exchange import Exchange
-from ..functional.contrastive import SameImage, pair_losses
-from ..functional.similarity import same_image_mask
+from ..functional.contrastive import SameImage, pair_losses_of_cosines
+from ..functional.similarity import inner_products, same_image_mask
 from .bank import EncodedPairs
 
 
@@ -73,30 +73,36 @@ def score_pairs(
         encoded: N pairs; the work is done where they are.
         logit_scale: inverse temperature, > 0; of no effect on cosines.
         scoring: see there.
-        caption: take each pair's caption from another pair, whose row this is, int64 (N,).
+        caption: what each pair would score if it exchanged captions with another one, whose row this is, int64 (N,),
+            and all others stayed as they are.
 
     Returns:
         float32 (N,). The last group is filled up with pairs of the group before, so that none has fewer negatives.
     """
     total = len(encoded.image_of_pair)
     size = min(scoring.group_size, total)
-    order = _order(encoded, scoring)
+    order = order_of(encoded, scoring)
     scores = torch.empty(total, device=encoded.text_embeds.device)
     for start in range(0, total, size):
         first = min(start, total - size)
         rows = order[first : start + size]
         image = encoded.image_of_pair[rows]
         images = encoded.image_embeds[image].float()
-        texts = encoded.text_embeds[rows if caption is None else caption[rows]].float()
+        moved = rows if caption is None else caption[rows]
+        texts = encoded.text_embeds[moved].float()
         if scoring.score == "cosine":
             group = (images * texts).sum(dim=1)
         else:
             own = torch.arange(len(rows), device=rows.device)
             same = same_image_mask(image, image, own)
-            if caption is not None:  # nor is a picture compared with its right caption, which went to another pair
-                right = same_image_mask(image, encoded.image_of_pair[caption[rows]], own)
-                same |= right | right.T
-            group = pair_losses(images, texts, logit_scale, same, scoring.same_image)
+            to_texts, to_images = (
+                inner_products(images, encoded.text_embeds[rows].float()),
+                inner_products(texts, images),
+            )
+            given = to_texts.diagonal()[:, None].clone()
+            to_texts = torch.where(moved[:, None] == rows, given, to_texts)  # in exchange for the one that came
+            to_texts.diagonal().copy_(to_images.diagonal())
+            group = pair_losses_of_cosines((to_texts, to_images), own, logit_scale, same, scoring.same_image)
         scores[rows[start - first :]] = group[start - first :]
     return scores
 
@@ -105,8 +111,8 @@ def score_pairs(
 def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scoring: Scoring) -> Tensor:
     """The same for pairs that are wrong on purpose: what a caption that was moved at random would score.
 
-    Each picture gets the caption of a pair of the group before, and its right captions are left out of its negatives:
-    where captions are shuffled, they are as good as never among them.
+    Each pair exchanges captions with one at random, as if no other did: it meets what a moved caption meets in these
+    data, at times the picture that it was written for, or the one that its picture had.
 
     Returns:
         float32 (M,), M <= N: pairs that got another caption of their own picture are left out.
@@ -120,13 +126,13 @@ def wrong_captions(encoded: EncodedPairs, scoring: Scoring, draw: int = 0) -> tu
 
     Args:
         encoded: N pairs.
-        scoring: whose order and groups count.
+        scoring: whose seed counts.
         draw: number of the draw, from 0; the first few give each pair different captions.
     """
-    order = _order(encoded, scoring)
+    rng = np.random.default_rng((scoring.seed, 1))  # not the order of the groups: a partner may stand in any of them
+    order = torch.from_numpy(rng.permutation(len(encoded.image_of_pair))).to(encoded.image_of_pair.device)
     caption = torch.empty_like(order)
-    size = scoring.group_size
-    caption[order] = order.roll(min(size, len(order) // 2) + draw * max(min(size, len(order) // 8), 1))
+    caption[order] = order.roll(1 + draw)
     return caption, encoded.image_of_pair[caption] != encoded.image_of_pair
 
 
@@ -147,6 +153,7 @@ def weights_sha256(model: nn.Module, exchange: Exchange | None = None) -> str:
     return digest.hexdigest()
 
 
-def _order(encoded: EncodedPairs, scoring: Scoring) -> Tensor:
+def order_of(encoded: EncodedPairs, scoring: Scoring) -> Tensor:
+    """In which order pairs meet, rows (N,)."""
     order = np.random.default_rng(scoring.seed).permutation(len(encoded.image_of_pair))
     return torch.from_numpy(order).to(encoded.image_of_pair.device)

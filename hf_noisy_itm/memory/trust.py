@@ -1,5 +1,6 @@
 """What a frozen scorer says of each training pair, once and for the whole training, and the levels to judge it by."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..functional.mixture import fit_cosine_mixture
 from .bank import EncodedPairs
-from .scores import Scoring, score_pairs, score_wrong_pairs
+from .scores import Scoring, order_of, score_pairs
 from .stored import read_tensors, refuse_other_data, write_tensors
 
 _BY_COSINE = Scoring("cosine")
@@ -28,7 +29,8 @@ class TrustScores:
         provenance: JSON-able facts; `fingerprint` names the data.
 
     Raises:
-        ValueError: cosines are no vector of finite float32, or a level is missing.
+        ValueError: cosines are no vector of finite float32 in [-1, 1]; or a level, or the temperature, is missing, no
+            such number, or out of order.
     """
 
     cosine: Tensor
@@ -41,6 +43,16 @@ class TrustScores:
             raise ValueError("the cosines are no vector of finite float32 numbers")
         if set(self.levels) != set(_LEVELS):
             raise ValueError(f"the levels are {sorted(self.levels)}, not {sorted(_LEVELS)}")
+        for name, level in (
+            *self.levels.items(),
+            ("largest cosine", float(self.cosine.abs().amax()) if len(self.cosine) else 0.0),
+        ):
+            if not -1.001 <= level <= 1.001:
+                raise ValueError(f"the {name} is {level}, which is no cosine")
+        if not self.levels["wrong"] < self.levels["confident"]:
+            raise ValueError("the level of confident pairs is not above that of wrong ones")
+        if not 0 < self.logit_scale < math.inf:
+            raise ValueError(f"the inverse temperature is {self.logit_scale}")
 
     def of(self, index: Tensor) -> dict[str, Tensor]:
         """What a batch is told of its pairs, float32 (B,) by name.
@@ -108,7 +120,9 @@ def score_trust(encoded: EncodedPairs, logit_scale: Tensor | float, noise_cosine
         InputError: no pair of random partners can be made, since all captions are of one picture.
     """
     cosines = score_pairs(encoded, logit_scale, _BY_COSINE)
-    wrong = score_wrong_pairs(encoded, logit_scale, _BY_COSINE)
+    caption = _partners(encoded)
+    is_wrong = encoded.image_of_pair[caption] != encoded.image_of_pair
+    wrong = score_pairs(encoded, logit_scale, _BY_COSINE, caption)[is_wrong]
     if not len(wrong):
         raise InputError("All training captions are of one picture, so that nobody knows what wrong pairs look like.")
     mixture = fit_cosine_mixture(cosines.cpu().numpy())
@@ -123,3 +137,11 @@ def score_trust(encoded: EncodedPairs, logit_scale: Tensor | float, noise_cosine
         float(logit_scale),
         {"fingerprint": encoded.fingerprint, "pairs": len(cosines)},
     )
+
+
+def _partners(encoded: EncodedPairs) -> Tensor:
+    """For each pair the row of another one, (N,): those by which kept scores and recorded runs have their levels."""
+    order = order_of(encoded, _BY_COSINE)
+    caption = torch.empty_like(order)
+    caption[order] = order.roll(min(_BY_COSINE.group_size, len(order) // 2))
+    return caption

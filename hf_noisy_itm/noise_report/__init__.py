@@ -3,13 +3,14 @@
 from .arguments import ReportArguments, parse_report
 from .findings import Findings, examine
 from .make import make_report, training_weights, write_report
-from .of_training import report_training
+from .of_training import check_report_of_training, report_training
 from .summary import told
 from .truth import kinds_of, truth_of
 
 __all__ = [
     "Findings",
     "ReportArguments",
+    "check_report_of_training",
     "examine",
     "kinds_of",
     "make_report",

@@ -7,10 +7,11 @@ import torch
 
 from ..functional.nearest_k import nearest_k
 from ..memory.bank import EncodedPairs
-from .signals import Neighbours
+from .signals import NEIGHBOURS, Neighbours
 
 FOREIGN = 3  # captions of other pictures that are kept for each picture
-_FURTHER = 12  # own captions, and such of their words, which do not count
+_FURTHER = 8  # captions of the own picture, which do not count
+_MOST_OWN = 100  # captions of a picture that may stand nearer to it than others' do
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class Alike:
     Args:
         pictures: couples of near-duplicate pictures, rows (K, 2), the most similar first.
         picture_cosines: of these, (K,).
-        captions: couples of near-duplicate captions of different pictures, rows of pairs (L, 2), likewise; captions
-            of equal words are counted instead.
+        captions: couples of near-duplicate captions of different pictures in other words, rows of pairs (L, 2),
+            likewise; equal words count once.
         caption_cosines: of these, (L,).
-        equal_captions: pairs whose words, but for case and spaces, another picture's caption has too.
+        equal: couples of captions of different pictures that are equal but for case and spaces, rows of pairs (E, 2):
+            a caption's first picture with each further one.
+        equal_captions: pairs whose words, likewise, another picture's caption has too.
         foreign: for each picture the captions of other pictures, in other words, that may fit it best, rows of pairs
             (P, FOREIGN), -1 where there are no more.
         foreign_cosines: of these with the picture, (P, FOREIGN), -inf likewise.
@@ -37,6 +40,7 @@ class Alike:
     picture_cosines: np.ndarray
     captions: np.ndarray
     caption_cosines: np.ndarray
+    equal: np.ndarray
     equal_captions: int
     foreign: np.ndarray
     foreign_cosines: np.ndarray
@@ -59,6 +63,8 @@ def find_alike(
 ) -> Alike:
     """Finds them among neighbours that are known, and the nearest captions of each picture.
 
+    Where texts, or pictures, are equal, one stands for all in the search: else they would leave no room for others.
+
     Args:
         encoded: the pairs.
         captions: their texts.
@@ -66,23 +72,78 @@ def find_alike(
         duplicate_cosine: above this two are near-duplicates.
         is_right: the pairs that seem right, bool (N,).
     """
-    text = _text_numbers(captions)
-    pictures, picture_cosines = _couples(*neighbours.pictures, duplicate_cosine)
-    couples, cosines = _couples(*neighbours.captions, duplicate_cosine)
-    in_other_words = text[couples[:, 0]] != text[couples[:, 1]]
-    picture = encoded.image_of_pair.cpu().numpy()
-    known = np.unique(np.stack([text, picture], axis=1), axis=0)
-    pictures_of_text = np.bincount(known[:, 0])
+    text, picture = _text_numbers(captions), encoded.image_of_pair.cpu().numpy()
+    texts = _Places(text, picture)
     trusted = _Trusted(encoded, is_right)
     return Alike(
-        pictures,
-        picture_cosines,
-        couples[in_other_words],
-        cosines[in_other_words],
-        int((pictures_of_text[text] > 1).sum()),
-        *_foreign(encoded, text, trusted),
+        *_alike_pictures(encoded.image_embeds, neighbours, duplicate_cosine),
+        *_alike_captions(encoded, texts, neighbours, duplicate_cosine),
+        texts.couples,
+        int((texts.count[text] > 1).sum()),
+        *_foreign(encoded, text, texts.first, trusted),
         trusted.levels(),
     )
+
+
+class _Places:
+    """At which pictures texts stand.
+
+    Args:
+        text: number of each pair's text, 0 to T - 1, (N,).
+        picture: row of its picture, (N,).
+
+    Attributes:
+        first: the first pair of each text, (T,).
+        second: one of the same text at another picture, -1 where there is none, (T,).
+        count: of the pictures of each text, (T,).
+        couples: the first pair with that of each further picture, rows (E, 2).
+    """
+
+    def __init__(self, text: np.ndarray, picture: np.ndarray):
+        _, rows = np.unique(text * (len(text) + 1) + picture, return_index=True)
+        rows = np.sort(rows)  # one for each text at each picture, as they stand
+        known, place = np.unique(text[rows], return_index=True)
+        self.first = rows[place]
+        self.count = np.bincount(text[rows], minlength=len(known))
+        further = np.delete(rows, place)
+        self.couples = np.stack([self.first[text[further]], further], axis=1)
+        self.second = np.full(len(known), -1)
+        self.second[text[further[::-1]]] = further[::-1]
+
+
+def _alike_pictures(embeds: torch.Tensor, neighbours: Neighbours, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Couples of pictures: the first of equal ones with each further one, and near ones among the first."""
+    content: dict[bytes, int] = {}
+    number = np.array([content.setdefault(row.tobytes(), len(content)) for row in embeds.cpu().numpy().round(5)])
+    _, first = np.unique(number, return_index=True)
+    if len(first) == len(number):
+        return _couples(*neighbours.pictures, level)
+    kept = torch.from_numpy(first).to(embeds.device)
+    cosines, rows = nearest_k(embeds[kept], embeds[kept], NEIGHBOURS + 1)
+    rows[rows == torch.arange(len(rows), device=rows.device)[:, None]] = -1
+    couples, values = _couples(rows, cosines, level)
+    further = np.delete(np.arange(len(number)), first)
+    equal = np.stack([first[number[further]], further], axis=1)
+    return np.concatenate([equal, first[couples]]), np.concatenate([np.ones(len(equal), values.dtype), values])
+
+
+def _alike_captions(
+    encoded: EncodedPairs, texts: _Places, neighbours: Neighbours, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Couples of captions of different pictures in other words, of each text one."""
+    if len(texts.first) == len(encoded.text_embeds):
+        return _couples(*neighbours.captions, level)
+    picture = encoded.image_of_pair.cpu().numpy()
+    kept = encoded.text_embeds[torch.from_numpy(texts.first).to(encoded.text_embeds.device)]
+    cosines, rows = nearest_k(kept, kept, NEIGHBOURS + _FURTHER)
+    rows[rows == torch.arange(len(rows), device=rows.device)[:, None]] = -1
+    numbers, values = _couples(rows, cosines, level)
+    couples = texts.first[numbers]
+    for side in (0, 1):  # texts that begin at one picture: another place of either will do
+        same, second = picture[couples[:, 0]] == picture[couples[:, 1]], texts.second[numbers[:, side]]
+        couples[:, side] = np.where(same & (second >= 0), second, couples[:, side])
+    apart = picture[couples[:, 0]] != picture[couples[:, 1]]
+    return couples[apart], values[apart]
 
 
 def _text_numbers(captions: list[str]) -> np.ndarray:
@@ -103,19 +164,20 @@ def _couples(rows: torch.Tensor, cosines: torch.Tensor, level: float) -> tuple[n
 
 
 def _foreign(
-    encoded: EncodedPairs, text: np.ndarray, trusted: "_Trusted"
+    encoded: EncodedPairs, text: np.ndarray, first_row: np.ndarray, trusted: "_Trusted"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the captions near each picture those that are neither its own nor of the words of one, the best first."""
-    cosines, rows = nearest_k(encoded.image_embeds, encoded.text_embeds, FOREIGN + _FURTHER)
-    cosines, rows = cosines.cpu().numpy(), rows.cpu().numpy()
+    """Of the texts near each picture those that none of its own captions has, the best first."""
     picture = encoded.image_of_pair.cpu().numpy()
     width = len(picture) + 1
     own = np.unique(picture * width + text)  # (picture, words) that are given
+    most = int(np.bincount(own // width).max())
+    keys = encoded.text_embeds[torch.from_numpy(first_row).to(encoded.text_embeds.device)]
+    cosines, found = nearest_k(encoded.image_embeds, keys, FOREIGN + min(most, _MOST_OWN))
+    cosines, found = cosines.cpu().numpy(), found.cpu().numpy()
+    rows = np.where(found < 0, -1, first_row[found.clip(0)])
     asked = np.arange(len(rows))[:, None] * width + text[rows.clip(0)]
     place = np.searchsorted(own, asked).clip(max=len(own) - 1)
     out = (rows < 0) | (own[place] == asked)
-    for column in range(1, rows.shape[1]):  # equal words of several pictures count once
-        out[:, column] |= (text[rows[:, :column].clip(0)] == text[rows[:, column : column + 1].clip(0)]).any(axis=1)
     first = np.argsort(out, axis=1, kind="stable")[:, :FOREIGN]
     out, rows, cosines = (np.take_along_axis(each, first, axis=1) for each in (out, rows, cosines))
     rows, cosines = np.where(out, -1, rows), np.where(out, -np.inf, cosines)

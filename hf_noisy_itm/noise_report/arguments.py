@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from ..arguments import Parser
 from ..data import DataArguments
@@ -14,7 +15,7 @@ class ReportArguments:
     """Who looks at the pairs, and what to write."""
 
     model: str = field(metadata={"help": "Who scores: 'scenes-clip' (bundled), a folder, or a name on the Hub."})
-    output: str = field(default="noise_report", metadata={"help": "Folder of the report; files of an older one go."})
+    output: str = field(default="noise_report", metadata={"help": "Folder of the report; an older one is replaced."})
     run: str | None = field(
         default=None, metadata={"help": "Folder of a training on these pairs, whose weights are a further signal."}
     )
@@ -54,9 +55,11 @@ class ReportArguments:
         for name in ("output", "run", "cleaned", "weighted", "features"):
             if getattr(self, name) == "":
                 raise InputError(f"{name} is empty: name a place, or leave it out.")
-        folders = [os.path.abspath(each) for each in (self.output, self.cleaned, self.weighted) if each]
-        if len(set(folders)) < len(folders):
+        folders = {name: place for name in ("output", "cleaned", "weighted") if (place := getattr(self, name))}
+        if len({os.path.realpath(place) for place in folders.values()}) < len(folders):
             raise InputError("output, cleaned and weighted are different folders: give each a name of its own.")
+        model = self.model if os.path.exists(self.model) else None
+        _refuse_inside(folders, {**folders, "features": self.features, "run": self.run, "model": model})
         if os.path.isfile(self.output):
             raise InputError(f"output {self.output} is a file; give a folder.")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -77,6 +80,22 @@ def parse_report(arguments: Sequence[str]) -> tuple[ReportArguments, DataArgumen
     classes = (ReportArguments, DataArguments)
     values = Parser(classes, allow_abbrev=False).values_of(words)
     args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
+    folders = {name: place for name in ("output", "cleaned", "weighted") if (place := getattr(args, name))}
+    dataset = data.dataset if os.path.exists(data.dataset) else None
+    _refuse_inside(folders, {"dataset": dataset, "image_root": data.image_root})
     if data.streaming:
         raise InputError("A report needs all pairs at once: leave --streaming out.")
     return args, data
+
+
+def _refuse_inside(folders: dict[str, str], places: dict[str, str | None]) -> None:
+    """Does nothing if none of the places is one of the folders that are made, or lies in one.
+
+    Raises:
+        InputError: one does, and would be lost.
+    """
+    for folder, path in folders.items():
+        made = Path(path).resolve()
+        for name, place in places.items():
+            if name != folder and place and (made == Path(place).resolve() or made in Path(place).resolve().parents):
+                raise InputError(f"{name} {place} lies in {folder} {path}, which is replaced as a whole: part them.")

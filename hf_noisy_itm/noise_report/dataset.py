@@ -49,7 +49,8 @@ def write_data(
         held_out: to evaluate on.
         figures: content of `report.json`, which goes along.
         weighted: keep all pairs, and add the column `weight`, the probability of being right; else leave out what is
-            more likely wrong than right.
+            more likely wrong than right. Weights that the data give (`--weight_column`) stay, and are multiplied by
+            that probability; other columns do not go along.
 
     Returns:
         How many training pairs it has.
@@ -66,9 +67,10 @@ def write_data(
         id_type_of(pairs.caption_name, held_out.caption_name),
     )
     features, rows = pair_features(*id_types), pair_rows(training, *id_types)
-    if weighted:
+    if weighted or pairs.weight is not None:
+        weight = (1 - findings.probability if weighted else 1.0) * (1.0 if pairs.weight is None else pairs.weight)
         features = datasets.Features({**features, "weight": datasets.Value("float32")})
-        rows = _with_weights(rows, 1 - findings.probability)
+        rows = _with_weights(rows, weight[kept])
     try:
         with atomic_folder(folder, replace=True) as temporary:
             files = write_shards(temporary / "data", "train", features, rows, _SHARD_BYTES)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..functional.mismatch import NoiseRate, add_witness, estimate_rate, probability_wrong, signal_weights
+from ..functional.mismatch import add_witness, probability_wrong, signal_weights
+from ..functional.mismatch_rate import NoiseRate, estimate_rate
 from ..memory.bank import EncodedPairs
 from .alike import Alike, find_alike
-from .signals import Neighbours, Signals, measure
+from .signals import Neighbours, measure
 
 TRAINING_WEIGHT = "training weight"
 _SHARES = {"cosine": 0.2, "loss": 0.15, "agreement": 0.125, "prediction": 0.525}  # ours, see docs/noise_report.md
@@ -86,7 +87,9 @@ def examine(
     own, wrong = signals.normal()
     weights = signal_weights(own, wrong, np.array([_SHARES[name] for name in signals.own]))
     alone, random_suspicion = own @ weights, wrong @ weights
-    rate = _rate(signals, alone, random_suspicion, seed)
+    # Right captions of a picture that says little to the scorer look like random ones; captions play no part in this.
+    clear = signals.clarity >= np.median(signals.clarity)
+    rate = estimate_rate(alone, random_suspicion, signals.own_picture, signals.wrong_picture, clear, seed)
     probability = probability_wrong(alone, random_suspicion, rate.value)
     told, suspicion = dict(signals.own), alone
     if training_weight is not None:
@@ -103,14 +106,3 @@ def examine(
         rate,
         find_alike(encoded, captions, neighbours, duplicate_cosine, probability < 0.5),
     )
-
-
-def _rate(signals: Signals, own: np.ndarray, wrong: np.ndarray, seed: int) -> NoiseRate:
-    """The share of wrong pairs among the pictures of which most is said, which is taken for that of all.
-
-    Right captions of a picture that says little to the scorer look like random ones, and would be counted. Captions
-    play no part in the choice.
-    """
-    clear = signals.clarity >= np.median(signals.clarity)
-    at, wrong_at = clear[signals.own_picture], clear[signals.wrong_picture]
-    return estimate_rate(own[at], wrong[wrong_at], signals.own_picture[at], signals.wrong_picture[wrong_at], seed)

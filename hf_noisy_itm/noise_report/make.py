@@ -6,9 +6,11 @@
     alike.parquet     near-duplicates and possible matches, see `tables.write_alike`
     plots/*.png
 
-and is made anew each time.
+and is made anew as a whole each time.
 """  # noqa: D400, D415
 
+import json
+import re
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,7 +27,7 @@ from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
-from ..files import atomic_path, shown, write_json
+from ..files import atomic_folder, shown, write_json
 from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
@@ -40,6 +42,8 @@ from .tables import write_alike, write_scores
 from .truth import kinds_of, truth_of
 
 _LIBRARIES = ("hf-noisy-itm", "numpy", "scikit-learn", "torch")
+_FILES = ("report.html", "report.json", "scores.parquet", "alike.parquet")
+_PLOT = re.compile(r"plots/(suspicion|signals|separation|calibration|groups_\d+)\.png")
 _MOST_WRONG = 0.9  # above which right pairs are too few to tell
 
 
@@ -56,6 +60,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     Raises:
         InputError: the model, the data or the run cannot be read, or something cannot be written.
     """
+    check_folder(args.output)
     for folder in (args.cleaned, args.weighted):
         if folder:
             check_output(folder, args.overwrite)
@@ -95,7 +100,7 @@ def write_report(
     """Looks at embedded pairs and writes the report of them.
 
     Args:
-        folder: where to, made if need be.
+        folder: where to, made if need be; an older report is replaced when this one is whole.
         pairs: to train on.
         encoded: these, as the scorer embeds them.
         logit_scale: inverse temperature of the scorer.
@@ -108,39 +113,60 @@ def write_report(
         What was found, and the content of `report.json`.
 
     Raises:
-        InputError: all captions are of one picture, or the folder cannot be written.
+        InputError: all captions are of one picture, or the folder holds something else or cannot be written.
     """
     args = args or ReportArguments(told["scorer"]["model"])
     folder = Path(folder)
     findings = examine(encoded, logit_scale, pairs.captions, training_weight, args.duplicate_cosine, args.seed)
-    is_noisy = pairs.is_noisy
-    truth = truth_of(findings, is_noisy, kinds_of(pairs))
-    known = is_noisy if truth else None
+    truth = truth_of(findings, pairs.is_noisy, kinds_of(pairs))
+    known = pairs.is_noisy if truth else None
     by_group = noise_by_group(
         {"words of the caption": by_length(pairs.captions), **(groups or {})}, findings.probability, known
     )
     figures = _figures(findings, pairs, told, truth, by_group, args)
     plots = all_plots(findings, by_group, known, truth)
+    check_folder(folder)
     try:
-        for old in (folder / "plots").glob("*.png"):
-            old.unlink()
-        for name, content in plots.items():
-            with atomic_path(folder / "plots" / f"{name}.png") as temporary:
-                temporary.write_bytes(content)
-        write_scores(folder / "scores.parquet", findings, pairs)
-        write_alike(folder / "alike.parquet", findings, pairs)
-        write_json(folder / "report.json", figures)
-        write_page(folder / "report.html", findings, pairs, figures, plots, args.gallery)
+        with atomic_folder(folder, replace=True) as temporary:
+            (temporary / "plots").mkdir()
+            for name, content in plots.items():
+                (temporary / "plots" / f"{name}.png").write_bytes(content)
+            write_scores(temporary / "scores.parquet", findings, pairs)
+            write_alike(temporary / "alike.parquet", findings, pairs)
+            write_json(temporary / "report.json", figures)
+            write_page(temporary / "report.html", findings, pairs, figures, plots, args.gallery)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error}; name another folder.") from error
     return findings, figures
 
 
-def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
-    """The mean weight that a training gave each of its pairs, NaN where it saw it never, (N,).
+def check_folder(folder: str | Path) -> None:
+    """Refuses what a report must not replace: a folder that holds anything but a report.
 
     Raises:
-        InputError: there is no such training, it weighed nothing, or it was on other pairs.
+        InputError: there is something else.
+    """
+    folder = Path(folder)
+    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+        return
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    others = [name for name in files if name not in _FILES and not _PLOT.fullmatch(name)]
+    try:
+        is_ours = json.loads((folder / "report.json").read_text(encoding="utf-8")).keys() >= {"estimate", "flagged"}
+    except (OSError, ValueError, AttributeError):
+        is_ours = False
+    if others or not is_ours:
+        what = f"{others[0]} is no part of a report" if others else "it holds no report.json of a report"
+        raise InputError(f"{folder} would be replaced, but {what}: name another folder for the report.")
+
+
+def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
+    """The mean weight that a training of its own gave each of its pairs, NaN where it saw it never, (N,).
+
+    What a frozen scorer's trust, or the data's weights, did to it is not in it: that is no further evidence.
+
+    Raises:
+        InputError: there is no such training, it weighed nothing of its own, or it was on other pairs.
     """
     path = Path(folder) / WEIGHTS_FILE
     if not path.is_file():
@@ -153,12 +179,24 @@ def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
         )
     try:
         ledger = load_file(path)
-        total, count = ledger["total"].numpy(), ledger["count"].numpy()
+        total, count = ledger["own"].numpy(), ledger["count"].numpy()
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"{path} holds no weights of pairs ({error}); leave --run out.") from error
     if total.shape != (len(pairs),) or count.shape != (len(pairs),):
         raise InputError(f"{path} does not hold weights of {len(pairs)} pairs; leave --run out.")
-    return np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
+    weight = np.divide(total, count, out=np.full(len(pairs), np.nan), where=count > 0)
+    if not says_something(weight):
+        raise InputError(
+            f"The training {folder} gave all pairs one weight, but for what a scorer or the data said, which is no "
+            f"further evidence: leave --run out."
+        )
+    return weight
+
+
+def says_something(weight: np.ndarray) -> bool:
+    """Whether weights of pairs, NaN where there is none, differ by more than rounding does."""
+    known = weight[np.isfinite(weight)]
+    return len(known) > 0 and bool(np.ptp(known) > 1e-6)
 
 
 def _figures(

@@ -11,10 +11,19 @@ from ..files import shown
 from ..memory.scores import weights_sha256
 from ..memory.weights import PairWeights
 from ..methods import NoisyITMModel
-from .make import write_report
+from .make import check_folder, says_something, write_report
 from .summary import told
 
 FOLDER = "noise_report"  # of the training's
+
+
+def check_report_of_training(output_dir: str | Path) -> None:
+    """Refuses before a training what `report_training` would refuse after it.
+
+    Raises:
+        InputError: something else stands where the report goes.
+    """
+    check_folder(Path(output_dir) / FOLDER)
 
 
 def report_training(
@@ -32,7 +41,7 @@ def report_training(
         model: as it was trained.
         processor: CLIP's.
         pairs: that it was trained on.
-        weights: what the method gave them; no signal where it gave none.
+        weights: what the method gave them of its own; no signal where it gave none.
         data: how the pairs were loaded.
         args: of the training.
         exchange: its processes.
@@ -46,13 +55,13 @@ def report_training(
     sha256, scale = weights_sha256(model.clip, exchange), float(model.logit_scale.detach())  # which may lie in parts
     if args.process_index:
         return
-    weighs = bool(weights.count.any())
+    weight = weights.own_mean().numpy()
+    weighs = says_something(weight)
     facts = {
         "scorer": {"model": shown(args.output_dir), "weights_sha256": sha256},
         "data": {name: value for name, value in vars(data).items() if value is not None},
         "run": shown(args.output_dir) if weighs else None,
     }
     folder = Path(args.output_dir) / FOLDER
-    weight = weights.mean().numpy() if weighs else None
-    _, figures = write_report(folder, pairs, encoded, scale, facts, weight)
+    _, figures = write_report(folder, pairs, encoded, scale, facts, weight if weighs else None)
     print(f"{told(figures)}\nOpen {folder / 'report.html'}.")

@@ -9,7 +9,7 @@ function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const row of rows) {
-    const text = row.querySelector(".caption").textContent.toLowerCase();
+    const text = `${row.dataset.caption} ${row.dataset.ids}`.toLowerCase(); // not the words that all rows share
     row.hidden = !words.every((word) => text.includes(word));
     shown += row.hidden ? 0 : 1;
   }

@@ -1,6 +1,10 @@
 """A noise report on one screen."""
 
+import textwrap
 from collections.abc import Mapping
+
+_WIDTH = 80  # of a terminal
+_HELD = "\u00a0"  # a space at which no line is broken
 
 
 def told(figures: Mapping) -> str:
@@ -19,15 +23,21 @@ def told(figures: Mapping) -> str:
         hits = truth["at_rate"]
         lines += ["", _line("wrong, in truth", _share(truth["rate"]), "")]
         for what, auc in (("all", truth["auc"]), *((name, each["auc"]) for name, each in truth["kinds"].items())):
-            words = ", ".join(f"{name} {value:.3f}" for name, value in auc.items() if name != "combined")
-            lines.append(_line(f"AUC, {what}", f"{auc['combined']:.3f}", words))
+            signals = [f"{name} {value:.3f}".replace(" ", _HELD) for name, value in auc.items() if name != "combined"]
+            each = [line.replace(_HELD, " ") for line in _wrapped(", ".join(signals), "      ")]
+            lines += [_line(f"AUC, {what}"[:34], f"{auc['combined']:.3f}", ""), *each]
         lines += [
             _line("precision at the estimated rate", _share(hits["precision"]), ""),
             _line("recall at the estimated rate", _share(hits["recall"]), ""),
             _line("probabilities are off by", _share(truth["calibration"]["expected_error"]), "on average"),
         ]
-    lines += [f"note: {doubt}" for doubt in figures["doubts"]]
+    for doubt in figures["doubts"]:
+        lines += _wrapped(f"note: {doubt}", "")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent or "  ")
 
 
 def _line(what: str, value: str, more: str) -> str:

@@ -12,9 +12,10 @@ from .findings import TRAINING_WEIGHT, Findings
 
 
 def suggestions(findings: Findings, pairs: Pairs) -> np.ndarray:
-    """For each flagged pair the row of a caption of the data that may fit its picture better, else -1."""
+    """For each flagged pair the row of a caption of the data that fits its picture better by the scorer, else -1."""
     best = findings.alike.foreign[pairs.image_row, 0]
-    return np.where(findings.flagged, best, -1)
+    is_better = findings.alike.foreign_cosines[pairs.image_row, 0] > -findings.signals["cosine"]
+    return np.where(findings.flagged & is_better, best, -1)
 
 
 def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
@@ -51,38 +52,44 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
 
 
 def write_alike(path: str | Path, findings: Findings, pairs: Pairs) -> None:
-    """Writes one row per couple: `what` ("pictures", "captions" or "possible match"), ids of both, and the cosine.
+    """Writes one row per couple: what it is, ids of both, and the cosine.
 
-    Couples of pictures have no caption ids; a possible match is a picture and a caption of another one.
+    `what` is "pictures", "captions" (in other words), "equal captions" (but for case and spaces: the first one with
+    that of each further picture) or "possible match". Couples of pictures
+    have no caption ids; a possible match is a picture and a caption of another one.
     """
     alike = findings.alike
     fits = alike.may_fit
     foreign = alike.foreign[fits, 0]
-    nothing = np.full(len(alike.pictures), -1)
-    one_image = np.concatenate([alike.pictures[:, 0], pairs.image_row[alike.captions[:, 0]], fits])
-    other_image = np.concatenate(
-        [alike.pictures[:, 1], pairs.image_row[alike.captions[:, 1]], pairs.image_row[foreign]]
-    )
-    what = np.repeat(["pictures", "captions", "possible match"], [len(nothing), len(alike.captions), len(fits)])
+    nothing, no_caption = np.full(len(alike.pictures), -1), np.full(len(fits), -1)
+    captions = np.concatenate([alike.captions, alike.equal])
+    one_image = np.concatenate([alike.pictures[:, 0], pairs.image_row[captions[:, 0]], fits])
+    other_image = np.concatenate([alike.pictures[:, 1], pairs.image_row[captions[:, 1]], pairs.image_row[foreign]])
+    names = ("pictures", "captions", "equal captions", "possible match")
+    what = np.repeat(names, [len(nothing), len(alike.captions), len(alike.equal), len(fits)])
+    best = alike.foreign_cosines[fits, 0]
+    cosine = [alike.picture_cosines, alike.caption_cosines, np.ones(len(alike.equal)), best]
     columns = {
         "what": pa.array(what.tolist(), pa.string()),
         "image_id": _column(pairs.name[one_image]),
-        "caption_id": _at(pairs.caption_name, np.concatenate([nothing, alike.captions[:, 0], np.full(len(fits), -1)])),
+        "caption_id": _at(pairs.caption_name, np.concatenate([nothing, captions[:, 0], no_caption])),
         "other_image_id": _column(pairs.name[other_image]),
-        "other_caption_id": _at(pairs.caption_name, np.concatenate([nothing, alike.captions[:, 1], foreign])),
-        "cosine": np.concatenate([alike.picture_cosines, alike.caption_cosines, alike.foreign_cosines[fits, 0]]),
+        "other_caption_id": _at(pairs.caption_name, np.concatenate([nothing, captions[:, 1], foreign])),
+        "cosine": np.concatenate(cosine),
     }
     _write(path, columns)
 
 
 def _column(ids: np.ndarray) -> pa.Array:
-    return pa.array(ids.tolist(), pa.int64() if ids.dtype.kind in "iu" else pa.string())
+    return _at(ids, np.arange(len(ids)))
 
 
 def _at(ids: np.ndarray, rows: np.ndarray) -> pa.Array:
-    """The ids in some rows, nothing where a row is -1."""
-    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
-    return pa.array([ids[row].item() if row >= 0 else None for row in rows.tolist()], kind)
+    """The ids in some rows, nothing where a row is -1; ids that are no integers as text."""
+    chosen = [ids[row].item() if row >= 0 else None for row in rows.tolist()]
+    if ids.dtype.kind in "iu":
+        return pa.array(chosen, pa.int64())
+    return _strings([None if each is None else str(each) for each in chosen])
 
 
 def _strings(texts: list[str | None]) -> pa.Array:

@@ -6,7 +6,6 @@ from sklearn.metrics import roc_auc_score
 
 from hf_noisy_itm.functional.mismatch import (
     add_witness,
-    estimate_rate,
     normal_scores,
     probability_wrong,
     signal_weights,
@@ -54,39 +53,6 @@ def test_weights_are_shares_times_what_a_signal_tells():
     np.testing.assert_allclose(twice, [0.25, 0.75, 0])
     nothing = np.zeros((10, 3))
     np.testing.assert_allclose(signal_weights(nothing, nothing, np.array([1.0, 1.0, 2.0])), [0.25, 0.25, 0.5])
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.6, 1.0])
-def test_the_rate_is_found_and_lies_in_its_interval(rate):
-    own, is_wrong, wrong, picture = drawn(rate)
-    found = estimate_rate(own, wrong, picture, picture)
-    assert found.value == pytest.approx(is_wrong.mean(), abs=0.02)
-    assert found.low - 0.01 <= found.value <= found.high + 0.01
-    assert found.high - found.low < 0.12
-    assert found.low - 0.01 <= is_wrong.mean() <= found.high + 0.01
-
-
-def test_the_rate_is_the_lower_quartile_over_levels_of_shares():
-    own, _, wrong, picture = drawn(0.3, 300)
-    levels = [np.quantile(wrong, 0.6 + 0.01 * step) for step in range(36)]
-    ratios = []
-    for level in levels:
-        above = sum(value >= level for value in own) / len(own)
-        ratios.append(above / (sum(value >= level for value in wrong) / len(wrong)))
-    low = sorted(ratios)[8:10]  # a quarter of the way from the first, 0, to the last, 35, is 8.75
-    assert estimate_rate(own, wrong, picture, picture).value == pytest.approx(low[0] / 4 + 3 * low[1] / 4)
-
-
-def test_captions_that_go_wrong_together_widen_the_interval():
-    """Ten captions a picture, all right or all wrong, against the same number picked one by one."""
-    rng = np.random.default_rng(1)
-    picture = np.arange(3000) // 10
-    wrong = rng.standard_normal(3000) + 4
-    widths = []
-    for is_wrong in (rng.random(300)[picture] < 0.4, rng.random(3000) < 0.4):
-        found = estimate_rate(rng.standard_normal(3000) + 4 * is_wrong, wrong, picture, picture)
-        widths.append(found.high - found.low)
-    assert widths[0] > 1.25 * widths[1]
 
 
 def test_probabilities_are_calibrated_and_rise():

@@ -6,7 +6,14 @@ import torch
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
-from hf_noisy_itm.memory.scores import Scoring, _order, score_pairs, score_wrong_pairs, weights_sha256, wrong_captions
+from hf_noisy_itm.memory.scores import (
+    Scoring,
+    order_of,
+    score_pairs,
+    score_wrong_pairs,
+    weights_sha256,
+    wrong_captions,
+)
 
 SCALE = 10.0
 
@@ -36,7 +43,7 @@ def naive_loss(encoded, pair, group, same_image, caption):
 def test_losses_equal_a_loop_over_groups_and_none_is_left_out(group_size, same_image):
     encoded = random_pairs()
     scoring = Scoring(group_size=group_size, seed=4, same_image=same_image)
-    order = _order(encoded, scoring).tolist()
+    order = order_of(encoded, scoring).tolist()
     assert sorted(order) == list(range(21))
     scores, every = score_pairs(encoded, SCALE, scoring), range(21)
     for place, pair in enumerate(order):
@@ -77,54 +84,54 @@ def test_the_seed_alone_decides_who_meets_whom():
 
 
 def test_a_pair_can_be_scored_with_the_caption_of_another():
-    """As with the captions moved, but that nobody is compared with a right answer that went to another pair."""
+    """As if it had exchanged captions with that one, and nobody else had."""
     encoded, caption = random_pairs(), torch.arange(21).roll(5)
     moved = EncodedPairs(encoded.image_embeds, encoded.text_embeds[caption], encoded.image_of_pair, "data")
     one = Scoring("cosine")
     assert torch.equal(score_pairs(encoded, SCALE, one, caption), score_pairs(moved, SCALE, one))
     scoring = Scoring(group_size=8)
-    order = _order(encoded, scoring).tolist()
+    order = order_of(encoded, scoring).tolist()
     expected = torch.empty(21)
     for place, pair in enumerate(order):
         first = min(place // 8 * 8, 21 - 8)
-        group = order[first : first + 8]
-        picture, text = pair // 3, int(caption[pair])
-
-        def is_kept(other, picture=picture, text=text, pair=pair):
-            its_picture, its_text = other // 3, int(caption[other])
-            strange = its_picture != picture and its_text // 3 != picture and text // 3 != its_picture
-            return other == pair or strange
-
-        logits = {
-            other: SCALE
-            * torch.stack(
-                [
-                    encoded.image_embeds[picture] @ encoded.text_embeds[int(caption[other])],
-                    encoded.text_embeds[text] @ encoded.image_embeds[other // 3],
-                ]
-            )
-            for other in group
-            if is_kept(other)
-        }
-        expected[pair] = (torch.stack(list(logits.values())).logsumexp(dim=0) - logits[pair]).mean()
+        exchanged = list(range(21))
+        exchanged[pair], exchanged[caption[pair]] = int(caption[pair]), pair
+        expected[pair] = naive_loss(encoded, pair, order[first : first + 8], "mask", exchanged)
     torch.testing.assert_close(score_pairs(encoded, SCALE, scoring, caption), expected)
 
 
-def test_pairs_wrong_on_purpose_have_captions_of_other_pictures_out_of_another_group():
+def test_pairs_wrong_on_purpose_have_captions_of_other_pictures():
     encoded = random_pairs(num_images=40)
-    captions = []
     scoring = Scoring("cosine", group_size=16)
-    wrong = score_wrong_pairs(encoded, SCALE, scoring)
-    order = _order(encoded, scoring).tolist()
-    for place, pair in enumerate(order):
-        source = order[place - 16]
-        captions.append((pair, source))
-    expected = {
-        pair: float(encoded.image_embeds[pair // 3] @ encoded.text_embeds[source])
-        for pair, source in captions
-        if pair // 3 != source // 3
-    }
-    assert wrong.tolist() == pytest.approx([expected[pair] for pair in sorted(expected)], abs=1e-6)
+    caption, is_wrong = wrong_captions(encoded, scoring)
+    owner = encoded.image_of_pair
+    assert torch.equal(is_wrong, owner[caption] != owner)
+    assert is_wrong.float().mean() > 0.9
+    expected = [
+        float(encoded.image_embeds[pair // 3] @ encoded.text_embeds[caption[pair]])
+        for pair in range(120)
+        if is_wrong[pair]
+    ]
+    assert score_wrong_pairs(encoded, SCALE, scoring).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("captions", [1, 5])
+def test_pairs_wrong_on_purpose_score_as_captions_that_were_moved(captions):
+    """A fifth of the captions shuffled, in groups that are no small part of the data: the losses are alike."""
+    rng = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(8):
+        images = torch.randn(1000 // captions, 64, generator=rng)
+        owner = torch.arange(len(images)).repeat_interleave(captions)
+        texts = images[owner] + torch.randn(1000, 64, generator=rng)
+        moved = torch.randperm(1000, generator=rng)[:200]
+        texts[moved] = texts[moved.roll(1)]
+        encoded = EncodedPairs(normalize(images), normalize(texts), owner, "data")
+        losses, wrong = score_pairs(encoded, 30.0, Scoring())[moved], score_wrong_pairs(encoded, 30.0, Scoring())
+        found.append([losses.mean() - wrong.mean(), losses.std() / wrong.std(), wrong.std()])
+    apart, spread, scale = torch.tensor(found).mean(dim=0).tolist()
+    assert apart == pytest.approx(0, abs=0.12 * scale)
+    assert spread == pytest.approx(1, abs=0.25)
 
 
 def test_of_one_picture_no_pair_can_be_made_wrong():

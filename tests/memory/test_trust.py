@@ -60,6 +60,9 @@ def test_a_file_gives_back_what_was_saved_and_refuses_other_data(tmp_path):
         (torch.tensor([0.1, float("nan")]), LEVELS, "no vector of finite"),
         (torch.zeros(2, 2), LEVELS, "no vector"),
         (torch.zeros(2), {"wrong": 0.0}, "the levels are"),
+        (torch.tensor([0.0, 3.0]), LEVELS, "largest cosine is 3.0, which is no cosine"),
+        (torch.zeros(2), {**LEVELS, "noise": float("nan")}, "the noise is nan, which is no cosine"),
+        (torch.zeros(2), {**LEVELS, "wrong": LEVELS["confident"]}, "not above that of wrong ones"),
     ],
 )
 def test_what_makes_no_sense_is_refused(cosine, levels, sentence):

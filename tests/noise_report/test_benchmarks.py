@@ -62,24 +62,26 @@ def test_uniform_noise_is_found_and_counted(path):
     assert {(found["rate"], found["seed"]) for found in runs} == {(r, s) for r in (0.2, 0.4, 0.6) for s in range(3)}
     for found in runs:
         low, high = found["interval"]
-        if found["kind"] == "shuffle":
+        if found["kind"] == "shuffle" or path.stem == "scenes":
             assert found["estimated"] == pytest.approx(found["wrong"], abs=0.05)
         else:  # a few hundred pictures are wrong, each with all its captions
-            assert low - 0.05 <= found["wrong"] <= high + 0.05
+            assert low <= found["wrong"] <= high
         if path.stem == "scenes":
             assert found["auc"]["combined"] >= 0.95
 
 
+BELOW = {("scenes", "truncated"), ("emoji", "partial")}  # by up to 0.0146 and 0.0121, more than was asked for
+
+
 @of_all_found
 def test_the_sum_is_about_as_good_as_the_best_signal_whatever_the_noise(path):
-    """Within 0.015 on the mean of three draws; within 0.01 but for scenes cut short and emoji with a wrong detail."""
+    """Within 0.01 on the mean of three draws, but for two kinds on which it is not yet."""
     worse = {}
     for found in json.loads(path.read_text())["noise"]:
         best = max(value for name, value in found["auc"].items() if name != "combined")
         worse.setdefault((found["kind"], found["rate"]), []).append(best - found["auc"]["combined"])
-    worse = {key: mean(values) for key, values in worse.items()}
-    assert max(worse.values()) < 0.015
-    assert {kind for (kind, _), value in worse.items() if value > 0.01} <= {"truncated", "partial"}
+    assert max(map(mean, worse.values())) < 0.015  # nor may these two get worse
+    assert {(path.stem, kind) for (kind, _), values in worse.items() if mean(values) > 0.01} <= BELOW
 
 
 @of_all_found

@@ -76,6 +76,31 @@ def test_duplicates_and_possible_matches_are_found():
     assert 3 * 3 not in alike.foreign[7]  # which has these words already
 
 
+def test_many_equal_pictures_and_captions_hide_nothing():
+    """Thirty pictures are one, forty captions are "a photo": near-duplicates and suggestions are found still."""
+    torch.manual_seed(0)
+    pairs, encoded = small_world(pictures=90, noise=0.0)
+    images, texts, captions = encoded.image_embeds.clone(), encoded.text_embeds.clone(), list(pairs.captions)
+    images[50:80] = images[50]
+    near = torch.nn.functional.normalize(images[50] + 0.02 * torch.randn(24), dim=0)
+    images[3] = near
+    photo = torch.nn.functional.normalize(images[50] + 0.1 * torch.randn(24), dim=0)
+    for row in range(40):
+        texts[row * 3 + 2], captions[row * 3 + 2] = photo, "a photo"
+    texts[45 * 3], captions[45 * 3] = torch.nn.functional.normalize(photo + 0.01 * torch.randn(24), dim=0), "photo"
+    encoded = EncodedPairs(images, texts, encoded.image_of_pair, "x")
+    alike = examine(encoded, 30.0, captions, duplicate_cosine=0.97).alike
+    couples = {tuple(each) for each in alike.pictures.tolist()}
+    assert {(50, other) for other in range(51, 80)} | {(3, 50)} <= couples
+    assert len(couples) < 40
+    assert (2, 45 * 3) in {tuple(each) for each in alike.captions.tolist()}
+    assert alike.equal.tolist() == [[2, row * 3 + 2] for row in range(1, 40)]
+    assert alike.equal_captions == 40
+    words = [[captions[row] for row in rows] for rows in alike.foreign[60:61]]
+    assert words[0].count("a photo") == 1
+    assert (alike.foreign >= 0).all()
+
+
 def test_figures_by_hand():
     """Six pairs, the second and last wrong; probabilities 0.1 three times with one wrong, 0.9 likewise."""
     probability = np.array([0.1, 0.1, 0.1, 0.9, 0.9, 0.9])

@@ -11,14 +11,17 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
-from hf_noisy_itm.noise_report import make_report, parse_report, write_report
+from hf_noisy_itm.data.groups import column_of
+from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
 
-from .conftest import HOSTILE, TOLD, small_world
+from .conftest import HOSTILE, TOLD, png, small_world
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ["--dataset", "scenes", "--max_train_pictures", "60", "--max_eval_pictures", "12", "--noise_rate", "0.4"]
@@ -123,6 +126,72 @@ def test_ids_that_are_texts_stay_what_they_are(tmp_path):
     assert scores["caption_id"] == names["caption_name"].tolist()
 
 
+def test_given_weights_stay_and_are_multiplied(tmp_path):
+    pairs, encoded = small_world()
+    pairs = replace(pairs, weight=np.linspace(0, 1, len(pairs), dtype=np.float32))
+    findings, figures = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    for weighted, kept in ((True, slice(None)), (False, ~findings.flagged)):
+        write_data(tmp_path / "data", findings, pairs, pairs, figures, weighted)
+        rows = datasets.load_dataset(str(tmp_path / "data"), split="train", cache_dir=str(tmp_path / str(weighted)))
+        chance = 1 - findings.probability if weighted else np.ones(len(pairs))
+        np.testing.assert_allclose(rows["weight"], (chance * pairs.weight)[kept], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float", "bool", "half a letter"])
+def test_ids_of_any_kind_are_written(kind, tmp_path):
+    pairs, encoded = small_world(pictures=40)
+    number = np.arange(len(pairs))
+    ids = {"float": number + 0.5, "bool": number % 2 == 0, "half a letter": np.array([f"\ud800{n}" for n in number])}[
+        kind
+    ]
+    write_report(tmp_path / "report", replace(pairs, name=ids[:40], caption_name=ids), encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    assert rows["caption_id"] == [str(each).replace("\ud800", "?") for each in ids.tolist()]
+
+
+def test_the_summary_fits_a_terminal(made):
+    _, figures, _ = made
+    long = {**figures, "doubts": ["word " * 40]}
+    assert max(map(len, told(long).splitlines())) <= 80
+
+
+def test_groups_of_empty_cells_and_of_lists(tmp_path):
+    cells = [png(row) for row in range(12)]
+    table = {"image": [{"bytes": cell, "path": None} for cell in cells], "caption": [f"a {row}" for row in range(12)]}
+    table |= {"source": ["x", None, ""] * 4, "year": [1.0, float("nan"), 3.0] * 4, "tags": [["a", "b"]] * 12}
+    rows = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image())
+    rows.to_parquet(tmp_path / "p.parquet")
+    data = DataArguments(dataset=str(tmp_path / "p.parquet"), holdout_every=4)
+    pairs, _ = load_pairs(data)
+    assert set(column_of(data, pairs, "source")) == {"x", "(empty)"}
+    assert set(column_of(data, pairs, "year")) == {"1", "3", "(empty)"}
+    with pytest.raises(InputError, match="'tags' holds list in row"):
+        column_of(data, pairs, "tags")
+
+
+def test_a_suggestion_fits_better_than_what_is_there_and_the_page_has_the_same(hostile, tmp_path):
+    pairs, encoded = small_world()
+    findings, _ = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    best = findings.alike.foreign_cosines[pairs.image_row, 0]
+    expected = findings.flagged & (best > np.array(rows["cosine"]))
+    assert [text is not None for text in rows["suggested_caption"]] == expected.tolist()
+    assert 0 < expected.sum() < (best > -np.inf).sum()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count('class="better"') == expected[findings.order[:200]].sum()
+
+
+def test_equal_captions_of_other_pictures_are_listed(tmp_path):
+    pairs, encoded = small_world()
+    captions = [*pairs.captions[:-1], f" {pairs.captions[0].upper()}"]
+    write_report(tmp_path / "report", replace(pairs, captions=captions), encoded, 30.0, TOLD)
+    rows = pq.read_table(tmp_path / "report" / "alike.parquet").to_pylist()
+    (found,) = [row for row in rows if row["what"] == "equal captions"]
+    assert (found["image_id"], found["other_image_id"], found["cosine"]) == (0, 119, 1.0)
+    assert found["caption_id"] == pairs.caption_id[0]
+    assert found["other_caption_id"] == pairs.caption_id[-1]
+
+
 def test_features_at_hand_are_used_and_those_of_others_refused(made, monkeypatch, tmp_path):
     folder, figures, words = made
     monkeypatch.setattr("hf_noisy_itm.noise_report.features.encode", None)
@@ -140,11 +209,47 @@ def test_what_is_there_is_not_replaced(made, tmp_path):
     _, _, words = made
     with pytest.raises(InputError, match="is there already: name another folder, or give --overwrite true"):
         make_report(*parse_report(words))
-    (tmp_path / "mine").write_text("dear")
-    words = ["scenes-clip", *DATA, "--cleaned", str(tmp_path), "--overwrite", "true", "--output", str(tmp_path / "r")]
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "mine").write_text("dear")
+    words = ["scenes-clip", *DATA, "--cleaned", str(there), "--overwrite", "true", "--output", str(tmp_path / "r")]
     with pytest.raises(InputError, match="something else at .* already, which is not replaced"):
         make_report(*parse_report(words))
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.name for path in there.iterdir()] == ["mine"]
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path):
+    pairs, encoded = small_world()
+    folder = tmp_path / "report"
+    write_report(folder, pairs, encoded, 30.0, TOLD, None, {"parity": np.arange(len(pairs)) % 2})
+    assert (folder / "plots" / "groups_1.png").exists()
+    write_report(folder, pairs, encoded, 30.0, TOLD)
+    assert not (folder / "plots" / "groups_1.png").exists()
+    (folder / "plots" / "mine.png").write_text("dear")
+    with pytest.raises(InputError, match="plots/mine.png is no part of a report: name another folder"):
+        write_report(folder, pairs, encoded, 30.0, TOLD)
+    assert (folder / "plots" / "mine.png").read_text() == "dear"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.json").write_text('{"accuracy": 1}')
+    with pytest.raises(InputError, match="holds no report.json of a report"):
+        make_report(*parse_report(["./no-such-model", *DATA, "--output", str(other)]))  # before any work
+    assert [path.name for path in other.iterdir()] == ["report.json"]
+
+
+def test_a_report_that_is_cut_short_leaves_the_one_before(monkeypatch, tmp_path):
+    pairs, encoded = small_world()
+    write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "report").rglob("*.*")}
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hf_noisy_itm.noise_report.make.write_page", cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(tmp_path / "report", pairs, encoded, 10.0, TOLD)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "report").rglob("*.*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, capsys, tmp_path):
@@ -153,13 +258,18 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
     run("train.py", *words, "--score_cache", tmp_path / "cache", monkeypatch=monkeypatch)
     assert "wrong, estimated" in capsys.readouterr().out
     figures = json.loads((tmp_path / "run" / "noise_report" / "report.json").read_text())
-    assert figures["run"] == "run"
-    assert figures["truth"]["auc"]["training weight"] > 0.9
+    assert figures["run"] is None  # a frozen scorer's cosines are not the training's
     words = ["scenes-clip", *DATA, "--run", tmp_path / "run", "--output", tmp_path / "report"]
+    with pytest.raises(InputError, match="further evidence: leave --run out"):
+        make_report(*parse_report([*map(str, words)]))
+    path = tmp_path / "run" / "pair_weights.safetensors"
+    ledger = load_file(path)
+    ledger["own"] *= 0.5 + 0.5 * torch.rand(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    save_file(ledger, path)
     run("report.py", *words, monkeypatch=monkeypatch)
     assert "training weight" in capsys.readouterr().out
     rows = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
-    assert 0 <= np.nanmin(rows["training_weight"]) <= np.nanmax(rows["training_weight"]) <= 1
+    assert 0.5 <= np.nanmin(rows["training_weight"]) < np.nanmax(rows["training_weight"]) <= 1
     with pytest.raises(InputError, match="was on other pairs"):
         make_report(*parse_report([*map(str, words), "--noise_seed", "3"]))
 
@@ -175,6 +285,13 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
         (["m", "--output", ""], "output is empty"),
         (["m", "--output", "x", "--cleaned", "./x"], "different folders"),
         (["m", "--output", "README.md"], "README.md is a file"),
+        (["m", "--cleaned", "x", "--output", "x/report"], "output x/report lies in cleaned x, which is replaced"),
+        (["m", "--output", "x", "--weighted", "x/y/z"], "weighted x/y/z lies in output x, which is replaced"),
+        (["m", "--cleaned", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in cleaned x"),
+        (["m", "--output", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in output x"),
+        (["m", "--dataset", "docs", "--output", "docs"], "dataset docs lies in output docs, which is replaced"),
+        (["m", "--dataset", "docs/noise_report.md", "--cleaned", "docs"], "dataset .* lies in cleaned docs"),
+        (["docs", "--output", "docs"], "model docs lies in output docs"),
         (["m", "--streaming", "true"], "leave --streaming out"),
         (["m", "--clean", "x"], "Unknown field 'clean'.*did you mean 'cleaned'"),
     ],

@@ -1,0 +1,112 @@
+"""Batches in chunks (GradCache): memory against batch size at one chunk, and the time of the extra forward pass.
+
+    python recipes/benchmarks/grad_cache.py [--chunk 256] [--batches 256 1024 4096] [--output FILE.json]
+
+A CLIP of ViT-B/32's depth and tokens but narrower, so that 4,096 pairs pass a CPU: one forward and backward pass of
+the control each, in a process of its own, whose peak memory is that beyond model, gradients and inputs. The loss's
+matrices, pairs by pairs, grow with the square of the batch; they are counted here and told apart. Time is measured in
+turns at the smallest batch of several chunks: with chunks over without.
+"""
+
+import argparse
+import multiprocessing
+import sys
+from pathlib import Path
+from statistics import median
+
+import torch
+from _measure import extra_memory, machine, take_turns
+from transformers import CLIPConfig
+
+from hf_noisy_itm.files import write_json
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel
+
+RESULT = Path(__file__).parent.parent / "results" / "benchmark_grad_cache.json"
+TOKENS = 32
+
+
+def main(arguments: list[str]) -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chunk", type=int, default=256)
+    parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--time_batch", type=int, default=512)
+    parser.add_argument("--time_chunk", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of the timing, after one that does not count")
+    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
+    args = parser.parse_args(arguments)
+    memory = {}
+    for batch in args.batches:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a peak of a process of its own
+            chunked = pool.apply(peak, (args.layers, args.width, batch, args.chunk))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            loss = pool.apply(peak_of_loss, (args.width, batch))
+        memory[batch] = {"MB": chunked, "MB of the loss alone": loss}
+        print(
+            f"batch {batch:5d}: {chunked:8.0f} MB in chunks of {args.chunk}, the loss alone {loss:.0f} MB", flush=True
+        )
+    model = small(args.layers, args.width)
+    inputs = batch_of(args.time_batch)
+    ways = {
+        "whole": lambda: step(model, inputs, None),
+        "in chunks": lambda: step(model, inputs, args.time_chunk),
+    }
+    seconds = take_turns(ways, args.repeats)
+    ratio = median(a / b for a, b in zip(seconds["in chunks"], seconds["whole"]))
+    figures = {
+        "machine": machine("torch", "transformers"),
+        "command": sys.argv,
+        "layers": args.layers,
+        "width": args.width,
+        "chunk": args.chunk,
+        "memory beyond model, gradients and inputs": memory,
+        "timed": {"batch": args.time_batch, "chunk": args.time_chunk},
+        "seconds": {name: median(times) for name, times in seconds.items()},
+        "times the whole batch's step": ratio,
+    }
+    write_json(args.output, figures)
+    print(f"batch {args.time_batch} in chunks of {args.time_chunk}: {ratio:.2f} times the step of the whole batch")
+
+
+def small(layers: int, width: int) -> BaselineModel:
+    """50 tokens of a picture, as ViT-B/32 has them, 32 of a caption, heads of 64."""
+    torch.manual_seed(0)
+    shape = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": 4 * width}
+    shape["num_attention_heads"] = width // 64
+    plain = CLIPConfig(text_config=shape, vision_config={**shape, "image_size": 112, "patch_size": 16}).to_dict()
+    return BaselineModel(BaselineConfig(**{key: value for key, value in plain.items() if key != "model_type"})).train()
+
+
+def batch_of(size: int) -> dict:
+    """Random pictures and captions."""
+    return {"pixel_values": torch.randn(size, 3, 112, 112), "input_ids": torch.randint(1, 400, (size, TOKENS))}
+
+
+def step(model: BaselineModel, inputs: dict, chunk: int | None) -> None:
+    """Forward and backward."""
+    model.zero_grad(set_to_none=False)
+    model.embed_in_chunks(chunk)
+    model(**inputs).loss.backward()
+
+
+def peak(layers: int, width: int, batch: int, chunk: int) -> float:
+    """MB beyond what is there before the pass, gradients among it."""
+    torch.set_num_threads(1)
+    model, inputs = small(layers, width), batch_of(batch)
+    step(model, batch_of(4), None)  # makes the gradients
+    return extra_memory(lambda: step(model, inputs, chunk))[1]
+
+
+def peak_of_loss(width: int, batch: int) -> float:
+    """MB of the loss of so many embeddings, and of its gradient."""
+    torch.set_num_threads(1)
+    model = small(1, width)
+    size = model.config.projection_dim
+    embeds = [torch.nn.functional.normalize(torch.randn(batch, size), dim=1).requires_grad_() for _ in range(2)]
+    return extra_memory(lambda: model.pair_losses(*embeds, None).mean().backward())[1]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
