@@ -1,6 +1,6 @@
 """Batches in chunks (GradCache): memory against batch size at one chunk, and the time of the extra forward pass.
 
-    python recipes/benchmarks/grad_cache.py [--chunk 256] [--batches 256 1024 4096] [--output FILE.json]
+    python recipes/benchmarks/grad_cache.py [--chunk 128] [--batches 256 1024 4096] [--output FILE.json]
 
 A CLIP of ViT-B/32's depth and tokens but narrower, so that 4,096 pairs pass a CPU: one forward and backward pass of
 the control each, in a process of its own, whose peak memory is that beyond model, gradients and inputs. The loss's
@@ -28,9 +28,9 @@ TOKENS = 32
 def main(arguments: list[str]) -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chunk", type=int, default=256)
+    parser.add_argument("--chunk", type=int, default=128)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096])
-    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--time_batch", type=int, default=512)
     parser.add_argument("--time_chunk", type=int, default=64)
