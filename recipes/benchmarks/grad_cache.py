@@ -3,19 +3,19 @@
     python recipes/benchmarks/grad_cache.py [--chunk 128] [--batches 256 1024 4096] [--output FILE.json]
 
 A CLIP of ViT-B/32's depth and tokens but narrower, so that 4,096 pairs pass a CPU: one forward and backward pass of
-the control each, in a process of its own, whose peak memory is that beyond model, gradients and inputs. The loss's
-matrices, pairs by pairs, grow with the square of the batch; they are counted here and told apart. Time is measured in
-turns at the smallest batch of several chunks: with chunks over without.
+the control. Memory is that of all tensors at the peak, beyond model, gradients and inputs, the loss's own matrices of
+pairs by pairs included; counted by torch, since what the process holds depends on how its allocator reuses it. Time is
+measured in turns, a batch in chunks over the same batch as a whole.
 """
 
 import argparse
-import multiprocessing
 import sys
 from pathlib import Path
 from statistics import median
 
 import torch
-from _measure import extra_memory, machine, take_turns
+from _measure import machine, take_turns
+from torch.distributed._tools.mem_tracker import MemTracker  # noqa: TID251
 from transformers import CLIPConfig
 
 from hf_noisy_itm.files import write_json
@@ -37,17 +37,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds of the timing, after one that does not count")
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
     args = parser.parse_args(arguments)
-    memory = {}
+    model, memory = small(args.layers, args.width), {}
     for batch in args.batches:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a peak of a process of its own
-            chunked = pool.apply(peak, (args.layers, args.width, batch, args.chunk))
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            loss = pool.apply(peak_of_loss, (args.width, batch))
-        memory[batch] = {"MB": chunked, "MB of the loss alone": loss}
-        print(
-            f"batch {batch:5d}: {chunked:8.0f} MB in chunks of {args.chunk}, the loss alone {loss:.0f} MB", flush=True
-        )
-    model = small(args.layers, args.width)
+        memory[batch] = peak(model, batch_of(batch), args.chunk)
+        print(f"batch {batch}: {memory[batch]:.0f} MB in chunks of {args.chunk}", flush=True)
     inputs = batch_of(args.time_batch)
     ways = {
         "whole": lambda: step(model, inputs, None),
@@ -61,7 +54,7 @@ def main(arguments: list[str]) -> None:
         "layers": args.layers,
         "width": args.width,
         "chunk": args.chunk,
-        "memory beyond model, gradients and inputs": memory,
+        "MB beyond model, gradients and inputs, by batch": memory,
         "timed": {"batch": args.time_batch, "chunk": args.time_chunk},
         "seconds": {name: median(times) for name, times in seconds.items()},
         "times the whole batch's step": ratio,
@@ -91,21 +84,16 @@ def step(model: BaselineModel, inputs: dict, chunk: int | None) -> None:
     model(**inputs).loss.backward()
 
 
-def peak(layers: int, width: int, batch: int, chunk: int) -> float:
-    """MB beyond what is there before the pass, gradients among it."""
-    torch.set_num_threads(1)
-    model, inputs = small(layers, width), batch_of(batch)
-    step(model, batch_of(4), None)  # makes the gradients
-    return extra_memory(lambda: step(model, inputs, chunk))[1]
-
-
-def peak_of_loss(width: int, batch: int) -> float:
-    """MB of the loss of so many embeddings, and of its gradient."""
-    torch.set_num_threads(1)
-    model = small(1, width)
-    size = model.config.projection_dim
-    embeds = [torch.nn.functional.normalize(torch.randn(batch, size), dim=1).requires_grad_() for _ in range(2)]
-    return extra_memory(lambda: model.pair_losses(*embeds, None).mean().backward())[1]
+def peak(model: BaselineModel, inputs: dict, chunk: int) -> float:
+    """MB of tensors at the most, beyond model, gradients and inputs."""
+    step(model, {name: rows[:4] for name, rows in inputs.items()}, None)  # makes the gradients
+    there = [*model.parameters(), *(each.grad for each in model.parameters()), *inputs.values()]
+    tracker = MemTracker()
+    tracker.track_external(model, *there)
+    with tracker:
+        step(model, inputs, chunk)
+    total = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
+    return (total - sum(each.untyped_storage().nbytes() for each in there)) / 1e6
 
 
 if __name__ == "__main__":
