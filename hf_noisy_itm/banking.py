@@ -19,7 +19,7 @@ from .loading import load_model
 from .memory.bank import MemoryBank
 from .memory.clean import build_bank, check_bank
 from .memory.scores import Scoring, weights_sha256
-from .run import separation
+from .truth import separation
 
 _OF_PUBLISHED = {"output", "model", "bank_npy", "overwrite"}
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -22,31 +22,31 @@ def compare(files: Sequence[str | Path]) -> str:
     """Makes a table in Markdown with a line for each kind of run, grouped by data and noise.
 
     Figures are those of the test split, where a run reports on one. A kind is the file's name without `_seedN`, or its
-    folder's name if the file is `metrics.json`. Figures are means and standard deviations (n - 1) over the seeds;
-    "wins" are seeds in which a run has a higher rSum than the control (the kind called `control` or `baseline`) of the
-    same seed on the same data. Runs on vectors, which have mAP alone, get a table of their own, and columns that would
-    be empty are left out. Where runs say which negatives were matches in truth (`truth.negatives_in_truth`): the share
-    of matches among the chosen and among the hardest, and how well the posterior tells them among the hardest, means
-    of both directions.
+    folder's name if the file is `metrics.json`; in a file of `recipes/ablation.py` it is the variant. Figures are
+    means and standard deviations (n - 1) over the seeds; "wins" are seeds in which a run has a higher rSum than the
+    control (the kind called `control` or `baseline`) of the same seed on the same data. Runs on vectors, which have
+    mAP alone, get a table of their own, and columns that would be empty are left out. Where runs say which negatives
+    were matches in truth (`truth.negatives_in_truth`): the share of matches among the chosen and among the hardest,
+    and how well the posterior tells them among the hardest, means of both directions.
 
     Args:
-        files: `metrics.json` files of runs, wherever they lie and whatever they are called.
+        files: `metrics.json` files of runs, wherever they lie and whatever they are called, and files of
+            `recipes/ablation.py`, which hold several.
 
     Raises:
         InputError: a file holds no figures of a run, or two files are of one kind and seed.
     """
-    runs = [(path, _read(path)) for path in map(Path, files)]
-    whole = ("rsum" if "rsum" in run["metrics"] else "map" for _, run in runs)
+    runs = [each for path in map(Path, files) for each in _read(path)]
+    whole = ("rsum" if "rsum" in run["metrics"] else "map" for _, _, run in runs)
     by_figure: dict[str, list] = {}
     for name, each in zip(whole, runs):
         by_figure.setdefault(name, []).append(each)
     return "\n\n".join(_table(by_figure[name], name) for name in _FIGURES if name in by_figure)
 
 
-def _table(runs: Sequence[tuple[Path, dict]], whole: str) -> str:
+def _table(runs: Sequence[tuple[Path, str, dict]], whole: str) -> str:
     groups: dict[tuple, dict[str, dict[int, dict]]] = {}
-    for path, run in runs:
-        name = _SEED.sub("", path.parent.name if path.stem == "metrics" else path.stem)
+    for path, name, run in runs:
         group = groups.setdefault(_what_on(run), {}).setdefault(name, {})
         seed = run["training"]["seed"]
         if seed in group:
@@ -88,20 +88,31 @@ def _means(runs: list[dict[str, dict]], figure: Callable[[dict], float | None]) 
     return [mean(values) for values in found if values]
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> list[tuple[Path, str, dict]]:
+    """The runs of a file, each with its kind, and with figures of the test split as `metrics` where it has such."""
+    name = _SEED.sub("", path.parent.name if path.stem == "metrics" else path.stem)
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        run["metrics"] = run.get("test") or run["metrics"]
-        (
-            run["metrics"]["rsum" if "rsum" in run["metrics"] else "map"],
-            run["training"]["seed"],
-            run["data"]["dataset"],
-            run["noise"]["nominal"],
-            run["weights"],
-        )
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = list(_of_ablation(content)) if "runs" in content else [(name, content)]
+        for _, run in found:
+            run["metrics"] = run.get("test") or run["metrics"]
+            (
+                run["metrics"]["rsum" if "rsum" in run["metrics"] else "map"],
+                run["training"]["seed"],
+                run["data"]["dataset"],
+                run["noise"]["nominal"],
+                run["weights"],
+            )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is not the metrics.json of a training ({type(error).__name__}: {error}).") from error
-    return run
+    return [(path, kind, run) for kind, run in found]
+
+
+def _of_ablation(content: dict) -> Iterator[tuple[str, dict]]:
+    for run in content["runs"]:
+        data = {"dataset": Path(content["recipe"]).stem, **run["settings"]}  # which have what is no default
+        figures = {"metrics": run["chosen on"], "test": run["test"], "noise": run["noise"], "weights": None}
+        yield run["variant"], {**figures, "data": data, "training": {"seed": run["seed"]}}
 
 
 def _what_on(run: dict) -> tuple[str, str]:

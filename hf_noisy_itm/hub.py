@@ -69,7 +69,7 @@ def write_model_card(
         model_name=folder.resolve().name,
         eval_results=[
             EvalResult(
-                task_type="image-text-retrieval",
+                task_type="cross-modal-retrieval" if has_vectors else "image-text-retrieval",
                 dataset_type=Path(dataset).name,
                 dataset_name=dataset,
                 metric_type=name,

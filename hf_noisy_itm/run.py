@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 import transformers
-from sklearn.metrics import roc_auc_score
 from transformers import CLIPProcessor
 
 from .arguments import NoisyITMArguments, Recipe
@@ -39,7 +37,9 @@ from .noise_report import check_report_of_training, report_training
 from .resuming import to_resume
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
-from .truth import negatives_in_truth
+from .truth import negatives_in_truth, separation
+
+Loaded = tuple[Pairs | StreamedPairs | FeatureRows, Pairs | FeatureRows, Pairs | FeatureRows | None]
 
 
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
@@ -52,37 +52,44 @@ def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = No
     Returns:
         The content of `metrics.json`.
     """
-    if pairs is None and recipe.data.streaming:
-        pairs = load_stream(recipe.data, recipe.training.seed)
-    train_pairs, eval_pairs = pairs or load_and_report(recipe)
+    loaded = load_and_report(recipe) if pairs is None else (*pairs, load_test(recipe.data, pairs[0]))
     transformers.set_seed(recipe.training.seed)
-    start = recipe.run.model, recipe.name, recipe.method, train_pairs, recipe.data.standardize
+    start = recipe.run.model, recipe.name, recipe.method, loaded[0], recipe.data.standardize
     model, processor = start_model(*start)
-    return train_model(recipe, model, processor, (train_pairs, eval_pairs))
+    return train_model(recipe, model, processor, loaded)
 
 
-def load_and_report(recipe: Recipe) -> tuple[Pairs, Pairs]:
-    """Loads the pairs; process 0 prints what was found in their rows, also where that stops the run."""
-    is_first = recipe.training.process_index == 0
+def load_and_report(recipe: Recipe) -> Loaded:
+    """Loads what to train, to evaluate and, if a split is named for that, to report on.
+
+    Process 0 prints what was found in the rows, also where that stops the run; those of a stream are not known yet.
+    """
+    if recipe.data.streaming:
+        pairs = load_stream(recipe.data, recipe.training.seed)
+        return (*pairs, load_test(recipe.data, pairs[0]))
+    is_first, reports = recipe.training.process_index == 0, []
     try:
         pairs = load_pairs(recipe.data)
+        reports += [each.report for each in pairs]
+        test = load_test(recipe.data, pairs[0])
+        reports += [] if test is None else [test.report]
     except BadRows as error:
-        if is_first:
-            print(table(error.reports))
+        reports += error.reports
         raise
-    if is_first:
-        print(table([each.report for each in pairs]))
-    return pairs
+    finally:
+        if is_first and reports:
+            print(table(reports))
+    return (*pairs, test)
 
 
 def train_model(
     recipe: Recipe,
     model: NoisyITMModel,
     processor: CLIPProcessor | FeatureProcessor,
-    pairs: tuple[Pairs | StreamedPairs, Pairs] | tuple[FeatureRows, FeatureRows],
+    loaded: Loaded,
 ) -> dict:
     """The part of `train` after data and model are there."""
-    train_pairs, eval_pairs = pairs
+    train_pairs, eval_pairs, test = loaded
     is_stream = isinstance(train_pairs, StreamedPairs)
     if recipe.run.report and not isinstance(train_pairs, Pairs):
         reason = "a stream does not know them" if is_stream else "vectors have no captions"
@@ -91,11 +98,10 @@ def train_model(
         check_report_of_training(recipe.training.output_dir)
     if not is_stream:
         _check_size(recipe, train_pairs)
-    test = load_test(recipe.data, train_pairs)
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
     is_match = None if is_stream else known_matches(recipe.data, train_pairs)
     resume = _resume(recipe)
-    trust = _score(recipe, model, processor, pairs) if resume is None else None
+    trust = _score(recipe, model, processor, (train_pairs, eval_pairs)) if resume is None else None
     trainer = NoisyITMTrainer(
         model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match, trust=trust
     )
@@ -140,11 +146,7 @@ def train_model(
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
         "processes": trainer.args.world_size,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "versions": versions(),
         "command": sys.argv,
     }
     if trainer.is_world_process_zero():
@@ -157,32 +159,19 @@ def train_model(
     return metrics
 
 
-def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | None:
-    """How well a score of pairs tells right from wrong ones, where noise is known; None without scores.
-
-    Args:
-        scores: one per pair, (N,), NaN for pairs that have none.
-        is_noisy: bool (N,).
-
-    Returns:
-        How many pairs have a score, the mean of right and of wrong pairs, and the AUC: the chance that a right pair
-        has a higher score than a wrong one (0.5 tells nothing; near 0 where low scores are good, as with losses).
-    """
-    seen = np.isfinite(scores)
-    right, wrong = seen & ~is_noisy, seen & is_noisy
-    if not seen.any():
-        return None
-    figures = {"pairs": int(seen.sum()), "mean_right": float(scores[right].mean()) if right.any() else None}
-    if wrong.any() and right.any():
-        figures["mean_wrong"] = float(scores[wrong].mean())
-        figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
-    return figures
-
-
 def given(training: NoisyITMArguments) -> dict:
     """The training arguments that differ from their defaults; tokens masked."""
     defaults = NoisyITMArguments(output_dir="").to_dict()
     return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
+
+
+def versions() -> dict[str, str]:
+    """Of what figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from .exchange import Exchange
 from .functional.similarity import normalize
 from .memory.scores import weights_sha256
 from .memory.trust import TrustScores, score_trust
-from .methods import NoisyITMModel
+from .methods import BaselineConfig, BaselineModel, NoisyITMModel
 
 logger = logging.get_logger(__name__)
 
@@ -37,6 +37,7 @@ def score_pairs_once(
 ) -> TrustScores:
     """Scores the pairs of a collator, or reads what an earlier run has made of them.
 
+    Where a method embeds by more than its CLIP, such as heads that nothing has trained yet, the CLIP alone is asked.
     What is kept is found by captions, pairing, pictures (their files' content), the scorer's weights and the settings
     of its processor: where one of these differs, scores are made anew. Where the cache cannot be written, a warning
     says so before the work, and the scores serve this run alone. Of the processes of a node one writes.
@@ -52,8 +53,8 @@ def score_pairs_once(
     Raises:
         InputError: all captions are of one picture.
     """
-    exchange = exchange or Exchange()
-    weights = weights_sha256(scorer.clip if scorer.embeds_by_clip_alone else scorer, exchange)
+    exchange, scorer = exchange or Exchange(), clip_alone(scorer)
+    weights = weights_sha256(scorer.clip, exchange)
     path = Path(cache) / f"{content_key(collator, weights)[:32]}.safetensors" if cache else None
     scores = _kept(path, collator.pairs)
     writes = path is not None and scores is None and exchange.first_of_node and _can_write(path.parent)
@@ -77,6 +78,16 @@ def score_pairs_once(
             f"the data, or let it look at them with --scorer_steps."
         )
     return scores
+
+
+def clip_alone(model: NoisyITMModel) -> NoisyITMModel:
+    """A model that embeds by the CLIP of another, and shares it; the model itself, if it embeds so."""
+    if model.embeds_by_clip_alone:
+        return model
+    with torch.device("meta"):  # its own towers take no room
+        alone = BaselineModel(BaselineConfig.from_dict(model.config.to_dict()))
+    alone.clip = model.clip
+    return alone.train(model.training)
 
 
 @torch.no_grad()

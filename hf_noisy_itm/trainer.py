@@ -56,8 +56,9 @@ class NoisyITMTrainer(Trainer):
         is_match: what is known of which captions fit which pictures, see `data.known_matches`; for the log alone.
 
     Raises:
-        InputError: there is no processor, a trainable parameter is not float32, a stream meets a method that needs
-            all pairs, or a bank or scores meet a method that takes none, or other pairs.
+        InputError: there is no processor, a trainable parameter is not float32, or one that nothing has trained is
+            frozen; a stream meets a method that needs all pairs, or a bank or scores meet a method that takes none, or
+            other pairs.
     """
 
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
@@ -79,6 +80,8 @@ class NoisyITMTrainer(Trainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
+        if train_dataset is not None:
+            _refuse_idle(model)
         if bank is not None:
             if not model.needs_bank(0):
                 raise InputError(f"{type(model).__name__} takes no memory bank; leave --bank out.")
@@ -291,7 +294,9 @@ class NoisyITMTrainer(Trainer):
         else:
             self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
             self.memory.begin_run()
-        return super().train(checkpoint, *args, **kwargs)
+        done = super().train(checkpoint, *args, **kwargs)
+        self.model.end_run()
+        return done
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
@@ -324,4 +329,13 @@ def _refuse_half_precision(model: NoisyITMModel) -> None:
         raise InputError(
             f"{len(half)} of {len(trained)} trainable parameters are not float32, {half[0]} is {trained[half[0]]}, "
             f"which loses small updates: load the model with dtype=torch.float32, and give --bf16 true for speed."
+        )
+
+
+def _refuse_idle(model: NoisyITMModel) -> None:
+    if idle := model.idle():
+        raise InputError(
+            f"{len(idle)} parameters, {idle[0]} for one, are as they started and frozen, so no training would make "
+            f"them useful: train them too (with PEFT, name their module in modules_to_save), or leave their part of "
+            f"the method out."
         )

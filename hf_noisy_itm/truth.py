@@ -1,4 +1,4 @@
-"""How often what a pair was compared with as wrong fits it in truth: figures of a ledger of negatives."""
+"""What is known to be true, against what a run thinks of its pairs: of scores, and of a ledger of negatives."""
 
 from collections.abc import Mapping
 
@@ -12,6 +12,28 @@ Choices = Mapping[str, Mapping[str, ArrayLike]]
 
 _WAYS = ("i2t", "t2i")
 _HARDEST = "hardest"
+
+
+def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | None:
+    """How well a score of pairs tells right from wrong ones, where noise is known; None without scores.
+
+    Args:
+        scores: one per pair, (N,), NaN for pairs that have none.
+        is_noisy: bool (N,).
+
+    Returns:
+        How many pairs have a score, the mean of right and of wrong pairs, and the AUC: the chance that a right pair
+        has a higher score than a wrong one (0.5 tells nothing; near 0 where low scores are good, as with losses).
+    """
+    seen = np.isfinite(scores)
+    right, wrong = seen & ~is_noisy, seen & is_noisy
+    if not seen.any():
+        return None
+    figures = {"pairs": int(seen.sum()), "mean_right": float(scores[right].mean()) if right.any() else None}
+    if wrong.any() and right.any():
+        figures["mean_wrong"] = float(scores[wrong].mean())
+        figures["auc"] = float(roc_auc_score(~is_noisy[seen], scores[seen]))
+    return figures
 
 
 def negatives_in_truth(choices: Choices, is_match: IsMatch | None) -> dict[str, dict] | None:

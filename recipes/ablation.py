@@ -4,10 +4,10 @@
 
 VARIANTS.json holds, by name, fields that a variant has over those of the recipe. Each run is a training as
 `recipes/train.py` makes it, with `seed` and `noise_seed` of one number; what follows `--` is given to all. Models are
-not kept. One JSON for each recipe says of all runs which settings made them, and what they reached where they were
-chosen and, once, on the split `test_split`; with `--choose` that is not looked at. Runs that are in it already are not
-made again, so a stopped table goes on, with the same settings only; no run begins after `--limit` seconds. Where one
-fails, those that have begun are finished and kept.
+not kept. One JSON for each recipe says of all runs which settings, data and versions made them, and what they reached
+where they were chosen and, once, on the split `test_split`; with `--choose` that is not looked at. Runs that are in it
+already are not made again, so a stopped table goes on, with the same settings, data and versions only; no run begins
+after `--limit` seconds. Where one fails, those that have begun are finished and kept.
 """
 
 import argparse
@@ -29,9 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside
 from transformers.utils.logging import disable_progress_bar
 
 from hf_noisy_itm.arguments import Recipe, parse_recipe
+from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.errors import InputError, last_line
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import clean_exit, given, train
+from hf_noisy_itm.run import clean_exit, given, train, versions
 
 RESULTS = Path(__file__).parent / "results"
 _NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
@@ -66,17 +67,22 @@ def main(arguments: list[str]) -> None:
         for name in variants
         if not any(run["variant"] == name and run["seed"] == seed for run in results[recipe]["runs"])
     ]
-    for recipe, name, seed in wanted:
-        parsed(recipe, variants[name], seed, common, args.choose)  # refused before anything is trained
-    for recipe, result in results.items():
-        for run in (each for each in result["runs"] if each["variant"] in variants):
-            now = settings_of(parsed(recipe, variants[run["variant"]], run["seed"], common, args.choose))
-            _refuse_other_settings(files[recipe], run, now, adds=any(each[0] == recipe for each in wanted))
+    there = [(recipe, run) for recipe, each in results.items() for run in each["runs"] if run["variant"] in variants]
+    known: dict[str, dict] = {}  # data that are loaded once for many runs
+    made = {  # wrong words are refused before anything is trained
+        (recipe, name, seed): made_of(parsed(recipe, variants[name], seed, common, args.choose), known)
+        for recipe, name, seed in [*wanted, *((recipe, run["variant"], run["seed"]) for recipe, run in there)]
+    }
+    for recipe, run in there:
+        adds = any(each[0] == recipe for each in wanted)
+        _refuse_other(files[recipe], run, made[recipe, run["variant"], run["seed"]], adds)
     end = time.monotonic() + args.limit
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.processes, mp_context=context) as pool:
         jobs = {
-            pool.submit(one_run, recipe, name, variants[name], seed, common, args.choose, end): (recipe, name, seed)
+            pool.submit(
+                one_run, recipe, name, variants[name], seed, common, args.choose, end, made[recipe, name, seed]
+            ): (recipe, name, seed)
             for recipe, name, seed in wanted
         }
         for recipe, run in _finished(jobs):
@@ -126,10 +132,31 @@ def settings_of(recipe: Recipe) -> dict:
     return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in _NO_SETTINGS}))
 
 
+def made_of(recipe: Recipe, known: dict[str, dict]) -> dict[str, dict]:
+    """What decides about the figures of a run: settings, fingerprints of the data before noise, and versions.
+
+    Args:
+        recipe: of the run.
+        known: fingerprints of data that were loaded already; added to.
+    """
+    untouched = {each.name: each.default for each in dataclasses.fields(DataArguments) if each.name[:6] == "noise_"}
+    args = dataclasses.replace(recipe.data, **untouched)
+    if repr(args) not in known:
+        known[repr(args)] = {} if args.streaming else _fingerprints(args)  # nobody knows all rows of a stream
+    return {"settings": settings_of(recipe), "data": known[repr(args)], "versions": versions()}
+
+
+def _fingerprints(args: DataArguments) -> dict[str, str]:
+    train, evaluation = load_pairs(args)
+    test = load_test(args, train)
+    parts = {"training": train, "evaluation": evaluation, **({} if test is None else {"test": test})}
+    return {name: pairs.fingerprint for name, pairs in parts.items()}
+
+
 def one_run(
-    recipe: Path, name: str, fields: dict, seed: int, common: list[str], choose: bool, end: float
+    recipe: Path, name: str, fields: dict, seed: int, common: list[str], choose: bool, end: float, made: dict
 ) -> dict | None:
-    """A training in a folder that goes with it; None after the end."""
+    """A training in a folder that goes with it, and what it was `made` of; None after the end."""
     if time.monotonic() > end:
         return None
     disable_progress_bar()  # of models that are not kept
@@ -137,8 +164,7 @@ def one_run(
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
         told, sys.stdout = sys.stdout, silence
         try:
-            told_recipe = parsed(recipe, fields, seed, common, choose, folder)
-            metrics = train(told_recipe)
+            metrics = train(parsed(recipe, fields, seed, common, choose, folder))
         finally:
             sys.stdout = told
     kept = ("kind", "nominal", "by_modality", "sha256")
@@ -148,27 +174,24 @@ def one_run(
         "chosen on": metrics["metrics"],
         "test": metrics["test"],
         "chosen": metrics["chosen"],
-        "settings": settings_of(told_recipe),
+        **made,
         "noise": {key: metrics["noise"][key] for key in kept if key in metrics["noise"]},
         "fingerprint": metrics["pairs"]["fingerprint"],
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - start_of_work,
-        "versions": metrics["versions"],
     }
 
 
-def _refuse_other_settings(file: Path, run: dict, now: dict, adds: bool) -> None:
-    """Refuses a table of which a run would be another one today; to runs that tell no settings none are added."""
-    what = f"{file} holds {run['variant']}, seed {run['seed']},"
-    if "settings" not in run and adds:
-        raise InputError(f"{what} and not which settings made it: name another --output.")
-    then = run.get("settings", now)
-    if changed := sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)):
-        name = changed[0]
-        raise InputError(
-            f"{what} made with {name} {then.get(name)!r}, which is now {now.get(name)!r}: name another --output, or "
-            f"give the same settings."
-        )
+def _refuse_other(file: Path, run: dict, made: dict[str, dict], adds: bool) -> None:
+    """Refuses a table of which a run would be another one today; of other versions only where runs are added."""
+    for part in ("settings", "data", *(["versions"] if adds else [])):
+        then, now = run.get(part, {}), made[part]
+        if changed := sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)):
+            name = changed[0]
+            raise InputError(
+                f"{file} holds {run['variant']}, seed {run['seed']}, made with {name}{' data' * (part == 'data')} "
+                f"{then.get(name)!r}, which is now {now.get(name)!r}: name another --output, or give the same {part}."
+            )
 
 
 def table(results: dict[str, list[dict]], variants: list[str]) -> str:

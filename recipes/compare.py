@@ -1,6 +1,7 @@
 """A table of runs, means and deviations over seeds: `recipes/compare.py runs/*/metrics.json`.
 
-With `--fill PAGE.md` the tables of a page are made anew, see `comparison.fill_tables`; patterns start from here.
+Files of `recipes/ablation.py` are taken, too. With `--fill PAGE.md` the tables of a page are made anew, see
+`comparison.fill_tables`; patterns start from here.
 """
 
 import sys

@@ -22,12 +22,12 @@ def main() -> None:
     recipe = parse_recipe(sys.argv[1:], {"model": start}, SmallCLIPArguments)
     if recipe.name != "baseline" or recipe.run.model != start:
         raise InputError("pretrain.py starts from nothing and trusts every pair: leave --method and --model out.")
-    pairs = load_and_report(recipe)
-    config, processor = small_clip(recipe.extra, pairs[0].captions)
+    loaded = load_and_report(recipe)
+    config, processor = small_clip(recipe.extra, loaded[0].captions)
     transformers.set_seed(recipe.training.seed)
     fields = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}
     model = BaselineModel(BaselineConfig(**fields))
-    train_model(recipe, model, processor, pairs)
+    train_model(recipe, model, processor, loaded)
     if recipe.training.process_index == 0:
         model.clip.config = config  # published as what it is: a plain CLIP
         model.clip.save_pretrained(recipe.training.output_dir)

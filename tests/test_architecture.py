@@ -46,7 +46,7 @@ RULES = {
         {"accelerate"},
     ),
     "banking": (
-        {"arguments", "data", "encode", "loading", "memory", "run"},
+        {"arguments", "data", "encode", "loading", "memory", "truth"},
         {"accelerate", "datasets"},
     ),
     "concepts": ({"arguments", "data", "loading", "memory", "methods"}, {"accelerate", "datasets"}),

@@ -41,6 +41,21 @@ def test_a_missing_figure_is_a_stated_gap(tmp_path):
     assert "Negative Pre-aware" in text
 
 
+@pytest.mark.parametrize(
+    ("noise", "what"),
+    [
+        ({"nominal": 0.0, "realised": 0.0}, "pictures and captions"),
+        ({"nominal": 0.0, "realised": 0.25}, "captions that are partly wrong"),
+        ({"nominal": None, "kind": "label_symmetric", "realised": 0.2, "labels": 9}, "labels that are partly wrong"),
+    ],
+)
+def test_captions_are_called_wrong_where_some_are(tmp_path, noise, what):
+    write_model_card(tmp_path, {**METRICS, "method": "npc", "noise": noise}, NPCModel, "1")
+    text = (tmp_path / "README.md").read_text()
+    assert f"A CLIP trained on {what}, with Negative Pre-aware" in text
+    assert ("20.0 % of the labels are wrong on purpose" in text) == ("labels" in noise)
+
+
 @pytest.mark.parametrize("name", ['it\'s: "fine"', "a # b", "- x", "日本 🦊"])
 def test_any_name_gives_valid_yaml(tmp_path, name):
     folder = tmp_path / name

@@ -8,9 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -97,7 +99,28 @@ def test_what_the_page_says_of_others_works_as_it_stands(words, monkeypatch, tmp
     assert json.loads((tmp_path / "metrics.json").read_text())["metrics"]["rsum"] >= 0
 
 
-@pytest.mark.parametrize("words", [words for words in commands_of("MRL") if words[1] == "recipes/mrl/own_pairs.yaml"])
+MRL_COMMANDS = [words for words in commands_of("MRL") if words[1] == "recipes/mrl/own_pairs.yaml"]
+
+
+@pytest.mark.parametrize("words", [words for words in MRL_COMMANDS if "--feature_columns" in words])
+def test_what_the_page_says_of_vectors_works_as_it_stands(words, monkeypatch, tmp_path):
+    """On three modalities of several widths, each with labels of its own."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 40), ("validation", 12), ("test", 10)):
+        columns = {}
+        for name, width in (("image", 5), ("text", 3), ("sound", 4)):
+            columns[f"{name}_features"] = rng.normal(size=(count, width)).tolist()
+            columns[f"{name}_label"] = ["abc"[row % 3] for row in range(count)]
+        datasets.Dataset.from_dict(columns).to_parquet(str(tmp_path / "vectors" / f"{split}.parquet"))
+    own = [str(tmp_path / word) if word == "vectors" else word for word in words[1:]]
+    own += [*SMALL, "--head_width", "8", "--output_dir", tmp_path / "run"]
+    run("train.py", *own, "--dataloader_num_workers", "0", monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    ways = {f"{one}2{other}_map" for one, other in permutations("its", 2)}
+    assert metrics["test"].keys() == {*ways, "map"}
+
+
+@pytest.mark.parametrize("words", [words for words in MRL_COMMANDS if "--feature_columns" not in words])
 def test_what_the_page_says_of_labels_works_as_it_stands(words, monkeypatch, tmp_path):
     """On the bundled CLIP, and a file of pictures with captions and a class."""
     rows = [draw_row("street", (0, 1, 0), row) | {"label": "abc"[row % 3]} for row in range(24)]
@@ -108,6 +131,8 @@ def test_what_the_page_says_of_labels_works_as_it_stands(words, monkeypatch, tmp
     run("train.py", *own, monkeypatch=monkeypatch)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert {"rsum", "map"} <= metrics["metrics"].keys()
+    seen = [json.loads(path.read_text()) for path in (tmp_path / "run").glob("checkpoint-*/trainer_state.json")]
+    assert [state["best_metric"] for state in seen] == [pytest.approx(metrics["metrics"]["map"])]  # that one is kept
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["class_names"] == ["a", "b", "c"]
     assert (config["heads"], config["train_clip"]) == (("none", True) if "none" in own else ("mlp", False))

@@ -4,16 +4,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 
 from hf_noisy_itm import InputError, PairCollator, scoring
 from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel
 from hf_noisy_itm.scoring import noise_cosines, score_pairs_once
 
+from .methods.table import METHODS
 from .methods.test_contract import make
+from .test_trainer import make_trainer
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +48,21 @@ def test_scores_are_made_once_for_the_same_pairs_and_weights(scorer, processor, 
     moved = replace(pairs, captions=[*pairs.captions[1:], pairs.captions[0]])
     score_pairs_once(scorer, PairCollator(processor, moved), tmp_path)
     assert len(encodings) == 3
+
+
+def test_heads_that_nothing_has_trained_are_not_asked(clip_config, processor, pairs, tmp_path):
+    cls, config_cls, fields = METHODS["mrl"]
+    fields = fields | {"trust": "osa"}
+    trainer = make_trainer(cls, config_cls, fields, clip_config, processor, pairs, tmp_path)
+    model = trainer.model
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    trainer.begin_epoch(0)
+    plain, _ = make(BaselineModel, BaselineConfig, {}, clip_config)
+    plain.clip.load_state_dict(model.clip.state_dict())
+    wanted = score_pairs_once(plain.to(model.device), trainer.data_collator)
+    torch.testing.assert_close(trainer.memory.trust.cosine, wanted.cosine)
+    assert trainer.memory.trust.levels == pytest.approx(wanted.levels, abs=1e-6)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
 def test_other_pixels_under_the_same_captions_are_scored_anew(scorer, processor, pairs, tmp_path, encodings):
@@ -131,6 +150,23 @@ def test_a_recipe_says_who_scored_and_keeps_the_scores(monkeypatch, tmp_path):
     assert metrics["method_config"] == {"trust_form": "paper"}
     assert (tmp_path / "run" / "pair_scores.safetensors").exists()
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_recipe_with_heads_scores_by_the_clip_that_they_stand_on(monkeypatch, tmp_path):
+    rows = [draw_row("street", (0, 1, 0), row) | {"label": "abc"[row % 3]} for row in range(24)]
+    table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+    table.to_parquet(str(tmp_path / "pairs.parquet"))
+    words = [
+        "recipes/mrl/own_pairs.yaml",
+        *SMALL[1:],
+        "--model",
+        "scenes-clip",
+        "--dataset",
+        tmp_path / "pairs.parquet",
+    ]
+    words += ["--trust", "osa", "--noise_rate", "0.4", "--dataloader_num_workers", "0", "--score_cache", tmp_path]
+    run(*words, "--output_dir", tmp_path / "run", monkeypatch=monkeypatch)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["trust"]["cosine"]["auc"] > 0.95
 
 
 def test_a_scorer_may_look_at_the_pairs_first(monkeypatch, tmp_path):

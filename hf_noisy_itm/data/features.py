@@ -26,6 +26,7 @@ from ._report import RowReport
 
 _COLUMNS = 8  # in double precision at once
 PROCESSOR_FILE = "feature_processor.safetensors"
+_PARTS = ("mean", "deviation")
 
 
 @dataclass(frozen=True)
@@ -147,19 +148,23 @@ class FeatureProcessor:
         """Reads that file of a model's folder, or of its page on the Hub.
 
         Raises:
-            InputError: there is none, or it is broken.
+            InputError: there is none, or it is broken or holds something else.
         """
         try:
             tensors = load_file(cached_file(str(name), PROCESSOR_FILE))
-        except (OSError, SafetensorError) as error:
+            names = [key.removeprefix("mean.") for key in tensors if key.startswith("mean.")]
+            mean, deviation = ({each: tensors.pop(f"{part}.{each}") for each in names} for part in _PARTS)
+        except (OSError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"{name} lacks a whole {PROCESSOR_FILE}, which its vectors need; copy it there."
             ) from error
-        parts = {"mean": {}, "deviation": {}}
-        for key, value in tensors.items():
-            part, modality = key.split(".", 1)
-            parts[part][modality] = value
-        return cls(**parts)
+        fit = all(mean[each].shape == deviation[each].shape == (mean[each].size,) for each in names)
+        if tensors or not fit or not all(((spread > 0) & np.isfinite(spread)).all() for spread in deviation.values()):
+            raise InputError(
+                f"{PROCESSOR_FILE} of {name} must hold, of each modality, a mean and a deviation above 0 of one width "
+                f"and nothing else; copy it there anew."
+            )
+        return cls(mean, deviation)
 
 
 class FeatureCollator:

@@ -19,17 +19,20 @@ class StartingModel(PreTrainedModel):
 
     A subclass makes its parts in `__init__` and calls `_start_all` at its end. It may set `copies` (module: the module
     that it starts as a copy of, by dotted names; momentum encoders) and `frozen` (names of parameters, or of modules,
-    that are not trained), as attributes or as properties.
+    that are not trained), as attributes or as properties. `fresh` are parameters that no checkpoint held and no
+    training has moved yet.
     """
 
     copies: dict[str, str] = {}
     frozen: tuple[str, ...] = ()
+    fresh: frozenset[str] = frozenset()
 
     def _start_all(self) -> None:
         self.post_init()
         self._keys_to_ignore_on_save = set(self.memory())
         self._keys_to_ignore_on_load_missing = {rf"^{re.escape(name)}$" for name in self._keys_to_ignore_on_save}
         self._start(self.state_dict())
+        self.fresh = frozenset(name for name, _ in self.named_parameters())
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
@@ -37,7 +40,9 @@ class StartingModel(PreTrainedModel):
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
         model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model._start({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()})
+        absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()}
+        model._start(absent)
+        model.fresh = frozenset(name for name, _ in model.named_parameters() if name in absent)
         return (model, report) if output_loading_info else model
 
     def save_pretrained(self, *args, **kwargs):
@@ -76,6 +81,16 @@ class StartingModel(PreTrainedModel):
                 raise TypeError(f"{type(self).__name__} freezes {whole!r}, which has no parameters.")
             for name in parts:
                 parameters[name].requires_grad_(False)
+
+    def idle(self) -> list[str]:
+        """Parameters beside CLIP that only a training can make useful, and that somebody else froze, by name."""
+        own = (*self.copies, *self.frozen, self.base_model_prefix)
+        frozen = (name for name, parameter in self.named_parameters() if not parameter.requires_grad)
+        return [name for name in frozen if name in self.fresh and not any(_is_part(name, part) for part in own)]
+
+    def end_run(self) -> None:
+        """Notes that a training has moved what it does not hold still: nothing is `fresh` any more."""
+        self.fresh = frozenset()
 
     def memory(self) -> dict[str, Tensor]:
         """What this training remembers: the state of modules that have a `reset`, and of `copies`, by name.

@@ -157,6 +157,7 @@ class MRLModel(NoisyITMModel):
         if config.start_proxies == "prompts" and "proxies.weight" in report["missing_keys"]:
             prompts = [config.prompt.format(name) for name in config.class_names]
             model.proxies.take(embed_prompts(model, prompts, *args, **kwargs))
+            model.fresh -= {"proxies.weight"}
         return (model, report) if output_loading_info else model
 
     def _build_towers(self, config: MRLConfig) -> None:

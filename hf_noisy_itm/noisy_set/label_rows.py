@@ -93,6 +93,11 @@ def picture_columns(features: datasets.Features) -> list[str]:
     return [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
 
 
+def label_columns(columns: Iterable[str]) -> list[str]:
+    """Those of labels among the names of columns: each must hold one in a row that is used."""
+    return [name for name in (LABEL, TRUE_LABEL) if name in columns]
+
+
 def draw(args, clean: np.ndarray, classes: Classes, rows: range | None = None) -> LabelNoise:
     """Draws what the arguments ask for; `rows` are numbers of rows of a stream."""
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import DataArguments, RowReport, table
 from ..data._check import check_pictures
-from ..data._columns import read_cells
+from ..data._columns import plain, read_cells
 from ..data._report import BadRows
 from ..data._splits import ROW, all_splits, rows_with
 from ..data._stream_rows import decodes
@@ -22,7 +22,17 @@ from ..data.pedigree import pedigree_of_source
 from ..errors import InputError
 from ..functional.noise import LabelNoise
 from .content import Part, written_splits
-from .label_rows import CONFIG, Draws, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
+from .label_rows import (
+    CONFIG,
+    Draws,
+    Tally,
+    check_image_column,
+    draw,
+    label_columns,
+    label_content,
+    labelled_row,
+    picture_columns,
+)
 
 
 class LabelSource:
@@ -45,7 +55,7 @@ class LabelSource:
         checked = [_check(train, data, "training", data.train_split)]
         checked += [_check(rows, data, f"evaluation ({name})", name) for name, rows in found.items()]
         reports = [report for _, report in checked]
-        if any(picture_columns(rows.features) for rows, _ in checked):
+        if any(report.bad or not report.of_vectors for report in reports):
             print(table(reports))
         if data.on_bad_row == "stop" and any(report.bad for report in reports):
             raise BadRows(reports)
@@ -102,9 +112,13 @@ def _first(rows: datasets.Dataset, limit: int | None) -> datasets.Dataset:
 
 
 def _check(rows: datasets.Dataset, data: DataArguments, what: str, split: str) -> tuple[datasets.Dataset, RowReport]:
-    """The rows whose pictures, if they have any, can be used, and what was found."""
-    report = RowReport(what, len(rows), split)
+    """The rows with labels whose pictures, if they have any, can be used, and what was found."""
+    report = RowReport(what, len(rows), split, of_vectors=not picture_columns(rows.features))
     number, good = np.asarray(read_cells(rows, ROW)), np.ones(len(rows), dtype=bool)
+    for column in label_columns(rows.column_names):
+        good &= [plain(cell) is not None for cell in read_cells(rows, column)]
+    for row in number[~good]:
+        report.add("no_label", row)
     for column in picture_columns(rows.features):
         pictures = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
         pictures = pictures.rename_columns({column: "image"} if column != "image" else {})

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from ..data import DataArguments, RowReport, table
+from ..data._columns import plain
 from ..data._passing import PassingRows
 from ..data._paths import PictureFolder
 from ..data._report import BadRows
@@ -16,7 +17,17 @@ from ..data.pedigree import pedigree_of_source
 from ..data.stream import undecoded
 from ..errors import InputError
 from .content import Part, written_splits
-from .label_rows import CONFIG, Draws, Tally, check_image_column, draw, label_content, labelled_row, picture_columns
+from .label_rows import (
+    CONFIG,
+    Draws,
+    Tally,
+    check_image_column,
+    draw,
+    label_columns,
+    label_content,
+    labelled_row,
+    picture_columns,
+)
 
 _CHUNK = 64  # rows drawn at once
 
@@ -62,7 +73,7 @@ class LabelStream:
                 found[name] = chain([first], rows)
         for name, written in written_splits(found).items():
             yield self._part(name, written, self._counted(name, written, found[name]))
-        if any(picture_columns(rows.features) for rows in self.splits.values()):
+        if any(report.bad or not report.of_vectors for report in self.reports):
             print(table(self.reports))
         if not self.tally.rows:
             raise InputError(f"The split {data.train_split!r} of {data.dataset} has not one usable row.")
@@ -107,6 +118,7 @@ class LabelStream:
         self.reports.append(passing.report)
         keep = condition(data.where) if data.where is not None else None
         pictures = picture_columns(self.splits[name].features)
+        passing.report.of_vectors = not pictures
         for number, row in enumerate(reading(undecoded(self.splits[name]), data)):
             if passing.report.rows == limit:
                 return
@@ -115,6 +127,9 @@ class LabelStream:
             passing.report.rows += 1
             row = {**row, **{column: self._inside(row[column]) for column in pictures}}
             good = [passing.picture(number, row[column]) for column in pictures]
+            if any(plain(row[column]) is None for column in label_columns(row)):
+                passing.report.add("no_label", number)
+                good.append(False)
             if data.on_bad_row == "skip" and all(good) and not all(decodes(row[column]) for column in pictures):
                 passing.report.add("broken", number)
                 good = [False]

@@ -2,6 +2,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from hf_noisy_itm import InputError, load_pairs
 from hf_noisy_itm.data import (
@@ -114,6 +115,29 @@ def test_a_processor_comes_back_as_it_was_saved(tmp_path):
         again("image", train.features["image"]) == FeatureProcessor.of(train)("image", train.features["image"])
     ).all()
     with pytest.raises(InputError, match=r"lacks a whole feature_processor\.safetensors"):
+        FeatureProcessor.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"deviation.text": None}, "lacks a whole feature_processor"),
+        ({"mean.text": None}, "and nothing else; copy it there anew"),
+        ({"mode.text": np.ones(2)}, "and nothing else"),
+        ({"other": np.ones(2)}, "and nothing else"),
+        ({"deviation.text": np.ones(3)}, "of one width"),
+        ({"deviation.text": np.ones((1, 2))}, "of one width"),
+        ({"deviation.text": np.array([1.0, 0.0])}, "a deviation above 0"),
+        ({"deviation.text": np.array([1.0, np.nan])}, "a deviation above 0"),
+    ],
+)
+def test_a_processor_of_something_else_is_refused(tmp_path, changed, sentence):
+    tensors = {f"{part}.{name}": np.ones(2) for part in ("mean", "deviation") for name in ("image", "text")} | changed
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if tensor is not None},
+        tmp_path / "feature_processor.safetensors",
+    )
+    with pytest.raises(InputError, match=sentence):
         FeatureProcessor.from_pretrained(tmp_path)
 
 

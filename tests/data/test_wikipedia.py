@@ -2,6 +2,7 @@ import datasets
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from hf_noisy_itm import InputError, load_pairs
 from hf_noisy_itm.data import DataArguments, Wikipedia
@@ -65,11 +66,34 @@ def test_features_that_change_are_read_anew(tmp_path):
     assert changed["train"][0]["text_features"] == [7.0] * 10
 
 
+VERSION_73 = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400)
+
+
+def saved(folder, **changed):
+    arrays = scipy.io.loadmat(folder / "raw_features.mat") | changed
+    scipy.io.savemat(folder / "raw_features.mat", {name: arrays[name] for name in arrays if name[0] != "_"})
+
+
+def damaged(file):
+    """A compressed file, some bytes of which are others: it does not unpack."""
+    arrays = scipy.io.loadmat(file)
+    scipy.io.savemat(file, {name: arrays[name] for name in arrays if name[0] != "_"}, do_compression=True)
+    content = file.read_bytes()
+    file.write_bytes(content[:160] + bytes(8) + content[168:])
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
         (lambda folder: (folder / "categories.list").unlink(), "lacks categories.list"),
-        (lambda folder: write(folder / "raw_features.mat", b"text"), "is not a MATLAB file"),
+        (lambda folder: write(folder / "raw_features.mat", b"text"), "is not a whole MATLAB file"),
+        (lambda folder: damaged(folder / "raw_features.mat"), "is not a whole MATLAB file: Error -"),
+        (
+            lambda folder: write(folder / "raw_features.mat", VERSION_73),
+            "is of MATLAB 7.3, which is not read: save it",
+        ),
+        (lambda folder: saved(folder, T_te=np.full((6, 10), 1j)), "holds features of type complex128, which are no"),
+        (lambda folder: saved(folder, T_te=scipy.sparse.eye_array(6, 10)), r"of shape \(0,\) where"),
         (lambda folder: write(folder / "testset_txt_img_cat.list", "a b c"), "do not hold a text id"),
         (lambda folder: write(folder / "testset_txt_img_cat.list", "a\tb\t1"), r"\(6, 128\) where .* \(1, 128\)"),
     ],

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, CLIPModel
 from transformers.utils import find_labels
 
@@ -289,3 +290,45 @@ def test_vectors_and_pictures_are_not_confused(clip_config, processor, pairs, tm
         NoisyITMTrainer(vectors({"image": 5, "text": 4}), arguments, rows, None, other)
     with pytest.raises(InputError, match="was made for vectors, and the data are pictures"):
         vectors()(**make_batch(processor, pairs, entries=False))
+
+
+def with_adapters(clip_config, name, **more):
+    model, _ = make(*METHODS[name], clip_config)
+    return model, get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], **more))
+
+
+def test_heads_that_nobody_would_train_are_refused(clip_config, processor, pairs, tmp_path):
+    """PEFT freezes all that it is put around, and there would be random heads in the end."""
+    arguments = NoisyITMArguments(output_dir=str(tmp_path), max_steps=1, disable_tqdm=True)
+    for name, first in (("mrl", r"heads\.image\.0\.weight"), ("mrl-clip", r"proxies\.weight")):
+        _, adapted = with_adapters(clip_config, name)
+        with pytest.raises(InputError, match=f"{first} for one, are as they started and frozen"):
+            NoisyITMTrainer(adapted, arguments, pairs, pairs, processor)
+    model, _ = make(*METHODS["mrl"], clip_config)
+    model.heads.requires_grad_(False)
+    with pytest.raises(InputError, match="12 parameters, heads"):
+        NoisyITMTrainer(model, arguments, pairs, pairs, processor)
+    NoisyITMTrainer(model, arguments, None, pairs, processor)  # to look at it
+
+
+def test_heads_that_were_trained_may_be_frozen(clip_config, processor, pairs, tmp_path):
+    model, _ = make(*METHODS["mrl-trained"], clip_config)
+    arguments = NoisyITMArguments(output_dir=str(tmp_path), max_steps=1, save_strategy="no", disable_tqdm=True)
+    NoisyITMTrainer(model, arguments, pairs, pairs, processor).train()
+    model.save_pretrained(tmp_path / "model")
+    for each in (model, MRLModel.from_pretrained(tmp_path / "model")):
+        each.heads.requires_grad_(False)
+        assert each.idle() == []
+
+
+def test_adapters_train_the_clip_beside_its_proxies(clip_config, processor, pairs, tmp_path):
+    model, adapted = with_adapters(clip_config, "mrl-clip", modules_to_save=["proxies"])
+    before = model.proxies.weight.detach().clone()
+    arguments = NoisyITMArguments(
+        output_dir=str(tmp_path), max_steps=2, learning_rate=1e-2, save_strategy="no", disable_tqdm=True
+    )
+    NoisyITMTrainer(adapted, arguments, pairs, pairs, processor).train()
+    assert not torch.allclose(model.proxies.weight, before.to(model.device))
+    torch.testing.assert_close(model.proxies.weight.norm(dim=1).cpu(), torch.ones(len(before)))
+    merged = adapted.merge_and_unload()
+    assert not torch.allclose(merged.proxies.weight.cpu(), before)

@@ -127,13 +127,34 @@ def test_bad_pictures_stop_or_are_left_out(tmp_path, streaming, capsys):
     assert split_of(tmp_path / "noisy")["label"][:] == noise.labels.tolist()
 
 
+@pytest.mark.parametrize("streaming", ["false", "true"])
+@pytest.mark.parametrize("column", ["label", "true_label"])
+def test_rows_without_a_label_stop_or_are_left_out(tmp_path, streaming, column, capsys):
+    cells = [None if k == 4 else k % 3 for k in range(9)]
+    rows = {"label": [k % 3 for k in range(9)], "true_label": [k % 3 for k in range(9)], "x": list(range(9))}
+    rows = datasets.Dataset.from_dict(rows | {column: cells}).cast_column("label", CLASSES)
+    source = saved(tmp_path, train=rows.cast_column("true_label", CLASSES), test=rows.select([0, 1, 4]))
+    words = ["--streaming", streaming]
+    with pytest.raises(BadRows, match="of a missing label among the training rows, first in row 4"):
+        make(source, tmp_path / "noisy", *words, kind="label_symmetric_by_row")
+    make(source, tmp_path / "noisy", *words, "--on_bad_row", "skip", kind="label_symmetric_by_row")
+    told = capsys.readouterr().out
+    assert "row(s) of a missing label" in told
+    assert "pictures used" not in told
+    noise = draw_label_noise("label_symmetric_by_row", 0.4, 0, np.delete(np.arange(9) % 3, 4), 3)
+    made = split_of(tmp_path / "noisy")
+    assert made["label"][:] == noise.labels.tolist()
+    assert made["x"][:] == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert split_of(tmp_path / "noisy", "test")["x"][:] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("rows", "words", "sentence"),
     [
         (
             pictures(5, lambda k: None if k == 3 else k),
             (),
-            "'label' holds None in row 3, which is none of the classes",
+            r"There are 1 row\(s\) of a missing label among the training rows, first in row 3; mend them",
         ),
         (pictures(5, lambda k: [k]), (), "'label' holds no classes: integers, strings or a ClassLabel"),
         (pictures(5, lambda k: k / 2 + 0.1), (), "'label' holds no classes"),
