@@ -22,7 +22,8 @@ demo: $(STAMP)  ## wrong captions, the control, NPC, and a table; ARGS="--max_st
 test: $(STAMP)  ## all tests but the slow ones; no network
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-test-slow: $(STAMP)  ## the slow ones
+test-slow: $(STAMP)  ## the slow ones, with DeepSpeed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,deepspeed]'
 	$(BIN)/python -m pytest -m slow
 
 golden: $(STAMP)  ## record the golden steps again, on purpose only

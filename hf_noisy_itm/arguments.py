@@ -11,6 +11,7 @@ from typing import get_type_hints
 import torch
 import yaml
 from transformers import CLIPConfig, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from .data import DataArguments
 from .errors import InputError, did_you_mean
@@ -41,6 +42,13 @@ class NoisyITMArguments(TrainingArguments):
     cache_pictures: int = field(
         default=0, metadata={"help": "Resized pictures to keep in memory, per worker (150 KB each at 224 pixels)."}
     )
+    grad_cache_chunk: int = field(
+        default=0,
+        metadata={
+            "help": "Pairs that pass the model at a time: batches of any size in the memory of one chunk, by one more "
+            "forward pass (GradCache); 0 for all at once."
+        },
+    )
     picture_cache: str | None = field(
         default=None,
         metadata={
@@ -51,9 +59,14 @@ class NoisyITMArguments(TrainingArguments):
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         has_gpu = torch.accelerator.is_available()
-        self.use_cpu |= launched > 1 and not has_gpu  # else accelerate gives every process a world of its own
+        if launched > 1 and not has_gpu:  # else accelerate gives every process a world of its own
+            if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":  # which it has not on use_cpu
+                self.ddp_backend = self.ddp_backend or "gloo"
+            else:
+                self.use_cpu = True
         self.dataloader_pin_memory &= has_gpu
         super().__post_init__()
+        unset_hf_deepspeed_config()  # models are loaded whole: ZeRO-3's loader cannot split CLIP's temperature
         self._check()
         if launched != self.world_size:
             raise InputError(
@@ -75,6 +88,7 @@ class NoisyITMArguments(TrainingArguments):
             ("per_device_eval_batch_size", 1),
             ("dataloader_num_workers", 0),
             ("cache_pictures", 0),
+            ("grad_cache_chunk", 0),
         ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")

@@ -15,6 +15,10 @@ class Verbs(TrainerCallback):
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        """The engine has prepared the model."""
+        self.trainer.exchange.adopt(self.trainer.model)
+
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Once per epoch: a run that resumes within one has begun it before."""
         epoch = math.floor(state.epoch + 1e-6)

@@ -84,10 +84,11 @@ def embed_modalities(
     exchange = exchange or Exchange()
     was_training = model.training
     model.eval()
-    modalities, embedders = collator.modalities(), model.embedders
-    if modalities.keys() != embedders.keys():
+    modalities = collator.modalities()
+    if modalities.keys() != model.embedders.keys():
         raise InputError(
-            f"{type(model).__name__} embeds {' and '.join(embedders)}, and the data hold {' and '.join(modalities)}."
+            f"{type(model).__name__} embeds {' and '.join(model.embedders)}, "
+            f"and the data hold {' and '.join(modalities)}."
         )
     shares = {name: exchange.share(len(modality)) for name, modality in modalities.items()}
     progress = tqdm(total=sum(map(len, shares.values())), desc=description, delay=2, unit="rows", leave=False)
@@ -102,7 +103,8 @@ def embed_modalities(
                 num_workers=num_workers if modality.decodes else 0,
                 generator=torch.Generator(),  # a loader without one draws from, and so moves, the global generator
             ):
-                parts.append(embedders[name](**{key: value.to(model.device) for key, value in inputs.items()}))
+                on_device = {key: value.to(model.device) for key, value in inputs.items()}
+                parts.append(model.embed_modality(name, **on_device))
                 progress.update(len(parts[-1]))
             place = torch.from_numpy(modality.place).to(model.device)
             embeds[name] = exchange.merge(torch.cat(parts), len(modality))[place]

@@ -2,20 +2,25 @@
 
 import math
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist  # noqa: TID251
-from torch import Tensor
+from torch import Tensor, nn
 
 K = TypeVar("K", bound=Hashable)
 
 
 class Exchange:
-    """One process: everything is already here. Methods see only this interface, never a rank."""
+    """One process: everything is already here. Methods see only this interface, never a rank.
+
+    `whole` names what of a training lies whole on each process; `engines` has exchanges of which that is not true.
+    """
 
     num_processes = 1
+    engine: str | None = None
+    whole = frozenset({"parameters", "optimizer"})
     first_of_node = True  # the one that writes what all processes of a machine read
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -44,6 +49,17 @@ class Exchange:
     def merge(self, rows: Tensor, num_rows: int) -> Tensor:
         """Puts together what all processes made of their `share`, (num_rows, …), without gradient."""
         return rows
+
+    def adopt(self, model: nn.Module) -> None:
+        """Takes in a model that an engine has prepared, before its first batch."""
+
+    def read(self, parameter: Tensor) -> Tensor:
+        """All of a parameter, which may lie in parts; within `forward` with its gradient."""
+        return parameter
+
+    def rewrite(self, parameter: nn.Parameter, rule: Callable[[Tensor], Tensor]) -> None:
+        """Replaces a parameter by what a rule makes of it, after an optimizer step and wherever it lies."""
+        parameter.copy_(rule(parameter))
 
 
 class ProcessExchange(Exchange):
@@ -81,6 +97,11 @@ class ProcessExchange(Exchange):
 
     def merge(self, rows: Tensor, num_rows: int) -> Tensor:  # noqa: D102
         return self.gather(rows.detach())[:num_rows]
+
+
+def exchange_among(num_processes: int) -> Exchange:
+    """What belongs to so many processes, each of which has the whole model."""
+    return ProcessExchange() if num_processes > 1 else Exchange()
 
 
 class _Gather(torch.autograd.Function):

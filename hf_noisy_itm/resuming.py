@@ -103,6 +103,24 @@ def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> No
             )
 
 
+def refuse_other_number(checkpoint: str | Path, num_processes: int) -> None:
+    """Refuses to go on in another number of processes, which would see other batches and other random numbers.
+
+    Args:
+        checkpoint: its folder; each process left its random state there.
+        num_processes: of now.
+
+    Raises:
+        InputError: it was made by more, or by fewer.
+    """
+    made_by = len(list(Path(checkpoint).glob("rng_state_*.pth"))) or 1
+    if made_by != num_processes:
+        raise InputError(
+            f"The checkpoint {checkpoint} was made by {made_by} process{'es' if made_by > 1 else ''}, and now there "
+            f"are {num_processes}: start as many, or start anew from its weights with --model {checkpoint}."
+        )
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """The last one first."""
     names = re.compile(r"checkpoint-(\d+)")

@@ -8,6 +8,7 @@ from transformers import CLIPProcessor
 from .arguments import Recipe
 from .batches import collator_of_all
 from .data import Pairs
+from .exchange import exchange_among
 from .files import shown
 from .loading import load_model
 from .memory.trust import TrustScores
@@ -50,7 +51,7 @@ def scores_for(
         run.score_cache or DEFAULT_CACHE,
         args.per_device_eval_batch_size,
         args.dataloader_num_workers,
-        NoisyITMTrainer.exchange_of(args),
+        exchange_among(args.world_size),
     )
     facts = {"model": shown(name), "steps": run.scorer_steps, **scores.provenance["scorer"]}
     return scores.told(scorer=facts)

@@ -54,7 +54,7 @@ def score_pairs_once(
         InputError: all captions are of one picture.
     """
     exchange, scorer = exchange or Exchange(), clip_alone(scorer)
-    weights = weights_sha256(scorer.clip)
+    weights = weights_sha256(scorer.clip, exchange)
     path = Path(cache) / f"{content_key(collator, weights)[:32]}.safetensors" if cache else None
     scores = _kept(path, collator.pairs)
     writes = path is not None and scores is None and exchange.first_of_node and _can_write(path.parent)

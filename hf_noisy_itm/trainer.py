@@ -18,15 +18,16 @@ from .data import FeatureRows, Pairs, StreamedPairs
 from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode, evaluate_pairs
+from .engines import exchange_of, flatten_scalars, refuse, unflatten_scalars
 from .errors import InputError
-from .exchange import Exchange, ProcessExchange
+from .exchange import Exchange
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
-from .resuming import STATE_FILE, refuse_other_method, to_resume
+from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, to_resume
 from .scoring import score_pairs_once
 from .truth import match_shares
 
@@ -101,16 +102,14 @@ class NoisyITMTrainer(Trainer):
             **kwargs,
         )
         self.given_bank = bank
-        self.exchange = self.exchange_of(args)
+        self.exchange = exchange_of(self.accelerator)
+        model.embed_in_chunks(args.grad_cache_chunk or None)
+        refuse(model, self.exchange)
+        self._flattened = flatten_scalars(model) if self.exchange.engine else []
         self.is_match = is_match
         self.reports = RunningMeans()  # since the last log
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
-
-    @staticmethod
-    def exchange_of(args: NoisyITMArguments) -> Exchange:
-        """The processes of a run."""
-        return ProcessExchange() if args.world_size > 1 else Exchange()
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
@@ -280,7 +279,13 @@ class NoisyITMTrainer(Trainer):
         """
         checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
         self.reports.take()  # those of a training that was interrupted
+        if self.args.gradient_accumulation_steps > 1 and self.is_world_process_zero():
+            logger.warning(
+                "Gradient accumulation adds no negatives: each pair is told apart from those of its own batch alone. "
+                "For more, give a larger per_device_train_batch_size, with --grad_cache_chunk if memory is short."
+            )
         if checkpoint is not None:
+            refuse_other_number(checkpoint, self.args.world_size)
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             refuse_other_method(checkpoint, self.model.config.method)
             load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)
@@ -306,6 +311,8 @@ class NoisyITMTrainer(Trainer):
         super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
+        if state_dict is not None:  # of an engine, and there on the process that writes
+            state_dict = unflatten_scalars(state_dict, self._flattened)
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells

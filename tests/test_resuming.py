@@ -14,7 +14,7 @@ import pytest
 from hf_noisy_itm import InputError
 from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.methods import NPCConfig
-from hf_noisy_itm.resuming import missing_parts, refuse_other_method, to_resume
+from hf_noisy_itm.resuming import missing_parts, refuse_other_method, refuse_other_number, to_resume
 from hf_noisy_itm.run import _resume
 
 ROOT = Path(__file__).parent.parent
@@ -163,3 +163,12 @@ def test_another_method_or_another_field_of_it_is_refused(tmp_path):
         refuse_other_method(tmp_path, {})
     (tmp_path / "config.json").unlink()
     refuse_other_method(tmp_path, {"margin": 2.0})
+
+
+@pytest.mark.parametrize(("files", "now"), [(["rng_state.pth"], 2), (["rng_state_0.pth", "rng_state_1.pth"], 1)])
+def test_another_number_of_processes_is_refused(files, now, tmp_path):
+    for name in files:
+        (tmp_path / name).touch()
+    refuse_other_number(tmp_path, len(files))
+    with pytest.raises(InputError, match=f"made by {len(files)} process.*there are {now}: start as many"):
+        refuse_other_number(tmp_path, now)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..exchange import Exchange
 from ..functional.contrastive import SameImage, pair_losses_of_cosines
 from ..functional.similarity import inner_products, same_image_mask
 from .bank import EncodedPairs
@@ -135,12 +136,20 @@ def wrong_captions(encoded: EncodedPairs, scoring: Scoring, draw: int = 0) -> tu
     return caption, encoded.image_of_pair[caption] != encoded.image_of_pair
 
 
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of all tensors of a model by name, type, shape and content: what identifies a scorer, hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+def weights_sha256(model: nn.Module, exchange: Exchange | None = None) -> str:
+    """SHA-256 of all tensors of a model by name, type, shape and content: what identifies a scorer, hexadecimal.
+
+    One number has no shape here, since some engines train it as a vector.
+
+    Args:
+        model: whose tensors.
+        exchange: by which tensors are read that lie in parts; all processes call then.
+    """
+    digest, exchange = hashlib.sha256(), exchange or Exchange()
+    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
+        whole = exchange.read(tensor).detach()
+        digest.update(f"{name} {whole.dtype} {tuple(whole.shape) if whole.numel() != 1 else ()}\n".encode())
+        digest.update(whole.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

@@ -30,6 +30,7 @@ from ..functional.reduction import weighted_mean
 from ..functional.similarity import normalize, same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
+from ._chunks import in_chunks
 from ._config import NoisyITMConfig, Paper
 from ._negatives import InBatch, in_batch_proposals, match_moments, told
 from ._starting import StartingModel
@@ -64,6 +65,7 @@ class NoisyITMModel(StartingModel):
     paper: ClassVar[Paper | None] = None
     needs_validation: bool = False
     embeds_by_clip_alone: bool = True
+    chunk: int | None = None
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -80,6 +82,18 @@ class NoisyITMModel(StartingModel):
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
 
+    def get_input_embeddings(self) -> torch.nn.Module | None:
+        """What embeds tokens, which FSDP makes a unit of; None without towers."""
+        return self.clip.text_model.embeddings if hasattr(self, "clip") else None
+
+    def embed_in_chunks(self, rows: int | None) -> None:
+        """From now on rows pass the towers so many at a time; all at once if None. See `_chunks`.
+
+        Raises:
+            InputError: the method has no towers.
+        """
+        self.chunk = rows
+
     def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
         self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer
@@ -94,15 +108,44 @@ class NoisyITMModel(StartingModel):
         """Whether `forward` is to be given what is known of each pair."""
         return self.needs_scorer
 
+    @property
+    def needs_whole(self) -> dict[str, str]:
+        """What must lie whole on each process, "parameters" or "optimizer", and what to do where it does not.
+
+        Here: parameters that `copies` follow, or that each chunk of a batch would gather.
+        """
+        if self.copies:
+            return {"parameters": "train with DistributedDataParallel or DeepSpeed ZeRO-1 or 2"}
+        return {"parameters": "give --gradient_checkpointing true instead of --grad_cache_chunk"} if self.chunk else {}
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
         """Embeds pictures, (B, C, H, W) -> unit rows (B, D)."""
-        return normalize(self.clip.get_image_features(pixel_values=pixel_values).pooler_output)
+        return normalize(self.image_features(pixel_values))
 
     def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embeds captions, (B, L) -> unit rows (B, D)."""
-        return normalize(self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output)
+        return normalize(self.text_features(input_ids, attention_mask))
+
+    def image_features(self, pixel_values: Tensor) -> Tensor:
+        """What CLIP makes of pictures, (B, C, H, W) -> (B, D), not yet of unit length; see `embed_in_chunks`."""
+        return in_chunks(
+            lambda pixels: self.clip.get_image_features(pixel_values=pixels).pooler_output, self.chunk, pixel_values
+        )
+
+    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Likewise of captions, (B, L) -> (B, D)."""
+        return in_chunks(
+            lambda ids, mask: self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output,
+            self.chunk,
+            input_ids,
+            attention_mask,
+        )
+
+    def embed_modality(self, name: str, **inputs: Tensor) -> Tensor:
+        """Embeds rows of one modality outside of `forward`, where an engine may have to gather the model first."""
+        return self.embedders[name](**inputs)
 
     @property
     def embedders(self) -> dict[str, Callable[..., Tensor]]:
@@ -122,7 +165,7 @@ class NoisyITMModel(StartingModel):
     @property
     def logit_scale(self) -> Tensor:
         """Inverse temperature, `exp` of CLIP's parameter, in float32."""
-        return self.clip.logit_scale.float().exp()
+        return self.exchange.read(self.clip.logit_scale).float().reshape(()).exp()
 
     def forward(
         self,
@@ -286,7 +329,7 @@ class NoisyITMModel(StartingModel):
     @torch.no_grad()
     def step(self) -> None:
         """Follows an optimizer step; here: bounds the temperature as CLIP did, `exp(logit_scale) <= 100`."""
-        self.clip.logit_scale.clamp_(max=MAX_LOG_LOGIT_SCALE)
+        self.exchange.rewrite(self.clip.logit_scale, lambda scale: scale.clamp(max=MAX_LOG_LOGIT_SCALE))
 
     @torch.no_grad()
     def begin_epoch(self, epoch: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from ..exchange import Exchange
 from ..functional.graph import propagate
 from ..functional.similarity import inner_products, normalize
 from ..memory.concepts import ConceptGraph
@@ -76,7 +77,7 @@ class ConceptBranch(nn.Module):
         return self.log_scale.float().exp()
 
     @torch.no_grad()
-    def clamp(self) -> None:
+    def clamp(self, exchange: Exchange) -> None:
         """Bounds both numbers, after an optimizer step."""
-        self.log_scale.clamp_(max=math.log(_LARGEST_SCALE))
-        self.log_sharpness.clamp_(max=math.log(_LARGEST_SCALE))
+        for number in (self.log_scale, self.log_sharpness):
+            exchange.rewrite(number, lambda value: value.clamp(max=math.log(_LARGEST_SCALE)))

@@ -26,6 +26,8 @@ class Tower:
         used: rows that entries are made of, int64 (E,).
         fixed: layers that a virtual step does not move.
         trained: which of the rows are trained on, bool (R,), the own among them; None for all.
+        in_one: all rows pass at once. It costs more, and is for engines that gather parameters at each pass, of which
+            every process must make equally many.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Tower:
         used: Tensor,
         fixed: Sequence[nn.Module],
         trained: Tensor | None = None,
+        in_one: bool = False,
     ):
         self._embed, self._inputs, self._own, self._used, self._fixed = embed, inputs, own, used, fixed
+        self._trained, self._in_one = trained, in_one
         rows = torch.arange(len(inputs[0]), device=used.device)
         self._parts = [(rows[:own], True)]
         if trained is None:
@@ -55,6 +59,10 @@ class Tower:
         A loss of `own_embeds` has no gradient in the other parts; one of the first rows of all would have zeros there,
         which cost as much as any other.
         """
+        if self._in_one:
+            whole = self._embed(*self._inputs)
+            self.own_embeds = whole[: self._own]
+            return whole if self._trained is None else whole.where(self._trained[:, None], whole.detach())
         embeds, self._outputs = [], []
         for part, graph in self._parts:
             with recorded(self._fixed) as outputs, torch.set_grad_enabled(graph and torch.is_grad_enabled()):
@@ -104,5 +112,6 @@ def towers_of(
             trained = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
             for rows in entries:
                 trained[rows[drawn]] = True
-        found.append(Tower(embed, inputs, len(batch), torch.cat(entries), layers, trained))
+        in_one = "parameters" not in model.exchange.whole
+        found.append(Tower(embed, inputs, len(batch), torch.cat(entries), layers, trained, in_one))
     return found[0], found[1]

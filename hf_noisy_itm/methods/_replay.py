@@ -11,7 +11,7 @@ def recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     """Keeps what the last of the layers puts out, without its graph; there may be no layers.
 
     Yields:
-        A list that holds the output once they have run.
+        A list that holds the outputs once they have run, one of each pass.
     """
     outputs: list[Tensor] = []
     hooks = [layer.register_forward_hook(lambda *seen: outputs.append(seen[2].detach())) for layer in layers[-1:]]
@@ -24,13 +24,14 @@ def recorded(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def replayed(layers: Sequence[nn.Module], outputs: Sequence[Tensor]) -> Iterator[None]:
-    """Lets the layers pass on what was recorded instead of working."""
+    """Lets the layers pass on what was recorded instead of working, pass by pass."""
+    each = iter(outputs)
 
     def pass_on(hidden: Tensor, *args, **kwargs) -> Tensor:
         return hidden
 
     def put_out(*args, **kwargs) -> Tensor:
-        return outputs[0]
+        return next(each)
 
     try:
         for layer in layers:

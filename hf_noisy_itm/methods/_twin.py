@@ -9,6 +9,7 @@ from transformers import CLIPModel
 from ..errors import InputError
 from ..functional.similarity import normalize
 from ._batch import PairBatch
+from ._chunks import in_chunks
 
 PARTS = ("vision_model", "visual_projection", "text_model", "text_projection")
 
@@ -40,11 +41,17 @@ class Twin(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Embeds the batch's own pictures and captions: unit rows (B, D) each, without gradient."""
-        images = self.vision_model(pixel_values=batch.pixel_values).pooler_output
-        texts = self.text_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).pooler_output
-        return normalize(self.visual_projection(images)), normalize(self.text_projection(texts))
+    def embed(self, batch: PairBatch, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+        """Embeds the batch's own pictures and captions, so many rows at a time: unit rows (B, D), without gradient."""
+        images = in_chunks(self._embed_images, chunk, batch.pixel_values)
+        return images, in_chunks(self._embed_texts, chunk, batch.input_ids, batch.attention_mask)
+
+    def _embed_images(self, pixel_values: Tensor) -> Tensor:
+        return normalize(self.visual_projection(self.vision_model(pixel_values=pixel_values).pooler_output))
+
+    def _embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        pooled = self.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return normalize(self.text_projection(pooled))
 
     @torch.no_grad()
     def follow(self, clip: CLIPModel, momentum: float) -> None:

@@ -218,7 +218,7 @@ class CODERModel(NoisyITMModel):
         config, embeds = self.config, (image_embeds[: len(batch)], text_embeds[: len(batch)])
         if not self.training:
             return PairLosses(self.pair_losses(*embeds, batch.image_id))
-        keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch)
+        keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch, self.chunk)
         seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
         weigh = weighting_of(config.weighting, config.kappa, self.match_moments, seen, self.exchange)
@@ -268,7 +268,7 @@ class CODERModel(NoisyITMModel):
         if self.twin is not None:
             self.twin.follow(self.clip, self.config.twin_momentum)
         if self.coupled is not None:
-            self.coupled.branch.clamp()
+            self.coupled.branch.clamp(self.exchange)
 
     @torch.no_grad()
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:

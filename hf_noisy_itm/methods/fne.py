@@ -202,7 +202,7 @@ class FNEModel(NoisyITMModel):
         moments = self.match_moments.including(gather(seen.own), gather(seen.hardest.T).T)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
         losses_of = self._triplet_losses if self.config.loss == "triplet" else self._info_nce_losses
-        keys, stored = self.twin.embed(batch), (self.queue.image_keys, self.queue.text_keys)
+        keys, stored = self.twin.embed(batch, self.chunk), (self.queue.image_keys, self.queue.text_keys)
         per_pair, negatives = losses_of((image_embeds, text_embeds), keys, stored, candidates, moments)
         remembered = {"image_keys": keys[0], "text_keys": keys[1], "image_id": candidates.image_id}
         remembered |= {**seen.to_remember, "row": rows_of(batch)}

@@ -198,12 +198,11 @@ class MRLModel(NoisyITMModel):
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
         """Embeds pictures, (B, C, H, W) -> unit rows (B, L)."""
-        return self._in_common_space("image", self.clip.get_image_features(pixel_values=pixel_values).pooler_output)
+        return self._in_common_space("image", self.image_features(pixel_values))
 
     def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embeds captions, (B, T) -> unit rows (B, L)."""
-        features = self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-        return self._in_common_space("text", features)
+        return self._in_common_space("text", self.text_features(input_ids, attention_mask))
 
     def embed_features(self, name: str, features: Tensor) -> Tensor:
         """Embeds vectors of a modality, (B, D) -> unit rows (B, L)."""
@@ -260,6 +259,12 @@ class MRLModel(NoisyITMModel):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def embed_in_chunks(self, rows: int | None) -> None:
+        """See `NoisyITMModel.embed_in_chunks`."""
+        if self.config.feature_widths is not None and rows is not None:
+            raise InputError("A model of vectors has no towers to pass in chunks: leave --grad_cache_chunk out.")
+        super().embed_in_chunks(rows)
+
     def gradient_checkpointing_enable(self, *args, **kwargs) -> None:
         """See `PreTrainedModel.gradient_checkpointing_enable`.
 
@@ -276,7 +281,7 @@ class MRLModel(NoisyITMModel):
         if self.config.feature_widths is None:
             super().step()
         if self.proxies is not None:
-            self.proxies.project()
+            self.exchange.rewrite(self.proxies.weight, normalize)
 
 
 AutoConfig.register(MRLConfig.model_type, MRLConfig)

@@ -195,6 +195,12 @@ class NPCModel(NoisyITMModel):
         """In epochs without virtual steps the last weights are asked for."""
         return super().needs_scores or self.config.impact_every > 1
 
+    @property
+    def needs_whole(self) -> dict[str, str]:
+        """A virtual step on the batch follows the optimizer."""
+        way_out = "give --virtual_step pair, or train with DistributedDataParallel"
+        return super().needs_whole | ({"optimizer": way_out} if self.config.virtual_step == "batch" else {})
+
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See `NoisyITMModel.embed`; in training in parts, which a virtual step uses again."""
         if not (self.training and batch.entries):
@@ -303,7 +309,8 @@ class NPCModel(NoisyITMModel):
         config = self.config
         scoring = Scoring(config.bank_score, config.bank_batch_size, config.bank_seed, config.same_image)
         bank = build_bank(encoded, self.logit_scale, config.clean_threshold, config.exclude_self, scoring)
-        return bank.told(method=config.model_type, epoch=epoch, scorer={"weights_sha256": weights_sha256(self.clip)})
+        scorer = {"weights_sha256": weights_sha256(self.clip, self.exchange)}
+        return bank.told(method=config.model_type, epoch=epoch, scorer=scorer)
 
 
 AutoConfig.register(NPCConfig.model_type, NPCConfig)

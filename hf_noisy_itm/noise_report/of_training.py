@@ -52,16 +52,16 @@ def report_training(
     collator = collator_of_all(pairs, model, processor, args.cache_pictures, args.picture_cache)
     size, workers = args.per_device_eval_batch_size, args.dataloader_num_workers
     encoded = encode(model, collator, size, workers, exchange, "Embedding for the noise report")
+    sha256, scale = weights_sha256(model.clip, exchange), float(model.logit_scale.detach())  # which may lie in parts
     if args.process_index:
         return
     weight = weights.own_mean().numpy()
     weighs = says_something(weight)
     facts = {
-        "scorer": {"model": shown(args.output_dir), "weights_sha256": weights_sha256(model.clip)},
+        "scorer": {"model": shown(args.output_dir), "weights_sha256": sha256},
         "data": {name: value for name, value in vars(data).items() if value is not None},
         "run": shown(args.output_dir) if weighs else None,
     }
     folder = Path(args.output_dir) / FOLDER
-    scale = float(model.logit_scale.detach())
     _, figures = write_report(folder, pairs, encoded, scale, facts, weight if weighs else None)
     print(f"{told(figures)}\nOpen {folder / 'report.html'}.")

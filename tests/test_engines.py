@@ -1,0 +1,148 @@
+"""DistributedDataParallel, FSDP2 and DeepSpeed in two processes: the same training, the same files.
+
+The runs are those of engine_runs.py, through `accelerate launch` with the files of accelerate_configs/, on CPUs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CLIPModel
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.engines import flatten_scalars, refuse, unflatten_scalars
+from hf_noisy_itm.exchange import Exchange
+from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
+
+from .methods.test_contract import make
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "accelerate_configs"
+EVERYWHERE = ["control", "accumulation", "npc", "osa"]
+CASES = {
+    "deepspeed_zero1": [*EVERYWHERE, "fne", "dictionaries"],
+    "deepspeed_zero2": [*EVERYWHERE, "fne", "dictionaries"],
+    "deepspeed_zero3": EVERYWHERE,
+    "fsdp2": EVERYWHERE,
+}
+EXCHANGES = {"cpu": "ProcessExchange", "fsdp2": "ShardedExchange"}
+SHARDED = {"whole": frozenset(), "engine": "FSDP"}
+
+
+def launch(engine, folder, cases):
+    """What the runs print."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(ROOT)}
+    file = CONFIGS / f"{engine}.yaml"
+    if engine == "fsdp2":  # the launcher leaves these out on CPUs
+        fields = yaml.safe_load(file.read_text())["fsdp_config"]
+        environment |= {name.upper(): str(value).lower() for name, value in fields.items() if value in (True, False)}
+        environment |= {name.upper(): str(value) for name, value in fields.items() if value not in (True, False)}
+        environment["ACCELERATE_USE_FSDP"], file = "true", CONFIGS / "cpu.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
+    command += ["--num_processes", "2", "--mixed_precision", "no", "-m", "tests.engine_runs", str(folder), *cases]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def losses(folder):
+    history = json.loads((folder / "checkpoint-5" / "trainer_state.json").read_text())["log_history"]
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    told = launch("cpu", folder, CASES["deepspeed_zero1"])
+    assert told.count(": ProcessExchange") == 2 * len(CASES["deepspeed_zero1"])
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", CASES)
+def test_an_engine_trains_as_plain_data_parallel_does(engine, plain, tmp_path):
+    if engine.startswith("deepspeed"):
+        pytest.importorskip("deepspeed")
+    told = launch(engine, tmp_path, CASES[engine])
+    assert told.count(f": {EXCHANGES.get(engine, 'ZeroExchange')}") == 2 * len(CASES[engine])
+    for case in CASES[engine]:
+        assert losses(tmp_path / case) == pytest.approx(losses(plain / case), abs=1e-5), case
+        expected, found = (
+            load_file(plain / case / "model.safetensors"),
+            load_file(tmp_path / case / "model.safetensors"),
+        )
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert found[name].shape == tensor.shape, (case, name)
+            torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-5, msg=f"{case}, {name}")
+        assert CLIPModel.from_pretrained(tmp_path / case).logit_scale.shape == ()
+
+
+def test_scalars_become_vectors_and_scalars_again(clip_config):
+    model, _ = make(BaselineModel, BaselineConfig, {}, clip_config)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    names = flatten_scalars(model)
+    assert names == ["clip.logit_scale"]
+    assert model.clip.logit_scale.shape == (1,)
+    assert model.clip.logit_scale.requires_grad
+    assert model.logit_scale.shape == ()
+    after = unflatten_scalars(model.state_dict(), names)
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert flatten_scalars(model) == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "config_cls", "fields", "sentence"),
+    [
+        (
+            FNEModel,
+            FNEConfig,
+            {},
+            "FNEModel needs its parameters whole .* FSDP .*: train with DistributedDataParallel",
+        ),
+        (NPCModel, NPCConfig, {}, "NPCModel needs its optimizer whole .* FSDP .*: give --virtual_step pair"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused(cls, config_cls, fields, sentence, clip_config):
+    model, _ = make(cls, config_cls, fields, clip_config)
+    refuse(model, Exchange())
+    sharded = Exchange()
+    vars(sharded).update(SHARDED)
+    with pytest.raises(InputError, match=sentence):
+        refuse(model, sharded)
+
+
+def test_chunks_are_refused_where_each_would_gather_the_model(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {"virtual_step": "pair"}, clip_config)
+    sharded = Exchange()
+    vars(sharded).update(SHARDED)
+    refuse(model, sharded)
+    model.embed_in_chunks(4)
+    with pytest.raises(InputError, match="--gradient_checkpointing true instead of --grad_cache_chunk"):
+        refuse(model, sharded)
+
+
+def test_fsdp_that_became_something_else_is_no_silence(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp2.yaml")]
+    command += ["--num_processes", "2", "--mixed_precision", "no", "recipes/train.py"]
+    command += ["recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24", "--max_eval_pictures", "12"]
+    command += ["--per_device_train_batch_size", "8", "--output_dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "error: FSDP was asked for, and accelerate started MULTI_CPU" in done.stderr
+
+
+def test_a_parameter_is_rewritten_in_place():
+    parameter = nn.Parameter(torch.tensor([5.0]))
+    with torch.no_grad():
+        Exchange().rewrite(parameter, lambda value: value.clamp(max=4.0))
+    assert parameter.item() == 4.0
+    assert Exchange().read(parameter) is parameter
