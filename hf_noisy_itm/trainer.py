@@ -1,13 +1,10 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.utils import logging
 
 from .arguments import NoisyITMArguments
@@ -17,10 +14,10 @@ from .checkpoint import load_memory, save_memory
 from .data import FeatureRows, Pairs, StreamedPairs
 from .data.matches import IsMatch
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
-from .encode import encode, evaluate_pairs
+from .encode import encode
 from .engines import exchange_of, flatten_scalars, refuse, unflatten_scalars
 from .errors import InputError
-from .exchange import Exchange
+from .evaluating_trainer import EvaluatingTrainer
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.means import RunningMeans
@@ -34,7 +31,7 @@ from .truth import match_shares
 logger = logging.get_logger(__name__)
 
 
-class NoisyITMTrainer(Trainer):
+class NoisyITMTrainer(EvaluatingTrainer):
     """Trains any method on `Pairs`.
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
@@ -217,57 +214,6 @@ class NoisyITMTrainer(Trainer):
         """Hands a bank to the collator; workers see it from the next epoch's start."""
         self.memory.bank = bank
         self.data_collator.entries = {name: rows.numpy() for name, rows in bank.entries.items()}
-
-    @property
-    def _passes(self) -> tuple[int, int, Exchange]:
-        """How pictures and captions pass the model where nothing is trained: rows at a time, workers, processes."""
-        return self.args.per_device_eval_batch_size, self.args.dataloader_num_workers, self.exchange
-
-    # -- evaluation ---------------------------------------------------------------------------------------------------
-
-    def choose(self, pairs: Pairs) -> dict[str, float]:
-        """Lets the method settle by validation pairs what it leaves to them, after training; what it settled on."""
-        collator = collator_of(pairs, self.model, self.args, self.processing_class)
-        return self.model.choose(encode(self.model, collator, *self._passes, "Validating"))
-
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Recall in both directions over all of `eval_dataset`, and mAP where it has labels, logged as `eval_*`."""
-        pairs = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(pairs, dict):
-            parts = (self.evaluate(part, ignore_keys, f"{metric_key_prefix}_{name}") for name, part in pairs.items())
-            return {name: value for part in parts for name, value in part.items()}
-        if pairs is None:
-            raise InputError("There are no pairs to evaluate on: give eval_dataset.")
-        start = time.perf_counter()
-        collator = collator_of(pairs, self.model, self.args, self.processing_class)
-        figures = evaluate_pairs(self.model, collator, *self._passes)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
-        metrics[f"{metric_key_prefix}_runtime"] = time.perf_counter() - start
-        self.log(dict(metrics))  # which adds the epoch to what it gets
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
-        """Batches of all pairs, collated with their own pictures and captions; a name chooses among `eval_dataset`."""
-        pairs = self.eval_dataset if eval_dataset is None else eval_dataset
-        pairs = self.eval_dataset[pairs] if isinstance(pairs, str) else pairs
-        return self._collating(super().get_eval_dataloader, pairs)
-
-    def get_test_dataloader(self, test_dataset) -> DataLoader:
-        """Likewise, for `predict`."""
-        return self._collating(super().get_test_dataloader, test_dataset)
-
-    def _collating(self, get_loader: Callable[[Pairs], DataLoader], pairs: Pairs | None) -> DataLoader:
-        """A loader as `Trainer` makes it, but of other pairs than those of training, and of the last ones too."""
-        if pairs is None:
-            raise InputError("There are no pairs to evaluate on: give eval_dataset.")
-        kept = self.data_collator, self.args.dataloader_drop_last
-        self.data_collator = collator_of(pairs, self.model, self.args, self.processing_class)
-        self.args.dataloader_drop_last = False
-        try:
-            return get_loader(pairs)
-        finally:
-            self.data_collator, self.args.dataloader_drop_last = kept
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 

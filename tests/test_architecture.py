@@ -34,10 +34,11 @@ RULES = {
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
-        | {"engines", "scoring", "truth"},
+        | {"engines", "evaluating_trainer", "scoring", "truth"},
         {"accelerate", "datasets"},
     ),
     "engines": (set(), {"datasets", "transformers"}),
+    "evaluating_trainer": ({"arguments", "batches", "data", "encode", "methods"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
     "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),

@@ -16,30 +16,27 @@ where there are labels. `embed` returns one matrix for each modality, and `losse
 """
 
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import CLIPModel
 
 from ..exchange import Exchange
 from ..functional.contrastive import pair_losses, pair_losses_of_cosines
 from ..functional.reduction import weighted_mean
-from ..functional.similarity import normalize, same_image_mask
+from ..functional.similarity import same_image_mask
 from ..memory.bank import EncodedPairs, MemoryBank
 from ._batch import NoisyITMOutput, PairBatch, PairLosses
-from ._chunks import in_chunks
 from ._config import NoisyITMConfig, Paper
+from ._embedding import EmbeddingModel
 from ._negatives import InBatch, in_batch_proposals, match_moments, told
-from ._starting import StartingModel
 from ._trust import trust_in
 
 MAX_LOG_LOGIT_SCALE = math.log(100.0)  # CLIP, Radford et al. 2021, Sec. 2.5
 
 
-class NoisyITMModel(StartingModel):
+class NoisyITMModel(EmbeddingModel):
     """A `CLIPModel` (`self.clip`) and the state that one method needs beside it.
 
     `from_pretrained` takes checkpoints of the method and plain CLIP checkpoints alike; what it saves can be loaded by
@@ -54,18 +51,10 @@ class NoisyITMModel(StartingModel):
 
     config_class = NoisyITMConfig
     config: NoisyITMConfig
-    base_model_prefix = "clip"
-    main_input_name = "pixel_values"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     accepts_loss_kwargs = False  # the loss is the mean over the batch; the Trainer scales it for accumulation
     paper: ClassVar[Paper | None] = None
     needs_validation: bool = False
     embeds_by_clip_alone: bool = True
-    chunk: int | None = None
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -75,28 +64,8 @@ class NoisyITMModel(StartingModel):
         self.attach(Exchange(), None)
         self._start_all()
 
-    def _build_towers(self, config: NoisyITMConfig) -> None:
-        """Makes what embeds pictures and captions; a hook for methods that can also do without."""
-        self.clip = CLIPModel(config)
-
     def _build(self, config: NoisyITMConfig) -> None:
         """Adds the method's own modules; a hook, so that all are there before `post_init`."""
-
-    def get_input_embeddings(self) -> torch.nn.Module | None:
-        """What embeds tokens, which FSDP makes a unit of; None without towers."""
-        return self.clip.text_model.embeddings if hasattr(self, "clip") else None
-
-    def embed_in_chunks(self, rows: int | None) -> None:
-        """From now on rows pass the towers so many at a time; all at once if None. See `_chunks`.
-
-        Raises:
-            InputError: the method has no towers.
-        """
-        self.chunk = rows
-
-    def attach(self, exchange: Exchange, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Lets the model read (never write) what belongs to the training loop: other processes, the optimizer."""
-        self.__dict__["exchange"], self.__dict__["optimizer"] = exchange, optimizer
 
     @property
     def needs_scorer(self) -> bool:
@@ -119,53 +88,6 @@ class NoisyITMModel(StartingModel):
         return {"parameters": "give --gradient_checkpointing true instead of --grad_cache_chunk"} if self.chunk else {}
 
     # -- reading ------------------------------------------------------------------------------------------------------
-
-    def embed_images(self, pixel_values: Tensor) -> Tensor:
-        """Embeds pictures, (B, C, H, W) -> unit rows (B, D)."""
-        return normalize(self.image_features(pixel_values))
-
-    def embed_texts(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Embeds captions, (B, L) -> unit rows (B, D)."""
-        return normalize(self.text_features(input_ids, attention_mask))
-
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """What CLIP makes of pictures, (B, C, H, W) -> (B, D), not yet of unit length; see `embed_in_chunks`."""
-        return in_chunks(
-            lambda pixels: self.clip.get_image_features(pixel_values=pixels).pooler_output, self.chunk, pixel_values
-        )
-
-    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Likewise of captions, (B, L) -> (B, D)."""
-        return in_chunks(
-            lambda ids, mask: self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output,
-            self.chunk,
-            input_ids,
-            attention_mask,
-        )
-
-    def embed_modality(self, name: str, **inputs: Tensor) -> Tensor:
-        """Embeds rows of one modality outside of `forward`, where an engine may have to gather the model first."""
-        return self.embedders[name](**inputs)
-
-    @property
-    def embedders(self) -> dict[str, Callable[..., Tensor]]:
-        """What embeds each modality of a data set, by its name."""
-        return {"image": self.embed_images, "text": self.embed_texts}
-
-    def embed(self, batch: PairBatch) -> tuple[Tensor, ...]:
-        """Embeds all rows of a batch, the bank's too: unit rows (B + U, D) and (B + V, D).
-
-        A method that takes further modalities returns one matrix for each; all go to `losses` and `weigh`.
-        """
-        return (
-            self.embed_images(batch.all_pixel_values),
-            self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
-        )
-
-    @property
-    def logit_scale(self) -> Tensor:
-        """Inverse temperature, `exp` of CLIP's parameter, in float32."""
-        return self.exchange.read(self.clip.logit_scale).float().reshape(()).exp()
 
     def forward(
         self,
