@@ -26,7 +26,7 @@ from PIL import Image
 
 from hf_noisy_itm.data import Pairs
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.functional.mismatch import NoiseRate
+from hf_noisy_itm.functional.mismatch_rate import NoiseRate
 from hf_noisy_itm.functional.nearest_k import nearest_k
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.noise_report import Findings, write_report
@@ -108,8 +108,18 @@ def page(pairs: int) -> dict[str, float]:
     signals = {"cosine": -cosine, "loss": 1 - cosine, "agreement": -cosine, "prediction": -cosine}
     foreign = rng.integers(pairs, size=(picture[-1] + 1, 1))
     couples = rng.integers(picture[-1] + 1, size=(100, 2))
-    alike = Alike(couples, np.ones(100), couples, np.ones(100), 0, foreign, np.ones(foreign.shape),
-                  np.ones(foreign.shape), (0.0, 0.0))  # fmt: skip
+    alike = Alike(
+        pictures=couples,
+        picture_cosines=np.ones(100),
+        captions=couples,
+        caption_cosines=np.ones(100),
+        equal=couples,
+        equal_captions=0,
+        foreign=foreign,
+        foreign_cosines=np.ones(foreign.shape),
+        likeness=np.ones(foreign.shape),
+        levels=(0.0, 0.0),
+    )
     given = (signals, {"cosine": 1.0}, probability, probability, probability, probability, cosine)
     values = dict(zip((each.name for each in fields(Findings)), (*given, NoiseRate(0.4, 0.3, 0.5), alike)))
     encoded = EncodedPairs(torch.empty(picture[-1] + 1, 0), torch.empty(pairs, 0), torch.from_numpy(picture), "")
