@@ -5,10 +5,13 @@ The runs are those of engine_runs.py, through `accelerate launch` with the files
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -138,6 +141,31 @@ def test_fsdp_that_became_something_else_is_no_silence(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "error: FSDP was asked for, and accelerate started MULTI_CPU" in done.stderr
+
+
+@pytest.mark.slow
+def test_where_one_process_is_killed_the_other_ends(tmp_path):
+    """By the launcher at once; without one, by the time-out of the next exchange (`--ddp_timeout`, in seconds)."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "cpu.yaml")]
+    command += ["recipes/train.py", "recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24"]
+    command += ["--max_eval_pictures", "12", "--per_device_train_batch_size", "8", "--max_steps", "100000"]
+    command += ["--logging_steps", "1", "--output_dir", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "log", "w+") as log:
+        launched = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            while "'loss'" not in (tmp_path / "log").read_text():
+                assert launched.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                time.sleep(0.5)
+            workers = [
+                child for child in psutil.Process(launched.pid).children() if "recipes/train.py" in child.cmdline()
+            ]
+            assert len(workers) == 2
+            workers[1].send_signal(signal.SIGKILL)
+            assert launched.wait(timeout=60) != 0
+            assert not any(worker.is_running() for worker in workers)
+        finally:
+            launched.kill()
 
 
 def test_a_parameter_is_rewritten_in_place():
