@@ -49,6 +49,18 @@ class NoisyITMArguments(TrainingArguments):
             "forward pass (GradCache); 0 for all at once."
         },
     )
+    lora_r: int = field(
+        default=0,
+        metadata={
+            "help": "Rank of adapters beside the attention and MLP projections of CLIP, which is frozen then but for "
+            "its temperature (LoRA, by peft); merged where the model is published. 0 trains CLIP itself."
+        },
+    )
+    lora_alpha: float | None = field(
+        default=None,
+        metadata={"help": "The adapters' part is scaled by lora_alpha / lora_r; twice the rank if unset."},
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of what enters the adapters."})
     picture_cache: str | None = field(
         default=None,
         metadata={
@@ -89,6 +101,7 @@ class NoisyITMArguments(TrainingArguments):
             ("dataloader_num_workers", 0),
             ("cache_pictures", 0),
             ("grad_cache_chunk", 0),
+            ("lora_r", 0),
         ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")

@@ -7,6 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers.utils import logging
 
+from .adapters import FOLDER as ADAPTER_FOLDER
+from .adapters import adapted, add_lora, merged_state, save_adapter
 from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
@@ -61,6 +63,7 @@ class NoisyITMTrainer(EvaluatingTrainer):
     loss_is_scaled_for_ga = False  # `forward` returns the mean over its batch
     args: NoisyITMArguments
     model: NoisyITMModel
+    _publishes = False  # what `_save` writes; else it is a checkpoint
 
     def __init__(
         self,
@@ -77,6 +80,8 @@ class NoisyITMTrainer(EvaluatingTrainer):
         if processing_class is None:
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
+        if args.lora_r:
+            add_lora(model, args.lora_r, args.lora_alpha or 2 * args.lora_r, args.lora_dropout)
         if train_dataset is not None:
             _refuse_idle(model)
         if bank is not None:
@@ -125,7 +130,8 @@ class NoisyITMTrainer(EvaluatingTrainer):
 
     def get_decay_parameter_names(self, model) -> list[str]:
         """Weight decay for matrices only: not for biases, norms, the class embedding or the temperature."""
-        shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
+        parameters = model.named_parameters(remove_duplicate=False)  # a twin may share what is frozen
+        shapes = {name: parameter.ndim for name, parameter in parameters}
         return [name for name in super().get_decay_parameter_names(model) if shapes[name] > 1]
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -249,6 +255,7 @@ class NoisyITMTrainer(EvaluatingTrainer):
         if self.args.should_save:  # first, since a folder may be pushed when the model is in it
             folder = Path(output_dir or self.args.output_dir)
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
+            self._publishes = not is_checkpoint
             if is_checkpoint:
                 (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
             save_memory(folder, self.memory, self.model.memory() if is_checkpoint else None)
@@ -259,6 +266,11 @@ class NoisyITMTrainer(EvaluatingTrainer):
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         if state_dict is not None:  # of an engine, and there on the process that writes
             state_dict = unflatten_scalars(state_dict, self._flattened)
+        if self._publishes and adapted(self.model) and self.args.should_save:
+            folder, base = Path(output_dir or self.args.output_dir), shown(self.model.name_or_path)
+            state_dict = self.model.learnt(state_dict)
+            save_adapter(self.model, folder / ADAPTER_FOLDER, base, state_dict)
+            state_dict = merged_state(self.model, state_dict)
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells

@@ -34,9 +34,10 @@ RULES = {
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
-        | {"engines", "evaluating_trainer", "scoring", "truth"},
+        | {"adapters", "engines", "evaluating_trainer", "scoring", "truth"},
         {"accelerate", "datasets"},
     ),
+    "adapters": (set(), {"accelerate", "datasets", "transformers"}),
     "engines": (set(), {"datasets", "transformers"}),
     "evaluating_trainer": ({"arguments", "batches", "data", "encode", "methods"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),

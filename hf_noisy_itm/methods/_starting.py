@@ -45,10 +45,15 @@ class StartingModel(PreTrainedModel):
         model.fresh = frozenset(name for name, _ in model.named_parameters() if name in absent)
         return (model, report) if output_loading_info else model
 
-    def save_pretrained(self, *args, **kwargs):
+    def save_pretrained(self, *args, state_dict: dict[str, Tensor] | None = None, **kwargs):
         """See `PreTrainedModel.save_pretrained`; what was learnt is saved, and not what is remembered (`memory`)."""
-        self._keys_to_ignore_on_save = set(self.memory())  # an adapter's moments came later
-        return super().save_pretrained(*args, **kwargs)
+        return super().save_pretrained(*args, state_dict=self.learnt(state_dict), **kwargs)
+
+    def learnt(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """A state dict, the model's own if left out, without what is remembered (`memory`)."""
+        remembered = self.memory()  # asked anew: adapters' moments came later
+        state = self.state_dict() if state is None else state
+        return {name: tensor for name, tensor in state.items() if name not in remembered}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -74,7 +79,7 @@ class StartingModel(PreTrainedModel):
             for name in absent:
                 if _is_part(name, copy):
                     tensors[name].copy_(tensors[original + name.removeprefix(copy)])
-        parameters = dict(self.named_parameters())
+        parameters = dict(self.named_parameters(remove_duplicate=False))  # a twin may share what is frozen
         for whole in (*self.copies, *self.frozen):
             parts = [name for name in parameters if _is_part(name, whole)]
             if not parts:

@@ -26,8 +26,9 @@ class Twin(nn.Module):
         self._copy(clip)
 
     def _copy(self, clip: CLIPModel) -> None:
+        frozen = {id(each): each for each in clip.parameters() if not each.requires_grad}  # beside adapters: shared
         for name in PARTS:
-            setattr(self, name, copy.deepcopy(getattr(clip, name)))
+            setattr(self, name, copy.deepcopy(getattr(clip, name), dict(frozen)))
 
     def adopt(self, clip: CLIPModel) -> None:
         """Starts anew from a CLIP that was given other layers since, adapters for one; what they hold follows too."""
@@ -67,7 +68,8 @@ class Twin(nn.Module):
                 f"The momentum encoder cannot follow a model whose parameters were changed after the trainer was made "
                 f"({strange} for one): put adapters in before."
             )
-        torch._foreach_lerp_(list(own.values()), [online[name] for name in own], 1 - momentum)
+        moving = [name for name in own if own[name] is not online[name]]
+        torch._foreach_lerp_([own[name] for name in moving], [online[name] for name in moving], 1 - momentum)
 
 
 def _parameters(clip: CLIPModel) -> dict[str, Tensor]:

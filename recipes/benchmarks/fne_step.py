@@ -133,7 +133,7 @@ class Extra:
         images, texts = (each.clone().requires_grad_() for each in self.embeds[:2])
         embed, twin, loss = self.model.embed, self.model.twin.embed, self.model.config.loss
         self.model.config.loss = self.loss
-        self.model.embed, self.model.twin.embed = lambda _: (images, texts), lambda _: tuple(self.embeds[2:])
+        self.model.embed, self.model.twin.embed = lambda _: (images, texts), lambda _, chunk: tuple(self.embeds[2:])
         try:
             output = self.model(**self.batch)
             output.loss.backward()

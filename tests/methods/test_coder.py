@@ -495,7 +495,7 @@ def test_from_the_embeddings_on_nothing_waits_for_the_device(trained, monkeypatc
     model, batch = trained(weighting=weighting)
     images, texts = (normalize(torch.randn(12, 32)) for _ in range(2))
     monkeypatch.setattr(model, "embed", lambda _: (images, texts))
-    monkeypatch.setattr(model.twin, "embed", lambda _: (images, texts))
+    monkeypatch.setattr(model.twin, "embed", lambda _, chunk: (images, texts))
 
     def refuse(*_):
         raise AssertionError("read from the device")

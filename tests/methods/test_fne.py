@@ -631,7 +631,7 @@ def test_a_step_of_training_waits_for_the_device_nowhere(
     keys = tuple(leaf.detach() for leaf in leaves)
     monkeypatch.setattr(model, "embed", lambda _: tuple(leaves))
     if cls is FNEModel:
-        monkeypatch.setattr(model.twin, "embed", lambda _: keys)
+        monkeypatch.setattr(model.twin, "embed", lambda _, chunk: keys)
         assert model.epoch.number == 0
     before = trainer.memory.negatives.state_dict()
 

@@ -46,7 +46,7 @@ def replay(clip_config, processor, pairs, monkeypatch):
         image, text = (of_step[f"{kind}_features"].clone().requires_grad_() for kind in ("image", "text"))
         monkeypatch.setattr(model, "embed", lambda _: (image, text))
         keys = of_step["momentum_image"], of_step["momentum_text"]
-        monkeypatch.setattr(model.twin, "embed", lambda _: keys)
+        monkeypatch.setattr(model.twin, "embed", lambda _, chunk: keys)
         output = model(**{**batch, "image_id": of_step["ids"]})
         return model, output, weights, (image, text)
 
