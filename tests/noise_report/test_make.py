@@ -20,8 +20,9 @@ from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.groups import column_of
 from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
+from hf_noisy_itm.noise_report.summary import told_first
 
-from .conftest import HOSTILE, TOLD, png, small_world
+from .conftest import HOSTILE, TOLD, png, small_world, unit
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ["--dataset", "scenes", "--max_train_pictures", "60", "--max_eval_pictures", "12", "--noise_rate", "0.4"]
@@ -151,7 +152,7 @@ def test_ids_of_any_kind_are_written(kind, tmp_path):
 
 def test_the_summary_fits_a_terminal(made):
     _, figures, _ = made
-    long = {**figures, "doubts": ["word " * 40]}
+    long = {**figures, "doubts": ["word " * 40], "scorer": {"model": "somebody/" + "clip-" * 12}}
     assert max(map(len, told(long).splitlines())) <= 80
 
 
@@ -367,6 +368,27 @@ def test_a_scorer_that_knows_nothing_is_doubted(tmp_path):
     stranger = replace(encoded, image_embeds=encoded.image_embeds.roll(1, dims=0))
     _, figures = write_report(tmp_path, pairs, stranger, 30.0, TOLD)
     assert re.search("hardly tells these pairs|Nearly all pairs look like random ones", " ".join(figures["doubts"]))
-    assert 'class="doubt"' in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert 0 < page.index('class="doubt"') < page.index('class="tile"')
+    summary = told(figures)
+    assert 0 < summary.index("note: ") < summary.index("wrong, estimated")
     pairs, encoded = small_world()
     assert not write_report(tmp_path, pairs, encoded, 30.0, TOLD)[1]["doubts"]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_a_poor_scorer_s_share_is_called_an_upper_bound(noise, tmp_path):
+    """It sees a little of clean data, and takes some for wrong."""
+    pairs, encoded = small_world(pictures=500, noise=noise)
+    dim = unit(encoded.text_embeds + 0.6 * torch.randn(1500, 24, generator=torch.Generator().manual_seed(0)))
+    _, figures = write_report(tmp_path, pairs, replace(encoded, text_embeds=dim), 30.0, TOLD)
+    assert figures["estimate"]["rate"] < 0.6
+    assert "an upper bound at best" in figures["doubts"][0]
+    assert told_first(figures).startswith("note: This scorer hardly tells")
+
+
+def test_too_few_pairs_are_told(tmp_path):
+    pairs, encoded = small_world(pictures=30, noise=0.5)
+    _, figures = write_report(tmp_path, pairs, encoded, 30.0, TOLD)
+    assert "too few pairs" in " ".join(figures["doubts"])
+    assert figures["estimate"]["high"] - figures["estimate"]["low"] > 0.15
