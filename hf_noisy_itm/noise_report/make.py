@@ -10,6 +10,7 @@ and is made anew as a whole each time.
 """  # noqa: D400, D415
 
 import json
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -27,7 +28,7 @@ from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
-from ..files import atomic_folder, shown, write_json
+from ..files import atomic_folder, shown, write_error, write_json
 from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
@@ -65,6 +66,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     for folder in (args.cleaned, args.weighted):
         if folder:
             check_output(folder, args.overwrite)
+    check_writable(args)
     model, processor = load_model(args.model)
     pairs, held_out = load_pairs(data)
     print(table([pairs.report]))
@@ -161,6 +163,18 @@ def check_folder(folder: str | Path) -> None:
     if others or not is_ours:
         what = f"{others[0]} is no part of a report" if others else "it holds no report.json of a report"
         raise InputError(f"{folder} would be replaced, but {what}: name another folder for the report.")
+
+
+def check_writable(args: ReportArguments) -> None:
+    """Refuses before the work places where nothing can be written after it.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in ("output", "cleaned", "weighted", "features"):
+        place = getattr(args, name)
+        if place and (error := write_error(Path(os.path.realpath(place)).parent)):
+            raise InputError(f"{name} {place} cannot be written: {error}; name another place.")
 
 
 def training_weights(folder: str, pairs: Pairs) -> np.ndarray:

@@ -292,6 +292,14 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
         (["m", "--output", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in output x"),
         (["m", "--dataset", "docs", "--output", "docs"], "dataset docs lies in output docs, which is replaced"),
         (["m", "--dataset", "docs/noise_report.md", "--cleaned", "docs"], "dataset .* lies in cleaned docs"),
+        (["m", "--dataset", "docs", "--cleaned", "docs/new"], "cleaned docs/new lies in dataset docs, which it would"),
+        (["m", "--image_root", "docs", "--weighted", "docs/a/b"], "weighted docs/a/b lies in image_root docs"),
+        (["m", "--data_dir", "docs", "--output", "docs/report"], "output docs/report lies in data_dir docs"),
+        (["m", "--data_dir", "docs", "--cleaned", "docs"], "data_dir docs lies in cleaned docs, which is replaced"),
+        (["m", "--dataset", "cg/data/*.parquet", "--cleaned", "cg"], "dataset cg/data lies in cleaned cg"),
+        (["m", "--dataset", "cg/**/*.parquet", "--cleaned", "cg/new"], "cleaned cg/new lies in dataset cg, which"),
+        (["m", "--output", "."], "the current folder . lies in output ., which is replaced"),
+        (["m", "--cleaned", "..", "--output", "/x"], "the current folder . lies in cleaned .., which is replaced"),
         (["docs", "--output", "docs"], "model docs lies in output docs"),
         (["m", "--streaming", "true"], "leave --streaming out"),
         (["m", "--clean", "x"], "Unknown field 'clean'.*did you mean 'cleaned'"),
@@ -301,6 +309,22 @@ def test_wrong_words_are_refused(words, sentence, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(InputError, match=sentence):
         parse_report(words)
+
+
+def test_places_beside_the_data_are_fine(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    parse_report(["m", "--dataset", "*.parquet", "--image_root", ".", "--cleaned", "clean"])
+    parse_report(["m", "--dataset", "docs/*.parquet", "--cleaned", "docs/clean", "--output", "docs/report"])
+
+
+@pytest.mark.parametrize("name", ["output", "cleaned", "weighted", "features"])
+def test_places_that_cannot_be_written_are_refused_before_any_work(name, tmp_path):
+    (tmp_path / "file").write_text("dear")
+    places = {"output": tmp_path / "report"} | {name: tmp_path / "file" / "within" / "it"}
+    words = [word for each, place in places.items() for word in (f"--{each}", str(place))]
+    with pytest.raises(InputError, match=f"{name} .*within/it cannot be written: .*; name another place"):
+        make_report(*parse_report(["./no-such-model", *DATA, *words]))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
