@@ -21,8 +21,7 @@ def doubts_of(findings: Findings) -> list[str]:
         )
     elif rate.is_bound or apart < _LEAST_AUC:
         doubts.append(
-            f"This scorer hardly tells these pairs from pairs of random partners (AUC of right ones about "
-            f"{apart:.2f}), so that the estimated share is an upper bound at best, and right pairs are among those "
+            f"This scorer tells right pairs from pairs of random partners poorly (AUC about {apart:.2f}), so that the estimated share is an upper bound at best, and right pairs are among those "
             f"that look wrong: take a scorer that knows such pictures and captions before you trust a figure here or "
             f"leave pairs out."
         )
