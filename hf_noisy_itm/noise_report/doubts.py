@@ -21,9 +21,9 @@ def doubts_of(findings: Findings) -> list[str]:
         )
     elif rate.is_bound or apart < _LEAST_AUC:
         doubts.append(
-            f"This scorer tells right pairs from pairs of random partners poorly (AUC about {apart:.2f}), so that the estimated share is an upper bound at best, and right pairs are among those "
-            f"that look wrong: take a scorer that knows such pictures and captions before you trust a figure here or "
-            f"leave pairs out."
+            f"This scorer tells right pairs from pairs of random partners poorly (AUC about {apart:.2f}), so that the "
+            f"estimated share is an upper bound at best, and right pairs are among those that look wrong: take a "
+            f"scorer that knows such pictures and captions before you trust a figure here or leave pairs out."
         )
     if rate.high - rate.low > _WIDEST:
         doubts.append(

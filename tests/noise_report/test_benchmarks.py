@@ -103,5 +103,20 @@ def test_the_page_tells_how_far_single_draws_are_off():
     for path in FOUND:
         runs = [found for found in json.loads(path.read_text())["noise"] if found["kind"] == "shuffle_images"]
         worst[path.stem] = max(abs(found["estimated"] - found["wrong"]) for found in runs)
-    told = f"off by up to {100 * worst['scenes']:.0f} points (`scenes`) and {100 * worst['emoji']:.0f} (emoji)"
+    points = f"{100 * worst['scenes']:.0f} points".replace("1 points", "1 point")
+    told = f"off by up to {points} (`scenes`) and {100 * worst['emoji']:.0f} (emoji)"
     assert told in " ".join((ROOT / "docs" / "noise_report.md").read_text().split())
+
+
+def test_the_share_is_right_or_doubted_on_made_up_embeddings(tmp_path):
+    draws = committed("share_found")["draws"]
+    assert len(draws) == 112
+    for draw in draws:
+        error = abs(draw["estimated"] - draw["wrong"])
+        assert error < 0.06 or draw["doubts"]
+        assert error < 0.05 or draw["auc_of_right"] < 0.97 or draw["captions"] < 1000
+    figures, told = measured("share_found", "--draws 2", tmp_path)
+    for new, old in zip(figures["draws"], draws):
+        assert new["wrong"] == pytest.approx(old["wrong"])
+        assert new["estimated"] == pytest.approx(old["estimated"], abs=0.02)
+    assert "| interval covers |" in told
