@@ -67,6 +67,18 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
             os.close(lock)
 
 
+def write_error(folder: str | Path) -> OSError | None:
+    """Why no file can be made in a folder, or in the one that it would be made in; None if one can."""
+    folder = Path(os.path.realpath(folder))
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error
+
+
 _UNFINISHED = ".unfinished"
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from .data import PairCollator, Pairs
 from .encode import encode
 from .errors import InputError
 from .exchange import Exchange
+from .files import write_error
 from .functional.similarity import normalize
 from .memory.scores import weights_sha256
 from .memory.trust import TrustScores, score_trust
@@ -57,7 +57,10 @@ def score_pairs_once(
     weights = weights_sha256(scorer.clip, exchange)
     path = Path(cache) / f"{content_key(collator, weights)[:32]}.safetensors" if cache else None
     scores = _kept(path, collator.pairs)
-    writes = path is not None and scores is None and exchange.first_of_node and _can_write(path.parent)
+    writes = path is not None and scores is None and exchange.first_of_node
+    if writes and (error := write_error(path.parent)):
+        _warn_of(path.parent, error)
+        writes = False
     found = torch.tensor([scores is not None], device=scorer.device)
     if not exchange.gather(found).all():  # else one process would wait for another that has found it
         encoded = encode(scorer, collator, batch_size, num_workers, exchange, "Scoring the training pairs")
@@ -137,16 +140,6 @@ def _kept(path: Path | None, pairs: Pairs) -> TrustScores | None:
     except InputError as error:
         logger.warning(f"{error}")
         return None
-
-
-def _can_write(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError as error:
-        _warn_of(folder, error)
-        return False
 
 
 def _warn_of(folder: Path, error: OSError) -> None:

@@ -18,6 +18,8 @@ _FEW = np.linspace(0.4, 0.05, 36)  # where right pairs look like wrong ones
 _QUANTILE = 0.25  # of what these say
 _APART = 3.5  # standard deviations of the difference by which two levels contradict each other
 _SAMPLES = 200  # of the bootstrap
+_OFTEN = 0.5  # of the samples: where no level would do in more of them, the share is a bound
+_HARMLESS = 0.05  # a bound as low as that says enough
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class NoiseRate:
         value: in [0, 1].
         low: end of the 95 % interval, from resampling pictures; that right pairs may look random is not in it.
         high: the other end.
+        is_bound: whether right pairs look so bad that the share is an upper bound at best.
     """
 
     value: float
     low: float
     high: float
+    is_bound: bool = False
 
 
 def estimate_rate(
@@ -48,7 +52,8 @@ def estimate_rate(
     Taken is a level that nearly all random partners exceed, where higher levels say no less, and the clear pictures
     alone do not either: then right pairs are well apart, and the estimate rests on all pairs. If not of all pictures,
     it is looked for among the clear ones; and if right pairs look bad there too, the lower quartile of what high
-    levels say of these is taken, which is less sure by far.
+    levels say of these is taken, which is less sure by far. The value is the median of what samples of the pictures
+    say, for a choice by a hair is no cause for a leap.
 
     Args:
         own: suspicion of the pairs, higher is worse, (N,).
@@ -71,21 +76,27 @@ def estimate_rate(
         of_own = _counts_above(own[at], level, own_picture[at], count)
         of_wrong = _counts_above(wrong[wrong_at], level, wrong_picture[wrong_at], count)
         ratios.append(np.array([_ratio(drawn @ of_own, drawn @ of_wrong) for drawn in _draws(count, seed)]))
-    values = _chosen(ratios[0], ratios[-1])
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return NoiseRate(float(values[0]), float(min(low, values[0])), float(max(high, values[0])))
+    values, fell_back = _chosen(ratios[0], ratios[-1])
+    low, value, high = np.quantile(values[1:], (0.025, 0.5, 0.975)).tolist()
+    return NoiseRate(value, low, high, bool(high > _HARMLESS and fell_back[1:].mean() > _OFTEN))
 
 
-def _chosen(everything: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """The estimate of each sample, (1 + _SAMPLES,), each by a choice of its own: that is uncertain, too."""
+def _chosen(everything: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The estimate of each sample, and whether no level would do, (1 + _SAMPLES,) each.
+
+    Each makes a choice of its own: that is uncertain, too.
+    """
     nearly, fewer = len(_NEARLY_ALL), len(_NEARLY_ALL) + len(_FEWER)
     values = np.quantile(clear[:, fewer:], _QUANTILE, axis=1)
+    fell_back = np.ones(len(values), dtype=bool)
     for place in reversed(range(nearly)):
-        values = np.where(_agree(clear[:, place], clear[:, place + 1 : fewer]), clear[:, place], values)
+        agrees = _agree(clear[:, place], clear[:, place + 1 : fewer])
+        values, fell_back = np.where(agrees, clear[:, place], values), fell_back & ~agrees
     for place in reversed(range(nearly)):
         others = np.concatenate([everything[:, place + 1 : fewer], clear[:, place : fewer - 2]], axis=1)
-        values = np.where(_agree(everything[:, place], others), everything[:, place], values)
-    return values
+        agrees = _agree(everything[:, place], others)
+        values, fell_back = np.where(agrees, everything[:, place], values), fell_back & ~agrees
+    return values, fell_back
 
 
 def _agree(value: np.ndarray, others: np.ndarray) -> np.ndarray:

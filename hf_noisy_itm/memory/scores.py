@@ -121,18 +121,22 @@ def score_wrong_pairs(encoded: EncodedPairs, logit_scale: Tensor | float, scorin
     return score_pairs(encoded, logit_scale, scoring, caption)[is_wrong]
 
 
-def wrong_captions(encoded: EncodedPairs, scoring: Scoring, draw: int = 0) -> tuple[Tensor, Tensor]:
+def wrong_captions(
+    encoded: EncodedPairs, scoring: Scoring, draw: int = 0, fold: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """For each pair the row of the one whose caption it gets to be wrong on purpose, (N,), and whether it is, bool.
 
     Args:
         encoded: N pairs.
         scoring: whose seed counts.
         draw: number of the draw, from 0; the first few give each pair different captions.
+        fold: of each pair, int64 (N,), whose captions alone it may get; any if left out.
     """
     rng = np.random.default_rng((scoring.seed, 1))  # not the order of the groups: a partner may stand in any of them
     order = torch.from_numpy(rng.permutation(len(encoded.image_of_pair))).to(encoded.image_of_pair.device)
     caption = torch.empty_like(order)
-    caption[order] = order.roll(1 + draw)
+    for rows in (order,) if fold is None else (order[fold[order] == each] for each in fold.unique()):
+        caption[rows] = rows.roll(1 + draw)
     return caption, encoded.image_of_pair[caption] != encoded.image_of_pair
 
 

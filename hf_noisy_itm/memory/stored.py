@@ -52,7 +52,8 @@ def refuse_other_data(
     Raises:
         InputError: it was made for other data, or has another number of pairs.
     """
-    own, noise = provenance.get("fingerprint"), provenance.get("noise") or {}
+    own, noise = provenance.get("fingerprint"), provenance.get("noise")
+    noise = noise if isinstance(noise, dict) else {}
     if own is None or own != fingerprint:
         told = ", ".join(f"{word} {noise[key]}" for key, word in _TOLD.items() if noise.get(key) is not None)
         raise InputError(

@@ -47,11 +47,11 @@ class TrustScores:
             *self.levels.items(),
             ("largest cosine", float(self.cosine.abs().amax()) if len(self.cosine) else 0.0),
         ):
-            if not -1.001 <= level <= 1.001:
+            if isinstance(level, bool) or not -1.001 <= level <= 1.001:
                 raise ValueError(f"the {name} is {level}, which is no cosine")
         if not self.levels["wrong"] < self.levels["confident"]:
             raise ValueError("the level of confident pairs is not above that of wrong ones")
-        if not 0 < self.logit_scale < math.inf:
+        if isinstance(self.logit_scale, bool) or not 0 < self.logit_scale < math.inf:
             raise ValueError(f"the inverse temperature is {self.logit_scale}")
 
     def of(self, index: Tensor) -> dict[str, Tensor]:

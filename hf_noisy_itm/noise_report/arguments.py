@@ -1,5 +1,6 @@
 """What a noise report is told."""
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -23,13 +24,17 @@ class ReportArguments:
         default=None, metadata={"help": "Columns of the data by whose values noise is told, beside caption length."}
     )
     cleaned: str | None = field(
-        default=None, metadata={"help": "Folder to make: the data without the pairs that are likely wrong."}
+        default=None,
+        metadata={
+            "help": "Folder to make: the data without the pairs that are likely wrong (pictures, "
+            "captions, their ids, and what is known of noise; other columns are left out)."
+        },
     )
     weighted: str | None = field(
         default=None,
         metadata={
             "help": "Folder to make: the data with the column weight, the chance of being right, which "
-            "recipes/train.py takes in by --weight_column weight."
+            "recipes/train.py takes in by --weight_column weight; other columns are left out, as there."
         },
     )
     features: str | None = field(
@@ -59,7 +64,8 @@ class ReportArguments:
         if len({os.path.realpath(place) for place in folders.values()}) < len(folders):
             raise InputError("output, cleaned and weighted are different folders: give each a name of its own.")
         model = self.model if os.path.exists(self.model) else None
-        _refuse_inside(folders, {**folders, "features": self.features, "run": self.run, "model": model})
+        places = {**folders, "features": self.features, "run": self.run, "model": model, "the current folder": "."}
+        _refuse_inside(folders, places)
         if os.path.isfile(self.output):
             raise InputError(f"output {self.output} is a file; give a folder.")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -81,11 +87,35 @@ def parse_report(arguments: Sequence[str]) -> tuple[ReportArguments, DataArgumen
     values = Parser(classes, allow_abbrev=False).values_of(words)
     args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
     folders = {name: place for name in ("output", "cleaned", "weighted") if (place := getattr(args, name))}
-    dataset = data.dataset if os.path.exists(data.dataset) else None
-    _refuse_inside(folders, {"dataset": dataset, "image_root": data.image_root})
+    source, searched = _place_of(data.dataset)
+    places = {"dataset": source, "data_dir": data.data_dir, "image_root": data.image_root}
+    _refuse_inside(folders, places)
+    here = data.image_root and Path(data.image_root).resolve() in (Path.cwd(), *Path.cwd().parents)
+    read = {"dataset": searched, "data_dir": data.data_dir, "image_root": None if here else data.image_root}
+    for name, path in folders.items():
+        for source, place in read.items():
+            if place and Path(place).resolve() in Path(path).resolve().parents:
+                raise InputError(
+                    f"{name} {path} lies in {source} {place}, which it would become a part of: part them."
+                )
     if data.streaming:
         raise InputError("A report needs all pairs at once: leave --streaming out.")
     return args, data
+
+
+def _place_of(dataset: str) -> tuple[str | None, str | None]:
+    """The file or folder of a data set, of a pattern the folder that it begins with; and the one that is searched.
+
+    None where there is nothing of that name here, or where no folder but that of the files is looked into.
+    """
+    if os.path.exists(dataset):
+        return dataset, dataset if os.path.isdir(dataset) else None
+    if not glob.has_magic(dataset):
+        return None, None
+    folder = Path(dataset).parent
+    depth = next((place for place, part in enumerate(folder.parts) if glob.has_magic(part)), None)
+    start = str(Path(*folder.parts[:depth]))
+    return start, None if depth is None else start
 
 
 def _refuse_inside(folders: dict[str, str], places: dict[str, str | None]) -> None:

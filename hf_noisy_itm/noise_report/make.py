@@ -10,6 +10,7 @@ and is made anew as a whole each time.
 """  # noqa: D400, D415
 
 import json
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -27,24 +28,25 @@ from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
-from ..files import atomic_folder, shown, write_json
+from ..files import atomic_folder, shown, write_error, write_json
 from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
 from .arguments import ReportArguments
 from .dataset import check_output, write_data
+from .doubts import doubts_of
 from .features import embeddings_of
-from .findings import TRAINING_WEIGHT, Findings, examine
+from .findings import Findings, examine
 from .groups import by_length, noise_by_group
 from .page import write_page
 from .plots import all_plots
+from .summary import told_first
 from .tables import write_alike, write_scores
 from .truth import kinds_of, truth_of
 
 _LIBRARIES = ("hf-noisy-itm", "numpy", "scikit-learn", "torch")
 _FILES = ("report.html", "report.json", "scores.parquet", "alike.parquet")
 _PLOT = re.compile(r"plots/(suspicion|signals|separation|calibration|groups_\d+)\.png")
-_MOST_WRONG = 0.9  # above which right pairs are too few to tell
 
 
 def make_report(args: ReportArguments, data: DataArguments) -> dict:
@@ -64,6 +66,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     for folder in (args.cleaned, args.weighted):
         if folder:
             check_output(folder, args.overwrite)
+    check_writable(args)
     model, processor = load_model(args.model)
     pairs, held_out = load_pairs(data)
     print(table([pairs.report]))
@@ -80,6 +83,8 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     }
     scale = float(model.logit_scale.detach())
     findings, figures = write_report(args.output, pairs, encoded, scale, told, weight, groups, args)
+    if args.cleaned or args.weighted:
+        print(told_first(figures))
     for folder, weighted in ((args.cleaned, False), (args.weighted, True)):
         if folder:
             kept = write_data(folder, findings, pairs, held_out, figures, weighted)
@@ -160,6 +165,18 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder} would be replaced, but {what}: name another folder for the report.")
 
 
+def check_writable(args: ReportArguments) -> None:
+    """Refuses before the work places where nothing can be written after it.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in ("output", "cleaned", "weighted", "features"):
+        place = getattr(args, name)
+        if place and (error := write_error(Path(os.path.realpath(place)).parent)):
+            raise InputError(f"{name} {place} cannot be written: {error}; name another place.")
+
+
 def training_weights(folder: str, pairs: Pairs) -> np.ndarray:
     """The mean weight that a training of its own gave each of its pairs, NaN where it saw it never, (N,).
 
@@ -220,31 +237,8 @@ def _figures(
         },
         "truth": truth,
         "groups": groups,
-        "doubts": _doubts(findings),
+        "doubts": doubts_of(findings),
         "report": {name: value for name, value in asdict(args).items() if name in ("duplicate_cosine", "seed")},
         "versions": {name: version(name) for name in _LIBRARIES},
         "command": sys.argv,
     }
-
-
-def _doubts(findings: Findings) -> list[str]:
-    """What speaks against the figures, sentences for the user."""
-    doubts = []
-    cosine = findings.signals["cosine"]
-    apart = float((np.median(findings.random_suspicion) > findings.suspicion_alone).mean())
-    if apart < 0.6 and findings.rate.value < _MOST_WRONG:
-        doubts.append(
-            f"This scorer hardly tells these pairs from pairs of random partners (only {apart:.0%} look better than "
-            f"half of those): take one that knows such pictures and captions before you trust a figure here."
-        )
-    if findings.rate.value >= _MOST_WRONG:
-        doubts.append(
-            "Nearly all pairs look like random ones: either they are, or the scorer does not know such pictures and "
-            "captions; try another scorer."
-        )
-    if np.ptp(cosine) == 0:
-        doubts.append("The scorer gives every pair the same cosine: it is broken, or has learnt nothing.")
-    weight = findings.signals.get(TRAINING_WEIGHT)
-    if weight is not None and np.isnan(weight).any():
-        doubts.append(f"The training never saw {np.isnan(weight).mean():.1%} of the pairs; it says nothing of these.")
-    return doubts

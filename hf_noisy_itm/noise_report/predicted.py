@@ -31,7 +31,7 @@ class Predictions:
         self.images = encoded.image_embeds - encoded.image_embeds[picture].mean(dim=0)
         self.texts = encoded.text_embeds - encoded.text_embeds.mean(dim=0)
         order = np.random.default_rng(seed).permutation(len(self.images))
-        self.fold = torch.from_numpy(order % min(_FOLDS, len(order))).to(picture.device)
+        self.fold = torch.from_numpy(order % max(1, min(_FOLDS, len(order) // 2))).to(picture.device)
         pair = torch.arange(len(picture), device=picture.device)
         with full_precision():
             fold = self.fold[picture]

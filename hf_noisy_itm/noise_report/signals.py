@@ -113,11 +113,13 @@ def measure(encoded: EncodedPairs, logit_scale: float, neighbours: Neighbours) -
     Raises:
         InputError: all captions are of one picture.
     """
-    draws = [wrong_captions(encoded, _LOSS, draw) for draw in range(_DRAWS)]
-    if not any(is_wrong.any() for _, is_wrong in draws):
-        raise InputError("All captions are of one picture, so that nobody knows what wrong pairs look like.")
     said = _said_nearby(encoded, neighbours)
     predictions = Predictions(encoded)
+    # Of other folds, a partner's caption would have been seen by the map that judges it: no moved caption was.
+    fold = predictions.fold[encoded.image_of_pair]
+    draws = [wrong_captions(encoded, _LOSS, draw, fold) for draw in range(_DRAWS)]
+    if not any(is_wrong.any() for _, is_wrong in draws):
+        raise InputError("All captions are of one picture, so that nobody knows what wrong pairs look like.")
     everyone = torch.arange(len(encoded.image_of_pair), device=encoded.image_of_pair.device)
 
     def looks(shown: Tensor, caption: Tensor | None = None) -> dict[str, np.ndarray]:

@@ -10,8 +10,10 @@ _HELD = "\u00a0"  # a space at which no line is broken
 def told(figures: Mapping) -> str:
     """The figures of `report.json` as lines of text."""
     pairs, estimate, truth = figures["pairs"], figures["estimate"], figures["truth"]
+    of = f"{pairs['captions']:,} captions of {pairs['pictures']:,} pictures, scored by {figures['scorer']['model']}"
     lines = [
-        f"{pairs['captions']:,} captions of {pairs['pictures']:,} pictures, scored by {figures['scorer']['model']}",
+        *_wrapped(of, ""),
+        *_notes(figures),
         _line("wrong, estimated", _share(estimate["rate"]), f"95 % interval {_share(estimate['low'])} to "
               f"{_share(estimate['high'])}"),
         _line("more likely wrong than right", f"{figures['flagged']:,}", "pairs"),
@@ -31,9 +33,18 @@ def told(figures: Mapping) -> str:
             _line("recall at the estimated rate", _share(hits["recall"]), ""),
             _line("probabilities are off by", _share(truth["calibration"]["expected_error"]), "on average"),
         ]
-    for doubt in figures["doubts"]:
-        lines += _wrapped(f"note: {doubt}", "")
     return "\n".join(lines)
+
+
+def told_first(figures: Mapping) -> str:
+    """What must be known before data are made of a report: its doubts and the share, as lines of text."""
+    estimate = figures["estimate"]
+    share = f"Estimated to be wrong: {_share(estimate['rate'])}, more likely wrong than right {figures['flagged']:,}."
+    return "\n".join([*_notes(figures), share])
+
+
+def _notes(figures: Mapping) -> list[str]:
+    return [line for doubt in figures["doubts"] for line in _wrapped(f"note: {doubt}", "")]
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

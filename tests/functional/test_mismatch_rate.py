@@ -37,7 +37,8 @@ def test_right_pairs_that_look_bad_are_not_counted_where_few_wrong_ones_are():
         above = sum(value >= level for value in own) / len(own)
         ratios.append(above / (sum(value >= level for value in wrong) / len(wrong)))
     found = estimate_rate(own, wrong, picture, picture)
-    assert found.value == pytest.approx(np.quantile(ratios, 0.25), abs=1e-5)
+    assert found.value == pytest.approx(np.quantile(ratios, 0.25), abs=0.02)  # the median of samples of it
+    assert found.is_bound
     assert found.value == pytest.approx(0.3, abs=0.08)
     assert 1 - np.mean(own < np.quantile(wrong, 0.1)) > 0.5  # that share would be said of nearly all
 
@@ -70,5 +71,6 @@ def test_the_interval_covers_and_no_draw_is_far_off_where_pairs_separate(share):
         clear = rng.random(picture.max() + 1) < 0.5
         found = estimate_rate(own, wrong, picture, partners, clear)
         assert found.value == pytest.approx(is_wrong.mean(), abs=0.05), (pairs, captions, apart, together)
+        assert not found.is_bound
         covered.append(found.low - 1e-3 <= is_wrong.mean() <= found.high + 1e-3)
     assert np.mean(covered) >= 0.85

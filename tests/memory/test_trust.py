@@ -49,6 +49,9 @@ def test_a_file_gives_back_what_was_saved_and_refuses_other_data(tmp_path):
     assert (loaded.levels, loaded.logit_scale, loaded.provenance) == (scores.levels, 14.0, scores.provenance)
     with pytest.raises(InputError, match="other data .*kind shuffle; this data has b"):
         TrustScores.load(tmp_path / "scores.safetensors", "b")
+    TrustScores(torch.rand(5), LEVELS, 14.0, {"fingerprint": "a", "noise": "x"}).save(tmp_path / "odd")
+    with pytest.raises(InputError, match=r"other data \(fingerprint a; this data has b\)"):
+        TrustScores.load(tmp_path / "odd", "b")
     (tmp_path / "other").write_bytes(b"no")
     with pytest.raises(InputError, match="holds no scores of pairs"):
         TrustScores.load(tmp_path / "other", "a")
@@ -62,6 +65,11 @@ def test_a_file_gives_back_what_was_saved_and_refuses_other_data(tmp_path):
         (torch.zeros(2), {"wrong": 0.0}, "the levels are"),
         (torch.tensor([0.0, 3.0]), LEVELS, "largest cosine is 3.0, which is no cosine"),
         (torch.zeros(2), {**LEVELS, "noise": float("nan")}, "the noise is nan, which is no cosine"),
+        (
+            torch.zeros(2),
+            {"wrong": False, "confident": True, "noise": False},
+            "the wrong is False, which is no cosine",
+        ),
         (torch.zeros(2), {**LEVELS, "wrong": LEVELS["confident"]}, "not above that of wrong ones"),
     ],
 )

@@ -46,7 +46,7 @@ def small_world(pictures=120, captions=3, width=24, noise=0.3, seed=0):
 
 
 def unit(rows):
-    return torch.nn.functional.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
+    return torch.nn.functional.normalize(torch.as_tensor(rows, dtype=torch.float32), dim=1)
 
 
 def png(row):

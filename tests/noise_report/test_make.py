@@ -20,8 +20,9 @@ from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.groups import column_of
 from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
+from hf_noisy_itm.noise_report.summary import told_first
 
-from .conftest import HOSTILE, TOLD, png, small_world
+from .conftest import HOSTILE, TOLD, png, small_world, unit
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ["--dataset", "scenes", "--max_train_pictures", "60", "--max_eval_pictures", "12", "--noise_rate", "0.4"]
@@ -151,7 +152,7 @@ def test_ids_of_any_kind_are_written(kind, tmp_path):
 
 def test_the_summary_fits_a_terminal(made):
     _, figures, _ = made
-    long = {**figures, "doubts": ["word " * 40]}
+    long = {**figures, "doubts": ["word " * 40], "scorer": {"model": "somebody/" + "clip-" * 12}}
     assert max(map(len, told(long).splitlines())) <= 80
 
 
@@ -291,6 +292,14 @@ def test_a_training_leaves_a_report_and_its_weights_serve_another(monkeypatch, c
         (["m", "--output", "x", "--features", "x/f.safetensors"], "features x/f.safetensors lies in output x"),
         (["m", "--dataset", "docs", "--output", "docs"], "dataset docs lies in output docs, which is replaced"),
         (["m", "--dataset", "docs/noise_report.md", "--cleaned", "docs"], "dataset .* lies in cleaned docs"),
+        (["m", "--dataset", "docs", "--cleaned", "docs/new"], "cleaned docs/new lies in dataset docs, which it would"),
+        (["m", "--image_root", "docs", "--weighted", "docs/a/b"], "weighted docs/a/b lies in image_root docs"),
+        (["m", "--data_dir", "docs", "--output", "docs/report"], "output docs/report lies in data_dir docs"),
+        (["m", "--data_dir", "docs", "--cleaned", "docs"], "data_dir docs lies in cleaned docs, which is replaced"),
+        (["m", "--dataset", "cg/data/*.parquet", "--cleaned", "cg"], "dataset cg/data lies in cleaned cg"),
+        (["m", "--dataset", "cg/**/*.parquet", "--cleaned", "cg/new"], "cleaned cg/new lies in dataset cg, which"),
+        (["m", "--output", "."], "the current folder . lies in output ., which is replaced"),
+        (["m", "--cleaned", "..", "--output", "/x"], "the current folder . lies in cleaned .., which is replaced"),
         (["docs", "--output", "docs"], "model docs lies in output docs"),
         (["m", "--streaming", "true"], "leave --streaming out"),
         (["m", "--clean", "x"], "Unknown field 'clean'.*did you mean 'cleaned'"),
@@ -300,6 +309,22 @@ def test_wrong_words_are_refused(words, sentence, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(InputError, match=sentence):
         parse_report(words)
+
+
+def test_places_beside_the_data_are_fine(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    parse_report(["m", "--dataset", "*.parquet", "--image_root", ".", "--cleaned", "clean"])
+    parse_report(["m", "--dataset", "docs/*.parquet", "--cleaned", "docs/clean", "--output", "docs/report"])
+
+
+@pytest.mark.parametrize("name", ["output", "cleaned", "weighted", "features"])
+def test_places_that_cannot_be_written_are_refused_before_any_work(name, tmp_path):
+    (tmp_path / "file").write_text("dear")
+    places = {"output": tmp_path / "report"} | {name: tmp_path / "file" / "within" / "it"}
+    words = [word for each, place in places.items() for word in (f"--{each}", str(place))]
+    with pytest.raises(InputError, match=f"{name} .*within/it cannot be written: .*; name another place"):
+        make_report(*parse_report(["./no-such-model", *DATA, *words]))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +391,28 @@ def test_a_scorer_that_knows_nothing_is_doubted(tmp_path):
     pairs, encoded = small_world()
     stranger = replace(encoded, image_embeds=encoded.image_embeds.roll(1, dims=0))
     _, figures = write_report(tmp_path, pairs, stranger, 30.0, TOLD)
-    assert re.search("hardly tells these pairs|Nearly all pairs look like random ones", " ".join(figures["doubts"]))
-    assert 'class="doubt"' in (tmp_path / "report.html").read_text()
+    assert re.search("random partners poorly|Nearly all pairs look like random ones", " ".join(figures["doubts"]))
+    page = (tmp_path / "report.html").read_text()
+    assert 0 < page.index('class="doubt"') < page.index('class="tile"')
+    summary = told(figures)
+    assert 0 < summary.index("note: ") < summary.index("wrong, estimated")
     pairs, encoded = small_world()
     assert not write_report(tmp_path, pairs, encoded, 30.0, TOLD)[1]["doubts"]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_a_poor_scorer_s_share_is_called_an_upper_bound(noise, tmp_path):
+    """It sees a little of clean data, and takes some for wrong."""
+    pairs, encoded = small_world(pictures=500, noise=noise)
+    dim = unit(encoded.text_embeds + 0.6 * torch.randn(1500, 24, generator=torch.Generator().manual_seed(0)))
+    _, figures = write_report(tmp_path, pairs, replace(encoded, text_embeds=dim), 30.0, TOLD)
+    assert figures["estimate"]["rate"] < 0.6
+    assert "an upper bound at best" in figures["doubts"][0]
+    assert told_first(figures).startswith("note: This scorer tells right pairs")
+
+
+def test_too_few_pairs_are_told(tmp_path):
+    pairs, encoded = small_world(pictures=30, noise=0.5)
+    _, figures = write_report(tmp_path, pairs, encoded, 30.0, TOLD)
+    assert "too few pairs" in " ".join(figures["doubts"])
+    assert figures["estimate"]["high"] - figures["estimate"]["low"] > 0.15

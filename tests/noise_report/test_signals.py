@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 from hf_noisy_itm import InputError
 from hf_noisy_itm.functional.mixture import fit_loss_mixture
 from hf_noisy_itm.memory.bank import EncodedPairs
+from hf_noisy_itm.noise_report.findings import examine
 from hf_noisy_itm.noise_report.predicted import Predictions
 from hf_noisy_itm.noise_report.signals import NEIGHBOURS, Neighbours, _said_nearby, _shown_nearby, measure
 
@@ -110,3 +111,27 @@ def test_one_picture_is_refused():
     _, encoded = small_world(pictures=1, captions=4, noise=0)
     with pytest.raises(InputError, match="of one picture"):
         measure(encoded, 30.0, Neighbours.of(encoded))
+
+
+@pytest.mark.parametrize("pictures", [2, 3, 7, 30])
+def test_partners_are_of_the_fold_of_their_new_picture(pictures, monkeypatch):
+    """Else the map that judges a partner would have seen its caption at its own picture, as no moved one was."""
+    import hf_noisy_itm.noise_report.signals as module
+
+    _, encoded = small_world(pictures=pictures)
+    seen, wrong_captions = [], module.wrong_captions
+    monkeypatch.setattr(module, "wrong_captions", lambda *args: seen.append(wrong_captions(*args)) or seen[-1])
+    measure(encoded, 30.0, Neighbours.of(encoded))
+    fold = Predictions(encoded).fold[encoded.image_of_pair]
+    assert len(seen) == 3
+    for caption, is_wrong in seen:
+        assert (fold[caption] == fold).all()
+        assert sorted(caption.tolist()) == list(range(len(fold)))
+        assert is_wrong.any()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.6])
+def test_few_captions_of_a_wide_space_are_counted_all_the_same(noise):
+    """300 captions in 512 dimensions, the maps free to learn each pair that they see."""
+    pairs, encoded = small_world(pictures=60, captions=5, width=512, noise=noise)
+    assert examine(encoded, 30.0, pairs.captions).rate.value == pytest.approx(pairs.is_noisy.mean(), abs=0.05)
