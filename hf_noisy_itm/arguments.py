@@ -109,6 +109,12 @@ class NoisyITMArguments(TrainingArguments):
             raise InputError(
                 f"Nothing to train: max_steps {self.max_steps}, num_train_epochs {self.num_train_epochs}."
             )
+        if self.lora_alpha is not None and not self.lora_alpha > 0:
+            raise InputError(f"lora_alpha must be above 0, got {self.lora_alpha}.")
+        if not 0 <= self.lora_dropout < 1:
+            raise InputError(f"lora_dropout must be at least 0 and below 1, got {self.lora_dropout}.")
+        if not self.lora_r and (self.lora_alpha is not None or self.lora_dropout):
+            raise InputError("lora_alpha and lora_dropout are of adapters, and there are none: give --lora_r too.")
         if os.path.isfile(self.output_dir):
             raise InputError(f"output_dir {self.output_dir} is a file; give a folder.")
         if self.dataloader_persistent_workers:

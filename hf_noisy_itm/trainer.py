@@ -81,7 +81,8 @@ class NoisyITMTrainer(EvaluatingTrainer):
             raise InputError("Give CLIP's processor as processing_class: pictures and captions need it.")
         _refuse_half_precision(model)
         if args.lora_r:
-            add_lora(model, args.lora_r, args.lora_alpha or 2 * args.lora_r, args.lora_dropout)
+            alpha = 2 * args.lora_r if args.lora_alpha is None else args.lora_alpha
+            add_lora(model, args.lora_r, alpha, args.lora_dropout)
         if train_dataset is not None:
             _refuse_idle(model)
         if bank is not None:

@@ -92,3 +92,17 @@ def test_what_adapters_cannot_stand_beside_is_refused(clip_config, tmp_path):
     add_lora(model, 4, 8, 0.0)
     with pytest.raises(InputError, match="adapters already"):
         add_lora(model, 4, 8, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"lora_r": -1}, "lora_r must be at least 0, got -1"),
+        ({"lora_r": 4, "lora_alpha": 0.0}, "lora_alpha must be above 0, got 0.0"),
+        ({"lora_r": 4, "lora_dropout": 1.0}, "lora_dropout must be at least 0 and below 1, got 1.0"),
+        ({"lora_dropout": 0.1}, "there are none: give --lora_r too"),
+    ],
+)
+def test_wrong_words_of_adapters_are_refused(words, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        NoisyITMArguments(output_dir=str(tmp_path), use_cpu=True, **words)
