@@ -22,7 +22,7 @@ from .methods import BaselineConfig, BaselineModel, NoisyITMModel
 logger = logging.get_logger(__name__)
 
 DEFAULT_CACHE = Path(HF_HOME) / "hf_noisy_itm" / "scores"
-_VERSION = 1  # of what is computed: raise it when the same pairs and weights get other scores
+_VERSION = 2  # of what is computed: raise it when the same pairs and weights get other scores
 _NOISE_PAIRS = 128  # of random pixels and random words
 _WEAK = 0.05  # of the scale of cosines: closer levels tell hardly anything
 

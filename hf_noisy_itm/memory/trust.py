@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..functional.mixture import fit_cosine_mixture
 from .bank import EncodedPairs
-from .scores import Scoring, order_of, score_pairs
+from .scores import Scoring, score_pairs, score_wrong_pairs
 from .stored import read_tensors, refuse_other_data, write_tensors
 
 _BY_COSINE = Scoring("cosine")
@@ -120,9 +120,7 @@ def score_trust(encoded: EncodedPairs, logit_scale: Tensor | float, noise_cosine
         InputError: no pair of random partners can be made, since all captions are of one picture.
     """
     cosines = score_pairs(encoded, logit_scale, _BY_COSINE)
-    caption = _partners(encoded)
-    is_wrong = encoded.image_of_pair[caption] != encoded.image_of_pair
-    wrong = score_pairs(encoded, logit_scale, _BY_COSINE, caption)[is_wrong]
+    wrong = score_wrong_pairs(encoded, logit_scale, _BY_COSINE)
     if not len(wrong):
         raise InputError("All training captions are of one picture, so that nobody knows what wrong pairs look like.")
     mixture = fit_cosine_mixture(cosines.cpu().numpy())
@@ -137,11 +135,3 @@ def score_trust(encoded: EncodedPairs, logit_scale: Tensor | float, noise_cosine
         float(logit_scale),
         {"fingerprint": encoded.fingerprint, "pairs": len(cosines)},
     )
-
-
-def _partners(encoded: EncodedPairs) -> Tensor:
-    """For each pair the row of another one, (N,): those by which kept scores and recorded runs have their levels."""
-    order = order_of(encoded, _BY_COSINE)
-    caption = torch.empty_like(order)
-    caption[order] = order.roll(min(_BY_COSINE.group_size, len(order) // 2))
-    return caption
