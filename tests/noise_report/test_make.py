@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.groups import column_of
+from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
 from hf_noisy_itm.noise_report.summary import told_first
@@ -136,6 +137,30 @@ def test_given_weights_stay_and_are_multiplied(tmp_path):
         rows = datasets.load_dataset(str(tmp_path / "data"), split="train", cache_dir=str(tmp_path / str(weighted)))
         chance = 1 - findings.probability if weighted else np.ones(len(pairs))
         np.testing.assert_allclose(rows["weight"], (chance * pairs.weight)[kept], atol=1e-6)
+
+
+def test_all_columns_of_the_source_go_along(tmp_path, caplog):
+    rows = [draw_row("street", (0, 1, 0), row) for row in range(40)]
+    captions = [row["captions"] for row in rows]
+    captions[3][0] = captions[17][0]  # a wrong one
+    texts = {(row, number): text for row, own in enumerate(captions) for number, text in enumerate(own)}
+    table = {"image": [row["image"] for row in rows], "captions": captions, "source": [f"s{row}" for row in range(40)]}
+    table |= {"writer": [[f"{row} {number}" for number in range(5)] for row in range(40)], "weight": ["kg"] * 40}
+    datasets.Dataset.from_dict(table).cast_column("image", datasets.Image()).to_parquet(tmp_path / "p.parquet")
+    words = ["scenes-clip", "--dataset", tmp_path / "p.parquet", "--holdout_every", "10", "--output", tmp_path / "r"]
+    words += ["--cleaned", tmp_path / "clean", "--weighted", tmp_path / "weighted"]
+    figures = make_report(*parse_report(list(map(str, words))))
+    (warning,) = [record.getMessage() for record in caplog.records if "Left out" in record.getMessage()]
+    assert "columns of these names are made here: weight; rename" in warning
+    for name, count in (("clean", 180 - figures["flagged"]), ("weighted", 180)):
+        found = datasets.load_dataset(str(tmp_path / name), split="train").remove_columns("image").to_list()
+        assert len(found) == count
+        for row in found:
+            place = tuple(map(int, row["writer"].split()))
+            assert row["caption"] == texts[place]
+            assert (row["source"], row["image_id"]) == (f"s{place[0]}", place[0])
+        assert ("3 0" in [row["writer"] for row in found]) == (name == "weighted")
+        assert len(row.keys() - {"weight"}) == 7
 
 
 @pytest.mark.parametrize("kind", ["float", "bool", "half a letter"])
