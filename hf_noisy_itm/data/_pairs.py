@@ -43,6 +43,8 @@ class Pairs:
             texts); None where there are none.
         weight: how much each pair counts in training by the data's own word, in [0, 1], float32 (N,); stays where it
             is when captions move. None where the data say nothing.
+        place: number, as loaded, of the caption that each pair came with, int64 (N,); stays where it is likewise. None
+            where the pairs are of no data that can be loaded again.
     """
 
     pictures: datasets.Dataset
@@ -60,6 +62,7 @@ class Pairs:
     caption_name: np.ndarray | None = None
     labels: Labels | None = None
     weight: np.ndarray | None = None
+    place: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -72,7 +75,7 @@ class Pairs:
             object.__setattr__(self, "name", self.image_id)
         if self.caption_name is None:
             object.__setattr__(self, "caption_name", self.caption_id)
-        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight")
+        of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight", "place")
         lengths = {len(values) for name in of_captions if (values := getattr(self, name)) is not None}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
@@ -230,6 +233,7 @@ class Pairs:
             caption_name=self.caption_name[kept],
             damaged=self.damaged[kept],
             weight=None if self.weight is None else self.weight[kept],
+            place=None if self.place is None else self.place[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,
             labels=None if self.labels is None else self.labels.taken(image=rows, text=kept),

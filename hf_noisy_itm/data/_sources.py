@@ -222,7 +222,8 @@ def _load_builder(args: DataArguments) -> dict[str, datasets.Dataset]:
 
 
 def _load_scenes(args: DataArguments) -> dict[str, datasets.Dataset]:
-    sizes = {"train_size": args.max_train_pictures, "test_size": args.max_eval_pictures}
+    sizes = {"train_size": args.max_train_pictures}
+    sizes |= dict.fromkeys(("validation_size", "test_size"), args.max_eval_pictures)
     try:
         builder = Scenes(
             config_name=args.dataset_config, **{name: size for name, size in sizes.items() if size is not None}

@@ -147,8 +147,8 @@ def read_pairs(
     captions, row_of = read_captions(rows, caption_column, number)
     image_ids = read_image_ids(rows, args.image_id_column, number)
     of_row = read_cells(rows, CAPTION) if CAPTION in rows.column_names else number_captions(rows, caption_column)
-    caption_names = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
-    caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, caption_names)
+    place = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
+    caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, place)
     written_for, damaged = read_noise(rows, row_of, number, image_ids)
     weights = read_weights(rows, args.weight_column, row_of, number)
     pictures = read_pictures(rows, image_column, args)
@@ -180,7 +180,7 @@ def read_pairs(
         labels = labels.taken(image=used[first[order]], text=row_of[kept])
     pairs = Pairs(
         pictures.select(used[first[order]]),
-        [captions[place] for place in kept],
+        [captions[caption] for caption in kept],
         image_row,
         np.arange(len(first)),
         source,
@@ -193,11 +193,12 @@ def read_pairs(
         caption_name=caption_names[kept],
         labels=labels,
         weight=None if weights is None else weights[kept],
+        place=place[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)
-    for place in np.flatnonzero(pairs.is_noisy):
-        report.add("noisy", pairs.row[pairs.image_row[place]])
+    for pair in np.flatnonzero(pairs.is_noisy):
+        report.add("noisy", pairs.row[pairs.image_row[pair]])
     report.pictures, report.captions = len(pairs.image_id), len(pairs)
     return pairs
 

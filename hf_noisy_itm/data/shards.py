@@ -184,7 +184,8 @@ def _groups(rows: Iterable[dict]) -> Iterator[tuple[list[dict], int]]:
     spread = size = 0
     last: dict[str, bytes] = {}
     for row in rows:
-        contents = {name: cell["bytes"] for name, cell in row.items() if isinstance(cell, dict) and cell.get("bytes")}
+        cells = {name: cell.get("bytes") for name, cell in row.items() if isinstance(cell, dict)}
+        contents = {name: content for name, content in cells.items() if content and isinstance(content, bytes)}
         is_new = not contents or any(content is not last.get(name) for name, content in contents.items())
         if group and spread >= _GROUP_BYTES and (is_new or spread >= 2 * _GROUP_BYTES):
             yield group, size

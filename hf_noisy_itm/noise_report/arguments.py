@@ -26,15 +26,15 @@ class ReportArguments:
     cleaned: str | None = field(
         default=None,
         metadata={
-            "help": "Folder to make: the data without the pairs that are likely wrong (pictures, "
-            "captions, their ids, and what is known of noise; other columns are left out)."
+            "help": "Folder to make: the training data without the pairs that are likely wrong, one caption a row, "
+            "with all columns of theirs."
         },
     )
     weighted: str | None = field(
         default=None,
         metadata={
-            "help": "Folder to make: the data with the column weight, the chance of being right, which "
-            "recipes/train.py takes in by --weight_column weight; other columns are left out, as there."
+            "help": "Folder to make: the same, with all pairs and the column weight, the chance of being right, which "
+            "recipes/train.py takes in by --weight_column weight."
         },
     )
     features: str | None = field(

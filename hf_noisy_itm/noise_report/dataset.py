@@ -6,8 +6,10 @@ from pathlib import Path
 import datasets
 import numpy as np
 from huggingface_hub import DatasetCardData
+from transformers.utils import logging
 
-from ..data import Pairs
+from ..data import DataArguments, Pairs
+from ..data.other_columns import OtherColumns
 from ..data.pedigree import CARD, NOISE_FILE, PAIRS, PICTURES, read_noise_file
 from ..data.shards import id_type_of, pair_features, pair_rows, picture_features, picture_rows, write_shards
 from ..errors import InputError
@@ -15,6 +17,7 @@ from ..files import atomic_folder, sha256_of_file, write_json
 from ..hub import content_hash, escape
 from .findings import Findings
 
+logger = logging.get_logger(__name__)
 _OURS = "noise_report"  # in noise.json; a folder without it is never replaced
 _SHARD_BYTES = 500 * 2**20
 
@@ -34,8 +37,31 @@ def check_output(folder: str | Path, overwrite: bool) -> None:
         raise InputError(f"{folder} is there already: name another folder, or give --overwrite true.")
 
 
+def other_columns(data: DataArguments, pairs: Pairs, weighted: bool) -> OtherColumns:
+    """The columns of the data that go along; a warning names those that do not, for what is written has their names.
+
+    Args:
+        data: what the pairs were loaded with.
+        pairs: to train on.
+        weighted: whether data with weights are written.
+    """
+    found = OtherColumns(data, pairs, ["weight"] if weighted else [])
+    if found.clashes:
+        logger.warning(
+            f"Left out of the data that are written, for columns of these names are made here: "
+            f"{', '.join(found.clashes)}; rename them to keep them."
+        )
+    return found
+
+
 def write_data(
-    folder: str | Path, findings: Findings, pairs: Pairs, held_out: Pairs, figures: dict, weighted: bool
+    folder: str | Path,
+    findings: Findings,
+    pairs: Pairs,
+    held_out: Pairs,
+    figures: dict,
+    weighted: bool,
+    others: OtherColumns | None = None,
 ) -> int:
     """Writes a folder that `recipes/train.py --dataset FOLDER` and `datasets.load_dataset(FOLDER)` read.
 
@@ -50,7 +76,8 @@ def write_data(
         figures: content of `report.json`, which goes along.
         weighted: keep all pairs, and add the column `weight`, the probability of being right; else leave out what is
             more likely wrong than right. Weights that the data give (`--weight_column`) stay, and are multiplied by
-            that probability; other columns do not go along.
+            that probability.
+        others: the other columns of the training rows, which go along; none if left out.
 
     Returns:
         How many training pairs it has.
@@ -71,6 +98,9 @@ def write_data(
         weight = (1 - findings.probability if weighted else 1.0) * (1.0 if pairs.weight is None else pairs.weight)
         features = datasets.Features({**features, "weight": datasets.Value("float32")})
         rows = _with_weights(rows, weight[kept])
+    if others is not None:
+        features = datasets.Features({**features, **others.features})
+        rows = ({**row, **more} for row, more in zip(rows, others.rows(kept)))
     try:
         with atomic_folder(folder, replace=True) as temporary:
             files = write_shards(temporary / "data", "train", features, rows, _SHARD_BYTES)

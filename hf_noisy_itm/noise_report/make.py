@@ -33,7 +33,7 @@ from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
 from .arguments import ReportArguments
-from .dataset import check_output, write_data
+from .dataset import check_output, other_columns, write_data
 from .doubts import doubts_of
 from .features import embeddings_of
 from .findings import Findings, examine
@@ -72,6 +72,9 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     print(table([pairs.report]))
     weight = training_weights(args.run, pairs) if args.run else None
     groups = {column: column_of(data, pairs, column) for column in args.group_by or ()}
+    others = None
+    if args.cleaned or args.weighted:
+        others = other_columns(data, pairs, bool(args.weighted) or pairs.weight is not None)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = collator_of_all(pairs, model, processor)
     sha256 = weights_sha256(model.clip)
@@ -87,7 +90,7 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
         print(told_first(figures))
     for folder, weighted in ((args.cleaned, False), (args.weighted, True)):
         if folder:
-            kept = write_data(folder, findings, pairs, held_out, figures, weighted)
+            kept = write_data(folder, findings, pairs, held_out, figures, weighted, others)
             print(f"{folder} holds {kept:,} of {len(pairs):,} pairs{', each with a weight' if weighted else ''}.")
     return figures
 

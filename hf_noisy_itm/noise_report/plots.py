@@ -136,11 +136,12 @@ def plot_groups(what: str, rows: list[dict]) -> bytes:
 def _histogram(
     axes: Axes, values: np.ndarray, is_noisy: np.ndarray | None, bins: int | np.ndarray, stacked: bool = True
 ) -> None:
+    shape = "stepfilled" if stacked else "bar"  # one outline for all bins is drawn in a fraction of the time
     if is_noisy is None:
-        axes.hist(values, bins, color=GREY)
+        axes.hist(values, bins, color=GREY, histtype=shape)
     else:
         parts, labels = [values[~is_noisy], values[is_noisy]], ["right pairs", "wrong pairs"]
-        axes.hist(parts, bins, stacked=stacked, color=[RIGHT, WRONG], label=labels)
+        axes.hist(parts, bins, histtype=shape, stacked=stacked, color=[RIGHT, WRONG], label=labels)
         axes.legend(frameon=False, fontsize=8)
     _bare(axes)
 

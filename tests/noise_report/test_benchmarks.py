@@ -5,16 +5,27 @@ import runpy
 from statistics import mean
 
 import pytest
+import torch
 
-from ..test_benchmarks import BENCHMARKS, RESULTS, ROOT, committed, measured
+from ..test_benchmarks import BENCHMARKS, RESULTS, ROOT, committed, here
 
 FOUND = sorted((RESULTS / "noise_report").glob("*.json"))
 of_all_found = pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 UNIFORM = ("shuffle", "shuffle_images")
 
 
-def test_the_benchmark_writes_its_figures(tmp_path):
-    figures, told = measured("noise_report", "--pictures 60 --captions 5 --width 16 --page_pairs 2000", tmp_path)
+def measured_here(name, words, monkeypatch, tmp_path, capsys):
+    """What the benchmark writes and prints, in this process: a new one would import for seconds."""
+    main = here(name, monkeypatch)
+    monkeypatch.setitem(main.__globals__, "in_own_process", lambda function, *args: function(*args))
+    main([*words.split(), "--output", str(tmp_path / "out.json")])
+    return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_benchmark_writes_its_figures(monkeypatch, tmp_path, capsys):
+    words = "--pictures 60 --captions 5 --width 16 --page_pairs 2000"
+    figures, told = measured_here("noise_report", words, monkeypatch, tmp_path, capsys)
     assert figures["pairs"] == 300
     assert figures["report"].keys() == committed("noise_report")["report"].keys()
     assert 0 < figures["page"]["MB"] < 10
@@ -33,12 +44,11 @@ def test_a_committed_report_of_145_000_pairs_takes_less_than_two_minutes_and_4_g
     assert max(figures["page"]["MB"], report["page in MB"]) < 10
 
 
-def test_what_is_found_is_measured_on_any_data(tmp_path):
-    data = "--dataset scenes --max_train_pictures 40 --max_eval_pictures 12"
-    figures, told = measured(
-        "noise_found", f"scenes-clip {data} --kinds shuffle truncated --rates 0.4 --seeds 0", tmp_path
-    )
-    assert figures["pairs"]["captions"] == 200
+def test_what_is_found_is_measured_on_any_data(monkeypatch, tmp_path, capsys):
+    data = "--dataset scenes --max_train_pictures 60 --max_eval_pictures 12"
+    words = f"scenes-clip {data} --kinds shuffle truncated --rates 0.4 --seeds 0"
+    figures, told = measured_here("noise_found", words, monkeypatch, tmp_path, capsys)
+    assert figures["pairs"]["captions"] == 300
     assert [found["kind"] for found in figures["noise"]] == ["shuffle", "truncated"]
     shuffled = figures["noise"][0]
     assert shuffled["wrong"] == pytest.approx(0.4, abs=0.02)
@@ -111,14 +121,17 @@ def test_the_page_tells_how_far_single_draws_are_off():
     assert told in " ".join((ROOT / "docs" / "noise_report.md").read_text().split())
 
 
-def test_the_share_is_right_or_doubted_on_made_up_embeddings(tmp_path):
+def test_the_share_is_right_or_doubted_on_made_up_embeddings(monkeypatch, tmp_path, capsys):
     draws = committed("share_found")["draws"]
     assert len(draws) == 112
     for draw in draws:
         error = abs(draw["estimated"] - draw["wrong"])
         assert error < 0.06 or draw["doubts"]
         assert error < 0.05 or draw["auc_of_right"] < 0.97 or draw["captions"] < 1000
-    figures, told = measured("share_found", "--draws 2", tmp_path)
+    main = here("share_found", monkeypatch)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # other tests go on with theirs
+    main(draws=2, seed=90210, output=tmp_path / "out.json")
+    figures, told = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
     for new, old in zip(figures["draws"], draws):
         assert new["wrong"] == pytest.approx(old["wrong"])
         assert new["estimated"] == pytest.approx(old["estimated"], abs=0.02)

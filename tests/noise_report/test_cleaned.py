@@ -1,0 +1,94 @@
+"""Cleaned and weighted data: which pairs they hold, what they say of them, and that they can be trained on."""
+
+import json
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.noise_report import make_report, parse_report, write_report
+from hf_noisy_itm.noise_report.dataset import write_data
+
+from .conftest import TOLD, run
+
+
+def test_the_cleaned_data_lack_what_was_flagged_and_can_be_trained_on(made, monkeypatch, tmp_path):
+    folder, figures, _ = made
+    rows = datasets.load_dataset(str(folder / "clean"), split="train")
+    scores = pq.read_table(folder / "report" / "scores.parquet").to_pydict()
+    kept = [text for text, flagged in zip(scores["caption"], scores["is_flagged"]) if not flagged]
+    assert rows["caption"] == kept
+    assert np.mean(rows["is_noisy"]) < 0.1 < figures["truth"]["rate"]
+    assert len(datasets.load_dataset(str(folder / "clean"), "pictures", split="test")) == 12
+    words = ["recipes/baseline/scenes_noise40.yaml", "--dataset", folder / "clean", "--noise_rate", "0"]
+    words = [*words, "--dataset_config", "pairs", "--max_steps", "1", "--per_device_train_batch_size", "16"]
+    run("train.py", *words, "--disable_tqdm", "true", "--output_dir", tmp_path, monkeypatch=monkeypatch)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["pairs"] == {**metrics["pairs"], "train": len(kept), "eval": 60}
+    assert metrics["noise"]["realised"] == pytest.approx(np.mean(rows["is_noisy"]))
+
+
+def test_the_weighted_data_have_every_pair_and_its_chance_of_being_right(made, monkeypatch, tmp_path):
+    folder, _, _ = made
+    rows = datasets.load_dataset(str(folder / "weighted"), split="train")
+    scores = pq.read_table(folder / "report" / "scores.parquet").to_pydict()
+    np.testing.assert_allclose(rows["weight"], scores["weight"], atol=1e-6)
+    assert rows["caption"] == scores["caption"]
+    assert json.loads((folder / "weighted" / "noise.json").read_text())["pedigree"]["kind"] == "shuffle"
+    words = ["recipes/baseline/scenes_noise40.yaml", "--dataset", folder / "weighted", "--noise_rate", "0"]
+    words = [*words, "--dataset_config", "pairs", "--weight_column", "weight", "--max_steps", "2"]
+    words += ["--per_device_train_batch_size", "64", "--disable_tqdm", "true", "--output_dir", tmp_path]
+    run("train.py", *words, monkeypatch=monkeypatch)
+    assert json.loads((tmp_path / "metrics.json").read_text())["weights"]["auc"] > 0.95
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_ids_that_are_texts_stay_what_they_are(small, tmp_path):
+    pairs, encoded = small.pairs, small.encoded
+    names = {"name": np.char.mod("picture-%d", pairs.image_id), "caption_name": np.char.mod("c%d", pairs.caption_id)}
+    pairs = replace(pairs, **names)
+    findings, figures = write_report(tmp_path / "report", pairs, encoded, 30.0, TOLD)
+    write_data(tmp_path / "clean", findings, pairs, pairs, figures, weighted=False)
+    rows = datasets.load_dataset(str(tmp_path / "clean"), split="train")
+    assert rows["caption_id"] == names["caption_name"][~findings.flagged].tolist()
+    assert rows["image_id"] == names["name"][pairs.image_row[~findings.flagged]].tolist()
+    scores = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
+    assert scores["caption_id"] == names["caption_name"].tolist()
+
+
+def test_given_weights_stay_and_are_multiplied(small, tmp_path):
+    pairs = replace(small.pairs, weight=np.linspace(0, 1, len(small.pairs), dtype=np.float32))
+    findings, figures = small.findings, small.figures
+    for weighted, kept in ((True, slice(None)), (False, ~findings.flagged)):
+        write_data(tmp_path / "data", findings, pairs, pairs, figures, weighted)
+        rows = datasets.load_dataset(str(tmp_path / "data"), split="train", cache_dir=str(tmp_path / str(weighted)))
+        chance = 1 - findings.probability if weighted else np.ones(len(pairs))
+        np.testing.assert_allclose(rows["weight"], (chance * pairs.weight)[kept], atol=1e-6)
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_all_columns_of_the_source_go_along(tmp_path, caplog):
+    rows = [draw_row("street", (0, 1, 0), row) for row in range(40)]
+    captions = [row["captions"] for row in rows]
+    captions[3][0] = captions[17][0]  # a wrong one
+    texts = {(row, number): text for row, own in enumerate(captions) for number, text in enumerate(own)}
+    table = {"image": [row["image"] for row in rows], "captions": captions, "source": [f"s{row}" for row in range(40)]}
+    table |= {"writer": [[f"{row} {number}" for number in range(5)] for row in range(40)], "weight": ["kg"] * 40}
+    datasets.Dataset.from_dict(table).cast_column("image", datasets.Image()).to_parquet(tmp_path / "p.parquet")
+    words = ["scenes-clip", "--dataset", tmp_path / "p.parquet", "--holdout_every", "10", "--output", tmp_path / "r"]
+    words += ["--cleaned", tmp_path / "clean", "--weighted", tmp_path / "weighted"]
+    figures = make_report(*parse_report(list(map(str, words))))
+    (warning,) = [record.getMessage() for record in caplog.records if "Left out" in record.getMessage()]
+    assert "columns of these names are made here: weight; rename" in warning
+    for name, count in (("clean", 180 - figures["flagged"]), ("weighted", 180)):
+        found = datasets.load_dataset(str(tmp_path / name), split="train").remove_columns("image").to_list()
+        assert len(found) == count
+        for row in found:
+            place = tuple(map(int, row["writer"].split()))
+            assert row["caption"] == texts[place]
+            assert (row["source"], row["image_id"]) == (f"s{place[0]}", place[0])
+        assert ("3 0" in [row["writer"] for row in found]) == (name == "weighted")
+        assert len(row.keys() - {"weight"}) == 7
