@@ -1,10 +1,9 @@
 """The benchmarks, on the smallest scale: they run, and write what they say."""
 
+import importlib
 import json
 import os
 import runpy
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,28 +18,30 @@ BENCHMARKS = ROOT / "recipes" / "benchmarks"
 RESULTS = ROOT / "recipes" / "results"
 
 
-def measured(name: str, words: str, tmp_path: Path) -> tuple[dict, str]:
-    """What the benchmark of this name writes and prints, in a process of its own: it measures that one's memory."""
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words.split(), "--output", str(tmp_path / "out.json")]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads((tmp_path / "out.json").read_text()), done.stdout
-
-
 def here(name: str, monkeypatch) -> Callable[[list[str]], None]:
     """The benchmark's `main`, in this process."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return runpy.run_path(str(BENCHMARKS / f"{name}.py"))["main"]
 
 
+@pytest.fixture
+def measured(monkeypatch, capsys, tmp_path) -> Callable[[str, str], tuple[dict, str]]:
+    """What the benchmark of a name writes and prints; it is imported, so that a process of its own can find it."""
+
+    def of(name: str, words: str) -> tuple[dict, str]:
+        monkeypatch.syspath_prepend(str(BENCHMARKS))
+        importlib.import_module(name).main([*words.split(), "--output", str(tmp_path / "out.json")])
+        return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+
+    return of
+
+
 def committed(name: str) -> dict:
     return json.loads((RESULTS / f"benchmark_{name}.json").read_text())
 
 
-def test_the_noise_benchmark_writes_its_figures(tmp_path):
-    figures, _ = measured("noise", "--captions 2000 --semantic_captions 500 --width 8 --queries 50 --k 3", tmp_path)
+def test_the_noise_benchmark_writes_its_figures(measured):
+    figures, _ = measured("noise", "--captions 2000 --semantic_captions 500 --width 8 --queries 50 --k 3")
     assert figures["semantic"]["queries"] == 50
     assert 0.38 < figures["shuffle"]["realised"] <= 0.4
     assert all(figures[kind]["damaged_per_second"] > 0 for kind in ("partial", "truncated", "duplicated"))
@@ -57,10 +58,11 @@ def test_the_committed_figures_keep_what_was_promised():
     assert figures["semantic"]["peak_rss_gb"] < 2
 
 
-def test_the_retrieval_benchmark_writes_its_figures(tmp_path):
+@pytest.mark.slow  # two further processes
+def test_the_retrieval_benchmark_writes_its_figures(measured):
     words = "--images 60 --captions 300 --width 8 --repeats 1"
     large = "--slice_images 20 --large_images 100 --large_captions 500"
-    figures, told = measured("retrieval", f"{words} {large}", tmp_path)
+    figures, told = measured("retrieval", f"{words} {large}")
     whole = committed("retrieval")
     assert {name: figures[name].keys() for name in ("seconds", "large")} == {
         name: whole[name].keys() for name in ("seconds", "large")
@@ -104,15 +106,15 @@ def test_the_committed_ranks_are_nearly_as_fast_as_the_bare_product():
     assert large["hours for all, extrapolated"] < 1
 
 
-def test_the_bank_benchmark_writes_its_figures(tmp_path):
-    figures, told = measured("bank", "--pictures 80 --captions 3 --width 16", tmp_path)
+def test_the_bank_benchmark_writes_its_figures(measured):
+    figures, told = measured("bank", "--pictures 80 --captions 3 --width 16")
     assert figures["data"] == {"pairs": 240, "pictures": 80, "captions": 3, "width": 16, "noise": 0.4}
     assert all(0 < bank["clean pairs"] < 240 for bank in figures["banks"].values())
     assert all(name in told for name in figures["banks"])
 
 
-def test_the_benchmark_of_npcs_step_writes_its_figures(tmp_path):
-    figures, told = measured("npc_step", "--small --batch_size 4 --repeats 1", tmp_path)
+def test_the_benchmark_of_npcs_step_writes_its_figures(measured):
+    figures, told = measured("npc_step", "--small --batch_size 4 --repeats 1")
     assert figures["strangers"]["further pictures"] == 8
     assert 0 < figures["bank"]["further pictures"] < 8
     for kind in ("bank", "strangers"):
@@ -128,8 +130,8 @@ def test_a_committed_step_of_npc_costs_what_was_promised():
         assert times["full, every 4th visit"] < times["full: all parameters move"] <= 4.4
 
 
-def test_the_benchmark_of_a_step_writes_its_figures(tmp_path):
-    figures, told = measured("fne_step", "--layers 1 --batch 4 --large 12 --queue 200 --repeats 1", tmp_path)
+def test_the_benchmark_of_a_step_writes_its_figures(measured):
+    figures, told = measured("fne_step", "--layers 1 --batch 4 --large 12 --queue 200 --repeats 1")
     seconds, large = figures["seconds"], figures["large"]
     for loss in ("triplet", "infonce"):
         name = f"fne, {loss}: loss, draw and queue"
@@ -151,8 +153,8 @@ def test_a_committed_step_of_fne_costs_what_was_promised():
     assert figures["times the control's step"] <= 1.5
 
 
-def test_the_benchmark_of_coders_step_writes_its_figures(tmp_path):
-    figures, told = measured("coder_step", "--layers 1 --batch 4 --queue 200 --concepts 20 --repeats 1", tmp_path)
+def test_the_benchmark_of_coders_step_writes_its_figures(measured):
+    figures, told = measured("coder_step", "--layers 1 --batch 4 --queue 200 --concepts 20 --repeats 1")
     ratios = figures["times the control's step"]
     assert set(ratios) == {"coder", "coder, no pseudo labels", "coder, no concept branch"}
     assert all(value > 0 for value in figures["seconds"].values())
@@ -165,8 +167,8 @@ def test_a_committed_step_of_coder_costs_what_was_promised():
     assert figures["times the control's step"]["coder"] <= 1.9
 
 
-def test_the_gradient_of_a_share_is_set_beside_the_whole(tmp_path):
-    figures, told = measured("npc_share", "--pairs 100 --batch_size 16 --draws 4", tmp_path)
+def test_the_gradient_of_a_share_is_set_beside_the_whole(measured):
+    figures, told = measured("npc_share", "--pairs 100 --batch_size 16 --draws 4")
     for share in figures["shares"].values():
         assert 0 < share["entries"]["cosine"] < share["batch and entries"]["cosine"] <= 1
     assert figures["shares"].keys() == committed("npc_share")["shares"].keys()

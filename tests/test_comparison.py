@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+import runpy
 
 import pytest
 
@@ -97,11 +96,12 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
         compare([runs[2], runs[2]])
 
 
-def test_the_recipe(runs):
-    done = subprocess.run([sys.executable, "recipes/compare.py", *runs], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "1 of 2" in done.stdout
-    assert subprocess.run([sys.executable, "recipes/compare.py"], capture_output=True).returncode == 2
+def test_the_recipe(runs, monkeypatch, capsys):
+    main = runpy.run_path("recipes/compare.py")["main"]
+    main([str(path) for path in runs])
+    assert "1 of 2" in capsys.readouterr().out
+    with pytest.raises(InputError, match="Name the metrics.json files of runs"):
+        main([])
 
 
 def test_a_page_gets_its_tables(runs, tmp_path):
