@@ -98,6 +98,7 @@ class PairCollator:
                         "image_row": torch.tensor([image_place[row] for row in self.pairs.image_row[pairs]]),
                         "text_row": torch.tensor([text_place[pair] for pair in pairs]),
                         "image_id": torch.from_numpy(self.pairs.image_id[self.pairs.image_row[pairs]]),
+                        "index": torch.from_numpy(np.asarray(pairs)),
                     }
                     for name, pairs in entries.items()
                 },

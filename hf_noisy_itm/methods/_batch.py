@@ -31,7 +31,7 @@ class PairBatch:
 
     @property
     def entries(self) -> dict[str, dict[str, Tensor]]:
-        """By kind of entry: `image_row` and `text_row` among all rows, and `image_id`, (B,) each."""
+        """By kind: `image_row` and `text_row` among all rows, `image_id`, and `index`, the entry's pair, (B,) each."""
         return {} if self.bank is None else self.bank["entries"]
 
     @property

@@ -102,16 +102,27 @@ def towers_of(
         drawn: the pairs whose entries are trained on, bool (B,); None for all.
     """
     found = []
-    for name, embed, inputs, layers in (
-        ("image_row", model.embed_images, [batch.all_pixel_values], fixed[0]),
-        ("text_row", model.embed_texts, [batch.all_input_ids, batch.all_attention_mask], fixed[1]),
+    for name, own_id, embed, inputs, layers in (
+        ("image", batch.image_id, model.embed_images, [batch.all_pixel_values], fixed[0]),
+        ("text", batch.index, model.embed_texts, [batch.all_input_ids, batch.all_attention_mask], fixed[1]),
     ):
-        entries = [entry[name] for entry in batch.entries.values()]
+        used = {kind: entry[f"{name}_row"] for kind, entry in batch.entries.items()}
         trained = None
         if drawn is not None:
+            ids = {kind: entry["image_id" if name == "image" else "index"] for kind, entry in batch.entries.items()}
             trained = torch.arange(len(inputs[0]), device=drawn.device) < len(batch)
-            for rows in entries:
-                trained[rows[drawn]] = True
+            wanted = _wanted(model, own_id, ids, drawn)
+            for kind, rows in used.items():
+                trained[rows[torch.isin(ids[kind], wanted)]] = True
         in_one = "parameters" not in model.exchange.whole
-        found.append(Tower(embed, inputs, len(batch), torch.cat(entries), layers, trained, in_one))
+        found.append(Tower(embed, inputs, len(batch), torch.cat([*used.values()]), layers, trained, in_one))
     return found[0], found[1]
+
+
+def _wanted(model: NoisyITMModel, own_id: Tensor, ids: dict[str, Tensor], drawn: Tensor) -> Tensor:
+    """Ids of what is trained on by any process: of all batches, and of the entries that are drawn.
+
+    One process embeds each of these once; several embed some twice, and all copies must learn what the one would.
+    """
+    chosen = [torch.where(drawn, each, own_id) for each in ids.values()]
+    return model.exchange.gather(torch.stack([own_id, *chosen], dim=1)).unique()

@@ -115,7 +115,7 @@ class NPCConfig(NoisyITMConfig):
         bank_share: share of the pairs, drawn at each step, whose entries are trained on, in (0, 1]. Their loss counts
             as much more, so that its mean stays the same. The mean of its gradient does not quite, see
             recipes/benchmarks/npc_share.py: entries that are not drawn learn nothing as wrong answers to those that
-            are, and one that pairs of two processes share learns from those of its own. (1: official code.)
+            are. (1: official code.)
         variant: "paper", or what the official loop computes ("released"): the mean weight times the mean loss, a
             bank's loss without gradient, and a virtual gradient of four times that of the mean loss. It needs
             same_image="negative" and virtual_optimizer="adamw_own_state", which it has too, and none of the cheaper

@@ -103,7 +103,9 @@ def make_batch(kind: str, args: argparse.Namespace, device: torch.device) -> dic
         ids[:, -1] = config.text_config.eos_token_id
         return {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
 
-    entries = {name: {**places, "image_id": places["image_row"]} for name, places in rows.items()}
+    entries = {
+        name: {**places, "image_id": places["image_row"], "index": places["text_row"]} for name, places in rows.items()
+    }
     entries = {name: {key: value.to(device) for key, value in entry.items()} for name, entry in entries.items()}
     return {
         "pixel_values": pictures_of(size),

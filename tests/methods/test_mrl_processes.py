@@ -66,6 +66,7 @@ def test_two_processes_do_what_one_does(tmp_path):
         torch.testing.assert_close(first["state"][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_a_launched_run_on_labels_is_that_of_one_process(tmp_path):
     """Vectors and noisy labels from files; 10 rows to choose on and 21 to test on, which cannot be shared evenly."""
     folder = wikipedia(tmp_path, train=40, test=31)
