@@ -179,7 +179,7 @@ def test_pretraining_makes_a_clip_with_its_own_tokenizer(monkeypatch, tmp_path):
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
     """Same global batch, so the same weights; the log line proves that there were two."""
-    words = ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", *SMALL, "--max_steps", "4"]
+    words = ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", *SMALL, "--max_steps", "5"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     results = {}
     for name, launcher, batch in (
