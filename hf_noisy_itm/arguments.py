@@ -71,11 +71,16 @@ class NoisyITMArguments(TrainingArguments):
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         has_gpu = torch.accelerator.is_available()
-        if launched > 1 and not has_gpu:  # else accelerate gives every process a world of its own
+        if not has_gpu:  # else accelerate gives every process a world of its own, and bf16 is refused
             if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":  # which it has not on use_cpu
                 self.ddp_backend = self.ddp_backend or "gloo"
             else:
                 self.use_cpu = True
+            if self.fp16:
+                raise InputError(
+                    "There is no GPU, and without one fp16 would change nothing, in silence: give --bf16 true, or "
+                    "leave --fp16 out."
+                )
         self.dataloader_pin_memory &= has_gpu
         super().__post_init__()
         unset_hf_deepspeed_config()  # models are loaded whole: ZeRO-3's loader cannot split CLIP's temperature

@@ -5,6 +5,7 @@ The runs are those of engine_runs.py, through `accelerate launch` with the files
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +25,14 @@ from hf_noisy_itm.engines import flatten_scalars, refuse, unflatten_scalars
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
 
+from .data.test_wikipedia import wikipedia
+from .methods.table import concepts
 from .methods.test_contract import make
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "accelerate_configs"
-EVERYWHERE = ["control", "accumulation", "npc", "osa"]
+EVERYWHERE = ["control", "accumulation", "npc", "osa", "concepts", "adapters", "mrl"]
+RESUMED = ["npc", "adapters"]
 CASES = {
     "deepspeed_zero1": [*EVERYWHERE, "fne", "dictionaries"],
     "deepspeed_zero2": [*EVERYWHERE, "fne", "dictionaries"],
@@ -50,6 +54,8 @@ def launch(engine, folder, cases):
         environment["ACCELERATE_USE_FSDP"], file = "true", CONFIGS / "cpu.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     command += ["--num_processes", "2", "--mixed_precision", "no", "-m", "tests.engine_runs", str(folder), *cases]
+    wikipedia(folder, train=120, test=60)
+    concepts(width=96).save(folder / "concepts.safetensors")
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -75,17 +81,29 @@ def test_an_engine_trains_as_plain_data_parallel_does(engine, plain, tmp_path):
         pytest.importorskip("deepspeed")
     told = launch(engine, tmp_path, CASES[engine])
     assert told.count(f": {EXCHANGES.get(engine, 'ZeroExchange')}") == 2 * len(CASES[engine])
-    for case in CASES[engine]:
-        assert losses(tmp_path / case) == pytest.approx(losses(plain / case), abs=1e-5), case
+    same_as(tmp_path, plain, CASES[engine])
+    for case in RESUMED:
+        shutil.rmtree(tmp_path / case / "checkpoint-5")
+        (tmp_path / case / "model.safetensors").unlink()
+    written = [(tmp_path / case / "checkpoint-3" / "trainer_state.json").stat().st_mtime_ns for case in RESUMED]
+    launch(engine, tmp_path, [f"{case}+resumed" for case in RESUMED])
+    again = [(tmp_path / case / "checkpoint-3" / "trainer_state.json").stat().st_mtime_ns for case in RESUMED]
+    assert again == written
+    same_as(tmp_path, plain, RESUMED)
+
+
+def same_as(folder, plain, cases):
+    for case in cases:
+        assert losses(folder / case) == pytest.approx(losses(plain / case), abs=1e-5), case
         expected, found = (
             load_file(plain / case / "model.safetensors"),
-            load_file(tmp_path / case / "model.safetensors"),
+            load_file(folder / case / "model.safetensors"),
         )
         assert found.keys() == expected.keys()
+        assert case == "mrl" or CLIPModel.from_pretrained(folder / case).logit_scale.shape == ()
         for name, tensor in expected.items():
             assert found[name].shape == tensor.shape, (case, name)
             torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-5, msg=f"{case}, {name}")
-        assert CLIPModel.from_pretrained(tmp_path / case).logit_scale.shape == ()
 
 
 def test_scalars_become_vectors_and_scalars_again(clip_config):
