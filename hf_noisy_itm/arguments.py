@@ -5,11 +5,13 @@ import os
 from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import get_type_hints
 
 import torch
 import yaml
+from accelerate import PartialState
 from transformers import CLIPConfig, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -76,6 +78,8 @@ class NoisyITMArguments(TrainingArguments):
                 self.ddp_backend = self.ddp_backend or "gloo"
             else:
                 self.use_cpu = True
+                if launched > 1:  # transformers hands the time-out on where there are GPUs only
+                    PartialState(cpu=True, backend=self.ddp_backend, timeout=timedelta(seconds=self.ddp_timeout))
             if self.fp16:
                 raise InputError(
                     "There is no GPU, and without one fp16 would change nothing, in silence: give --bf16 true, or "

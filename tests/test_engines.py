@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -161,29 +162,62 @@ def test_fsdp_that_became_something_else_is_no_silence(tmp_path):
     assert "error: FSDP was asked for, and accelerate started MULTI_CPU" in done.stderr
 
 
+ENDLESS = ["recipes/train.py", "recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24"]
+ENDLESS += ["--max_eval_pictures", "12", "--per_device_train_batch_size", "8", "--max_steps", "100000"]
+ENDLESS += ["--logging_steps", "1", "--disable_tqdm", "true"]
+
+
+def wait_for_a_loss(log, process):
+    while "'loss'" not in log.read_text():
+        assert process.poll() is None, log.read_text()[-2000:]
+        time.sleep(0.5)
+
+
 @pytest.mark.slow
-def test_where_one_process_is_killed_the_other_ends(tmp_path):
-    """By the launcher at once; without one, by the time-out of the next exchange (`--ddp_timeout`, in seconds)."""
+def test_where_one_process_is_killed_the_launcher_ends_the_other(tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "cpu.yaml")]
-    command += ["recipes/train.py", "recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24"]
-    command += ["--max_eval_pictures", "12", "--per_device_train_batch_size", "8", "--max_steps", "100000"]
-    command += ["--logging_steps", "1", "--output_dir", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command += [*ENDLESS, "--output_dir", str(tmp_path)]
     with open(tmp_path / "log", "w+") as log:
-        launched = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        launched = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log
+        )
         try:
-            while "'loss'" not in (tmp_path / "log").read_text():
-                assert launched.poll() is None, (tmp_path / "log").read_text()[-2000:]
-                time.sleep(0.5)
-            workers = [
-                child for child in psutil.Process(launched.pid).children() if "recipes/train.py" in child.cmdline()
-            ]
+            wait_for_a_loss(tmp_path / "log", launched)
+            children = psutil.Process(launched.pid).children()
+            workers = [child for child in children if "recipes/train.py" in child.cmdline()]
             assert len(workers) == 2
             workers[1].send_signal(signal.SIGKILL)
             assert launched.wait(timeout=60) != 0
             assert not any(worker.is_running() for worker in workers)
         finally:
             launched.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("blow", "within"), [(signal.SIGKILL, 30), (signal.SIGSTOP, 40)])
+def test_without_a_launcher_too_no_process_waits_for_one_that_is_gone(blow, within, tmp_path):
+    """A process that is killed is missed at once, one that hangs after `--ddp_timeout`, in seconds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *ENDLESS, "--ddp_timeout", "20", "--output_dir", str(tmp_path)]
+    processes = []
+    try:
+        for rank in ("0", "1"):
+            with open(tmp_path / f"log{rank}", "w") as log:
+                own = {**environment, "RANK": rank, "LOCAL_RANK": rank}
+                processes.append(subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log))
+        wait_for_a_loss(tmp_path / "log0", processes[0])
+        processes[1].send_signal(blow)
+        assert processes[0].wait(timeout=within) != 0
+        told = (tmp_path / "log0").read_text()
+        assert "DistBackendError" in told or "RuntimeError" in told, told[-2000:]
+        assert "Timed out" in told or "Connection" in told, told[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def test_a_parameter_is_rewritten_in_place():
