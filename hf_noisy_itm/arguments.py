@@ -5,11 +5,13 @@ import os
 from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import get_type_hints
 
 import torch
 import yaml
+from accelerate import PartialState
 from transformers import CLIPConfig, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -71,11 +73,18 @@ class NoisyITMArguments(TrainingArguments):
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         has_gpu = torch.accelerator.is_available()
-        if launched > 1 and not has_gpu:  # else accelerate gives every process a world of its own
+        if not has_gpu:  # else accelerate gives every process a world of its own, and bf16 is refused
             if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":  # which it has not on use_cpu
                 self.ddp_backend = self.ddp_backend or "gloo"
             else:
                 self.use_cpu = True
+                if launched > 1:  # transformers hands the time-out on where there are GPUs only
+                    PartialState(cpu=True, backend=self.ddp_backend, timeout=timedelta(seconds=self.ddp_timeout))
+            if self.fp16:
+                raise InputError(
+                    "There is no GPU, and without one fp16 would change nothing, in silence: give --bf16 true, or "
+                    "leave --fp16 out."
+                )
         self.dataloader_pin_memory &= has_gpu
         super().__post_init__()
         unset_hf_deepspeed_config()  # models are loaded whole: ZeRO-3's loader cannot split CLIP's temperature

@@ -13,10 +13,10 @@ from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.loading import start_model
 from hf_noisy_itm.run import load_and_report, train_model
 
-DATA = ["--max_train_pictures", "24", "--max_eval_pictures", "11", "--per_device_train_batch_size", "8"]
+PICTURES = ["--max_train_pictures", "24", "--max_eval_pictures", "11"]
 STEPS = ["--max_steps", "5", "--logging_steps", "1", "--max_grad_norm", "0.5", "--warmup_steps", "0"]
-QUIET = ["--disable_tqdm", "true", "--learning_rate", "1e-4"]
-WORDS = [*DATA, *STEPS, *QUIET]
+SAVED = ["--eval_strategy", "no", "--load_best_model_at_end", "false", "--save_strategy", "steps", "--save_steps", "3"]
+WORDS = [*STEPS, *SAVED, "--per_device_train_batch_size", "8", "--learning_rate", "1e-4", "--disable_tqdm", "true"]
 FNE = ["recipes/fne/crowded_noise40.yaml", "--dataset_config", "street", "--queue_size", "64"]
 CASES = {
     "control": ["recipes/baseline/scenes_noise40.yaml"],
@@ -26,6 +26,9 @@ CASES = {
     "osa": ["recipes/osa/scenes_noise40.yaml"],
     "fne": [*FNE, "--min_right_pairs", "2"],
     "dictionaries": ["recipes/coder/scenes_noise40.yaml", "--concept_branch", "false", "--queue_size", "64"],
+    "concepts": ["recipes/coder/scenes_noise40.yaml", "--dictionaries", "false", "--clusters", "6"],
+    "adapters": ["recipes/npc/scenes_noise40.yaml", "--lora_r", "4"],
+    "mrl": ["recipes/mrl/wikipedia_noise60.yaml", "--head_width", "8", "--embed_width", "4"],
 }
 
 
@@ -42,12 +45,18 @@ def as_if_on_gpus() -> None:
 
 
 def main(folder: str, *cases: str) -> None:
-    """Trains each case into a folder of its name."""
+    """Trains each case into a folder of its name; `CASE+resumed` goes on from its last checkpoint."""
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         as_if_on_gpus()
     for case in cases:
-        output = ["--output_dir", os.path.join(folder, case), "--save_strategy", "steps", "--save_steps", "5"]
-        recipe = parse_recipe([*CASES[case], *WORDS, *output])
+        case, _, resumed = case.partition("+")
+        words = [*CASES[case], *WORDS, "--output_dir", os.path.join(folder, case)]
+        words += ["--data", os.path.join(folder, "wikipedia")] if case == "mrl" else PICTURES
+        if case == "concepts":
+            words += ["--concepts", os.path.join(folder, "concepts.safetensors")]
+        if resumed:
+            words += ["--resume_from_checkpoint", "true"]
+        recipe = parse_recipe(words)
         assert recipe.training.world_size == 2
         pairs = load_and_report(recipe)
         transformers.set_seed(recipe.training.seed)

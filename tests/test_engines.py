@@ -5,7 +5,9 @@ The runs are those of engine_runs.py, through `accelerate launch` with the files
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,11 +26,14 @@ from hf_noisy_itm.engines import flatten_scalars, refuse, unflatten_scalars
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
 
+from .data.test_wikipedia import wikipedia
+from .methods.table import concepts
 from .methods.test_contract import make
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "accelerate_configs"
-EVERYWHERE = ["control", "accumulation", "npc", "osa"]
+EVERYWHERE = ["control", "accumulation", "npc", "osa", "concepts", "adapters", "mrl"]
+RESUMED = ["npc", "adapters"]
 CASES = {
     "deepspeed_zero1": [*EVERYWHERE, "fne", "dictionaries"],
     "deepspeed_zero2": [*EVERYWHERE, "fne", "dictionaries"],
@@ -50,6 +55,8 @@ def launch(engine, folder, cases):
         environment["ACCELERATE_USE_FSDP"], file = "true", CONFIGS / "cpu.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     command += ["--num_processes", "2", "--mixed_precision", "no", "-m", "tests.engine_runs", str(folder), *cases]
+    wikipedia(folder, train=120, test=60)
+    concepts(width=96).save(folder / "concepts.safetensors")
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -75,17 +82,29 @@ def test_an_engine_trains_as_plain_data_parallel_does(engine, plain, tmp_path):
         pytest.importorskip("deepspeed")
     told = launch(engine, tmp_path, CASES[engine])
     assert told.count(f": {EXCHANGES.get(engine, 'ZeroExchange')}") == 2 * len(CASES[engine])
-    for case in CASES[engine]:
-        assert losses(tmp_path / case) == pytest.approx(losses(plain / case), abs=1e-5), case
+    same_as(tmp_path, plain, CASES[engine])
+    for case in RESUMED:
+        shutil.rmtree(tmp_path / case / "checkpoint-5")
+        (tmp_path / case / "model.safetensors").unlink()
+    written = [(tmp_path / case / "checkpoint-3" / "trainer_state.json").stat().st_mtime_ns for case in RESUMED]
+    launch(engine, tmp_path, [f"{case}+resumed" for case in RESUMED])
+    again = [(tmp_path / case / "checkpoint-3" / "trainer_state.json").stat().st_mtime_ns for case in RESUMED]
+    assert again == written
+    same_as(tmp_path, plain, RESUMED)
+
+
+def same_as(folder, plain, cases):
+    for case in cases:
+        assert losses(folder / case) == pytest.approx(losses(plain / case), abs=1e-5), case
         expected, found = (
             load_file(plain / case / "model.safetensors"),
-            load_file(tmp_path / case / "model.safetensors"),
+            load_file(folder / case / "model.safetensors"),
         )
         assert found.keys() == expected.keys()
+        assert case == "mrl" or CLIPModel.from_pretrained(folder / case).logit_scale.shape == ()
         for name, tensor in expected.items():
             assert found[name].shape == tensor.shape, (case, name)
             torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-5, msg=f"{case}, {name}")
-        assert CLIPModel.from_pretrained(tmp_path / case).logit_scale.shape == ()
 
 
 def test_scalars_become_vectors_and_scalars_again(clip_config):
@@ -143,29 +162,62 @@ def test_fsdp_that_became_something_else_is_no_silence(tmp_path):
     assert "error: FSDP was asked for, and accelerate started MULTI_CPU" in done.stderr
 
 
+ENDLESS = ["recipes/train.py", "recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24"]
+ENDLESS += ["--max_eval_pictures", "12", "--per_device_train_batch_size", "8", "--max_steps", "100000"]
+ENDLESS += ["--logging_steps", "1", "--disable_tqdm", "true"]
+
+
+def wait_for_a_loss(log, process):
+    while "'loss'" not in log.read_text():
+        assert process.poll() is None, log.read_text()[-2000:]
+        time.sleep(0.5)
+
+
 @pytest.mark.slow
-def test_where_one_process_is_killed_the_other_ends(tmp_path):
-    """By the launcher at once; without one, by the time-out of the next exchange (`--ddp_timeout`, in seconds)."""
+def test_where_one_process_is_killed_the_launcher_ends_the_other(tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "cpu.yaml")]
-    command += ["recipes/train.py", "recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24"]
-    command += ["--max_eval_pictures", "12", "--per_device_train_batch_size", "8", "--max_steps", "100000"]
-    command += ["--logging_steps", "1", "--output_dir", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command += [*ENDLESS, "--output_dir", str(tmp_path)]
     with open(tmp_path / "log", "w+") as log:
-        launched = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        launched = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log
+        )
         try:
-            while "'loss'" not in (tmp_path / "log").read_text():
-                assert launched.poll() is None, (tmp_path / "log").read_text()[-2000:]
-                time.sleep(0.5)
-            workers = [
-                child for child in psutil.Process(launched.pid).children() if "recipes/train.py" in child.cmdline()
-            ]
+            wait_for_a_loss(tmp_path / "log", launched)
+            children = psutil.Process(launched.pid).children()
+            workers = [child for child in children if "recipes/train.py" in child.cmdline()]
             assert len(workers) == 2
             workers[1].send_signal(signal.SIGKILL)
             assert launched.wait(timeout=60) != 0
             assert not any(worker.is_running() for worker in workers)
         finally:
             launched.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("blow", "within"), [(signal.SIGKILL, 30), (signal.SIGSTOP, 40)])
+def test_without_a_launcher_too_no_process_waits_for_one_that_is_gone(blow, within, tmp_path):
+    """A process that is killed is missed at once, one that hangs after `--ddp_timeout`, in seconds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *ENDLESS, "--ddp_timeout", "20", "--output_dir", str(tmp_path)]
+    processes = []
+    try:
+        for rank in ("0", "1"):
+            with open(tmp_path / f"log{rank}", "w") as log:
+                own = {**environment, "RANK": rank, "LOCAL_RANK": rank}
+                processes.append(subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log))
+        wait_for_a_loss(tmp_path / "log0", processes[0])
+        processes[1].send_signal(blow)
+        assert processes[0].wait(timeout=within) != 0
+        told = (tmp_path / "log0").read_text()
+        assert "DistBackendError" in told or "RuntimeError" in told, told[-2000:]
+        assert "Timed out" in told or "Connection" in told, told[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def test_a_parameter_is_rewritten_in_place():

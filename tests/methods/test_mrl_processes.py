@@ -19,7 +19,7 @@ from hf_noisy_itm.methods import MRLConfig, MRLModel
 from ..data.test_wikipedia import wikipedia
 
 ROOT = Path(__file__).parents[2]
-WIDTHS, STEPS, GLOBAL = {"image": 6, "text": 4, "sound": 3}, 3, 12
+WIDTHS, STEPS, GLOBAL = {"image": 6, "text": 4, "sound": 3}, 5, 12
 
 
 def steps(folder, exchange, rank, processes):

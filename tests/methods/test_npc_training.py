@@ -215,8 +215,9 @@ def work(rank, folder, given):
 
 
 def test_two_processes_are_one_with_the_whole_batch(clip_config, processor, pairs, tmp_path):
-    """Three steps under DDP, each process with half of the pairs: the same weights and, at the end, parameters."""
-    batches = [make_batch(processor, pairs, rows) for rows in (range(0, 40, 5), range(41, 81, 5), range(2, 18, 2))]
+    """Five steps under DDP, each process with half of the pairs: the same weights and, at the end, parameters."""
+    firsts = (range(0, 40, 5), range(41, 81, 5), range(2, 18, 2), range(1, 41, 5), range(60, 100, 5))
+    batches = [make_batch(processor, pairs, rows) for rows in firsts]
     given = {}
     for form, fields in FORMS.items():
         model, _ = trained(fields, clip_config, processor, pairs)
@@ -227,13 +228,13 @@ def test_two_processes_are_one_with_the_whole_batch(clip_config, processor, pair
         wanted = [take(model, optimizer, batch)[0].weight_per_pair for batch in batches]
         halves = [torch.load(tmp_path / f"{form}{rank}.pt", weights_only=True) for rank in (0, 1)]
         got = [torch.cat([half["weights"][number] for half in halves]) for number in range(len(batches))]
-        assert 0.1 < (torch.stack(wanted) < 1).float().mean() < 0.9
-        torch.testing.assert_close(torch.stack(got), torch.stack(wanted), rtol=1e-4, atol=1e-4, msg=form)
+        assert 0.05 < (torch.stack(wanted) < 1).float().mean() < 0.9
+        torch.testing.assert_close(torch.stack(got), torch.stack(wanted), rtol=1e-4, atol=1e-5, msg=form)
         for name, tensor in model.state_dict().items():
             one, other = (half["state"][name] for half in halves)
             assert torch.equal(one, other), name
             if not name.endswith("k_proj.bias"):  # no gradient in exact arithmetic: AdamW makes steps of rounding
-                torch.testing.assert_close(one, tensor, rtol=1e-3, atol=1e-5, msg=f"{form}: {name}")
+                torch.testing.assert_close(one, tensor, rtol=1e-4, atol=1e-5, msg=f"{form}: {name}")
 
 
 @pytest.mark.parametrize(
