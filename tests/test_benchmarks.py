@@ -175,6 +175,17 @@ def test_the_gradient_of_a_share_is_set_beside_the_whole(measured):
     assert "cosine of one draw" in told
 
 
+def test_what_grows_is_measured_against_what_it_grows_with(measured):
+    words = "--width 16 --local 32 64 --processes 1 2 --queue 100 200 --pairs 1000 2000 --searched 300 600 --repeats 1"
+    figures, told = measured("scaling", words)
+    lines = figures["lines"]
+    assert set(lines["loss, MB by local x global"]["points"]) == {"32 x 32", "64 x 64", "32 x 64"}
+    assert lines["queue, MB by pairs"]["each"] == pytest.approx((2 * 16 * 4 + 2 * 8) / 1e6, rel=0.01)
+    assert lines["cosines, MB by pairs"]["each"] == pytest.approx(4e-6)
+    assert all(name in told for name in lines)
+    assert lines.keys() == committed("scaling")["lines"].keys()
+
+
 def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):
     for name, weights in {"full": [0.1, 0.2, 0.3, 0.4, 0.0], "other": [0.5, 0.9, 0.6, 0.7, 0.0]}.items():
         ledger = PairWeights(5)
