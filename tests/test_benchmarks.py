@@ -186,6 +186,15 @@ def test_what_grows_is_measured_against_what_it_grows_with(measured):
     assert lines.keys() == committed("scaling")["lines"].keys()
 
 
+def test_what_flags_cost_is_measured_in_turns(measured):
+    figures, told = measured("flags", "--layers 1 --batch 2 --repeats 1")
+    assert figures["times the plain step"]["plain"] == 1
+    assert all(f"{name}: " in told for name in figures["seconds"])
+    assert figures["seconds"].keys() <= committed("flags")["seconds"].keys()
+    memory = committed("flags")["MB"]
+    assert memory["gradient_checkpointing"] < memory["plain"]
+
+
 def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):
     for name, weights in {"full": [0.1, 0.2, 0.3, 0.4, 0.0], "other": [0.5, 0.9, 0.6, 0.7, 0.0]}.items():
         ledger = PairWeights(5)
