@@ -15,7 +15,7 @@ from transformers.utils import logging
 from .arguments import config_class
 from .data import FeatureProcessor, FeatureRows, Pairs, StreamedPairs
 from .errors import InputError, did_you_mean, last_line
-from .methods import NoisyITMConfig, NoisyITMModel
+from .methods import NoisyITMConfig, NoisyITMModel, unfolded
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -79,7 +79,7 @@ def load_model(
         raise InputError(f"There is no model folder {path.resolve()}.")
     try:
         with _quiet():
-            stored = CLIPConfig.get_config_dict(path)[0]
+            stored = unfolded(CLIPConfig.get_config_dict(path)[0])
             kind = str(stored.get("model_type"))
             if kind != "clip" and not kind.startswith("noisy_itm_"):
                 raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")

@@ -34,7 +34,7 @@ RULES = {
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
-        | {"adapters", "engines", "evaluating_trainer", "scoring", "truth"},
+        | {"adapters", "engines", "publishing_trainer", "scoring", "truth"},
         {"accelerate", "datasets"},
     ),
     "adapters": (set(), {"accelerate", "datasets", "transformers"}),
@@ -42,7 +42,8 @@ RULES = {
     "evaluating_trainer": ({"arguments", "batches", "data", "encode", "methods"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
-    "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
+    "hub": ({"methods", "parser"}, {"torch", "accelerate", "datasets"}),
+    "publishing_trainer": ({"evaluating_trainer", "hub"}, {"torch", "accelerate", "datasets", "transformers"}),
     "evaluation": (
         {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},

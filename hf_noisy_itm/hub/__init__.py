@@ -1,0 +1,19 @@
+"""Cards, and what is published with them: models of runs, noisy data sets, the metric's Space."""
+
+from .cards import content_hash, escape, write_dataset_card, write_model_card
+from .publishing import PublishArguments, parse_publish, publish, publish_run, reach, upload_dataset
+from .tokens import without_tokens
+
+__all__ = [
+    "PublishArguments",
+    "content_hash",
+    "escape",
+    "parse_publish",
+    "publish",
+    "publish_run",
+    "reach",
+    "upload_dataset",
+    "without_tokens",
+    "write_dataset_card",
+    "write_model_card",
+]
