@@ -50,8 +50,9 @@ class Fault:
     """What goes wrong with requests whose line, such as `PUT /lfs/ab12`, fits a pattern."""
 
     pattern: str
-    status: int | None = None  # None: the connection is cut after a few bytes of the body
-    message: str = "refused"
+    status: int | None  # None: the connection is cut after a few bytes of the body
+    message: str = "refused"  # {token} is what the client sent to be known
+    only_after: str | None = None  # a request that must have come before
     times: int = 10**9
 
 
@@ -76,6 +77,21 @@ class HubServer(ThreadingHTTPServer):
     def __exit__(self, *_):
         self.shutdown()
         self.server_close()
+
+    def fault(self, *args, **kwargs) -> None:
+        """Adds a `Fault`."""
+        self.faults.append(Fault(*args, **kwargs))
+
+    def current_fault(self, line: str) -> Fault | None:
+        """The fault that is due for a request, which is noted."""
+        with self.lock:
+            self.requests.append(line)
+            for each in self.faults:
+                due = each.times > 0 and (each.only_after is None or each.only_after in self.requests)
+                if due and fnmatch(line, each.pattern):
+                    each.times -= 1
+                    return each
+        return None
 
     def files(self, name: str, kind: str = "models", revision: str = "main") -> dict[str, bytes]:
         """The content of every file of a repository."""
@@ -138,11 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         line = f"{self.command} {unquote(parts.path)}"
         self.query = parse_qs(parts.query)
-        with self.server.lock:
-            self.server.requests.append(line)
-            fault = next((each for each in self.server.faults if each.times > 0 and fnmatch(line, each.pattern)), None)
-            if fault is not None:
-                fault.times -= 1
+        fault = self.server.current_fault(line)
         if fault is not None and fault.status is None:
             self.rfile.read(min(100, int(self.headers.get("Content-Length") or 0)))
             self.close_connection = True
