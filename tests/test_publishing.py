@@ -292,12 +292,15 @@ def test_data_sets_and_the_space_go_there_too(published):
 
 
 PULL = """
-import json, sys, torch
+import contextlib, json, sys, urllib.request
+import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
 from transformers import AutoModel, AutoProcessor, CLIPConfig, CLIPModel
 from transformers.utils import logging
 logging.set_verbosity_error()
-name, folder, online = {name!r}, {folder!r}, {online!r}
-from hf_noisy_itm import InputError, NPCModel, NPCConfig
+name, folder = {name!r}, {folder!r}
+from hf_noisy_itm import InputError, NPCModel
 from hf_noisy_itm.loading import load_model
 inputs = {{"input_ids": torch.arange(20).reshape(2, 10), "pixel_values": torch.rand(2, 3, 48, 48)}}
 
@@ -313,28 +316,36 @@ def same(*models):
     (one, *others) = [embeds(model) for model in models]
     return all(torch.equal(a, b) for other in others for a, b in zip(one, other))
 
-told = {{}}
 local = NPCModel.from_pretrained(folder)
-ours, auto, plain = NPCModel.from_pretrained(name), AutoModel.from_pretrained(name), CLIPModel.from_pretrained(name)
-loaded, processor = load_model(name)
-told["classes"] = [type(each).__name__ for each in (ours, auto, loaded, plain, processor)]
-told["same"] = same(local, ours, auto, loaded) and same(CLIPModel.from_pretrained(folder), plain)
-told["method"] = ours.config.method == local.config.method == auto.config.method == loaded.config.method
-told["processor"] = type(AutoProcessor.from_pretrained(name)).__name__
-if online:
-    given = [each.from_pretrained(name, bank_share=0.25).config.bank_share for each in (NPCModel, AutoModel)]
-    told["given"] = given + [AutoModel.from_pretrained(name, revision="later").config.bank_share]
-    told["subfolder"] = same(local, AutoModel.from_pretrained("someone/sub", subfolder="inner"))
-    told["private"] = same(local, NPCModel.from_pretrained("someone/private", token={token!r}))
-    sha = AutoModel.from_pretrained(name, revision={sha!r})
-    told["commit"] = same(local, sha)
-    told["CLIP"] = [type(AutoModel.from_pretrained({scenes!r})).__name__]
-    told["CLIP"] += [type(AutoModel.from_config(CLIPConfig())).__name__]
-    for place in ("someone/private", "someone/nothing"):
-        try:
-            load_model(place)
-        except InputError as error:
-            told[place] = str(error)
+
+def pull():
+    ours, auto, plain = (each.from_pretrained(name) for each in (NPCModel, AutoModel, CLIPModel))
+    loaded, processor = load_model(name)
+    return {{
+        "classes": [type(each).__name__ for each in (ours, auto, loaded, plain, processor)],
+        "same": same(local, ours, auto, loaded) and same(CLIPModel.from_pretrained(folder), plain),
+        "method": ours.config.method == local.config.method == auto.config.method == loaded.config.method,
+        "processor": type(AutoProcessor.from_pretrained(name)).__name__,
+    }}
+
+online = told = pull()
+given = [each.from_pretrained(name, bank_share=0.25).config.bank_share for each in (NPCModel, AutoModel)]
+told["given"] = given + [AutoModel.from_pretrained(name, revision="later").config.bank_share]
+told["subfolder"] = same(local, AutoModel.from_pretrained("someone/sub", subfolder="inner"))
+told["private"] = same(local, NPCModel.from_pretrained("someone/private", token={token!r}))
+told["commit"] = same(local, AutoModel.from_pretrained(name, revision={sha!r}))
+told["CLIP"] = [type(AutoModel.from_pretrained({scenes!r})).__name__]
+told["CLIP"] += [type(AutoModel.from_config(CLIPConfig())).__name__]
+for place in ("someone/private", "someone/nothing"):
+    try:
+        load_model(place)
+    except InputError as error:
+        told[place] = str(error)
+constants.HF_HUB_OFFLINE = True  # what HF_HUB_OFFLINE=1 sets when a process starts
+get_session().close()
+with contextlib.suppress(OSError):
+    urllib.request.urlopen(constants.ENDPOINT + "/now-offline")
+told = online, pull()
 print(json.dumps(told))
 """
 
@@ -371,13 +382,10 @@ def pulled(published, run, tmp_path_factory):
     hub.repositories["models", f"{USER}/sub"].commit("main", inner, "moved")
     values = {"name": NAME, "folder": str(run), "token": TOKEN, "scenes": str(SCENES)}
     values["sha"] = source.branches["later"]
-    cache = tmp_path_factory.mktemp("cache")
-    online = client(hub, PULL.format(online=True, **values), cache)[0]
-    requests = len(hub.requests)
-    offline = client(hub, PULL.format(online=False, **values), cache, HF_HUB_OFFLINE="1")[0]
-    assert len(hub.requests) == requests
+    (online, offline), _ = client(hub, PULL.format(**values), tmp_path_factory.mktemp("cache"))
+    assert hub.requests[-1] == "GET /now-offline"
     script = PULL_WITHOUT_THE_PACKAGE.format(name=NAME)
-    return online, offline, client(hub, script, tmp_path_factory.mktemp("another_cache"))[0]
+    return online, offline, client(hub, script, tmp_path_factory.mktemp("cache"))[0]
 
 
 def test_embeddings_are_equal_bit_for_bit_with_and_without_a_network(pulled):
