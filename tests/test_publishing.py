@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.evaluation import parse_evaluation
+from hf_noisy_itm.export import parse_convert
 from hf_noisy_itm.hub import PublishArguments, parse_publish, publish, without_tokens
 from hf_noisy_itm.hub.results import find_control
 from hf_noisy_itm.loading import load_model
@@ -293,6 +295,7 @@ def test_data_sets_and_the_space_go_there_too(published):
 
 PULL = """
 import contextlib, json, sys, urllib.request
+import datasets
 import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
@@ -336,6 +339,8 @@ told["private"] = same(local, NPCModel.from_pretrained("someone/private", token=
 told["commit"] = same(local, AutoModel.from_pretrained(name, revision={sha!r}))
 told["CLIP"] = [type(AutoModel.from_pretrained({scenes!r})).__name__]
 told["CLIP"] += [type(AutoModel.from_config(CLIPConfig())).__name__]
+rows = datasets.load_dataset("someone/noisy", token={token!r})
+told["rows"] = [rows["train"].num_rows, sorted(rows["train"].column_names), sum(rows["train"]["is_noisy"])]
 for place in ("someone/private", "someone/nothing"):
     try:
         load_model(place)
@@ -404,6 +409,11 @@ def test_revisions_folders_fields_and_private_repositories(pulled):
     assert told["commit"]
     assert "someone/private cannot be loaded" in told["someone/private"]
     assert "someone/nothing cannot be loaded" in told["someone/nothing"]
+
+
+def test_a_data_set_comes_back_as_it_went(published, pulled):
+    local = datasets.Dataset.from_parquet(str(published[3] / "noisy" / "data" / "*.parquet"))
+    assert pulled[0]["rows"] == [60, sorted(local.column_names), sum(local["is_noisy"])]
 
 
 def test_a_plain_clip_stays_a_plain_clip(pulled):
@@ -478,3 +488,16 @@ def test_the_command_to_try_again_is_the_one_that_was_given():
     args = parse_publish(words)[1]
     assert args == PublishArguments("a/b", private=True, revision="x y")
     assert shlex.split(args.command("my runs/npc"))[1:] == ["recipes/publish.py", *words]
+
+
+def test_the_page_shows_commands_that_are_understood():
+    page = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    parsers = {"publish": parse_publish, "convert": parse_convert, "evaluate": parse_evaluation}
+    seen = set()
+    for line in lines:
+        if match := re.match(r"python recipes/(\w+)\.py (.*)", line):
+            seen.add(match[1])
+            parsers[match[1]](shlex.split(match[2], comments=True))
+    assert seen == set(parsers)
