@@ -1,6 +1,5 @@
 """From a checkpoint in one format to one in another: `recipes/convert.py`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -117,7 +116,6 @@ def _read(source: str, processor: str | None) -> tuple[CLIPModel, CLIPProcessor 
 
 
 def _write_clip(model: CLIPModel, processor: CLIPProcessor | None, folder: Path) -> None:
-
     model.config = CLIPModel.config_class.from_dict(_plain(model.config.to_dict()))
     model.save_pretrained(folder)
     if processor is not None:
@@ -141,7 +139,7 @@ def _write_sentence_transformers(model: CLIPModel, processor: CLIPProcessor | No
     (folder / _MODULE).mkdir()
     _write_clip(model, processor, folder / _MODULE)
     module = {"idx": 0, "name": "0", "path": _MODULE, "type": "sentence_transformers.models.CLIPModel"}
-    (folder / "modules.json").write_text(json.dumps([module], indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "modules.json", [module])
     write_json(folder / "config_sentence_transformers.json", {"similarity_fn_name": "cosine"})
 
 

@@ -28,7 +28,7 @@ from .data import (
 )
 from .errors import InputError, last_line
 from .files import write_json
-from .hub import without_tokens, write_model_card
+from .hub import on_hub, without_tokens, write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
 from .memory.trust import TrustScores
@@ -145,6 +145,7 @@ def train_model(
         "bank": trainer.memory.bank.provenance if trainer.memory.bank else None,
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
+        "on_hub": {"model": on_hub(recipe.run.model), "dataset": on_hub(recipe.data.dataset)},
         "embeds_by_clip_alone": model.embeds_by_clip_alone,
         "processes": trainer.args.world_size,
         "hardware": hardware(trainer.args.device),

@@ -71,7 +71,7 @@ def refuse_strange_folder(folder: Path, config: dict) -> None:
                 raise InputError(f"{folder / name} is no index of weights; copy it there anew.") from error
             if strange := [part for part in parts if Path(str(part)).name != part]:
                 raise InputError(f"{folder / name} names weights outside of its folder, {strange[0]}: not loaded.")
-    for path in folder.glob("*.bin"):
+    for path in folder.glob("pytorch_model*.bin"):
         try:
             refuse_bomb(path)
         except (OSError, zipfile.BadZipFile) as error:

@@ -121,7 +121,7 @@ def wrong_in_card(card: object) -> list[str]:
         for each in results:
             named = isinstance(each["task"].get("type"), str) and isinstance(each["dataset"].get("name"), str)
             metrics = each["metrics"]
-            if not (named and re.fullmatch(r"[\w./@-]+", each["dataset"]["type"]) and metrics):
+            if not (named and re.fullmatch(r"[\w./-]+", each["dataset"]["type"]) and metrics):
                 wrong.append(f"model-index holds a result of no task or data set: {each}")
             if not all(isinstance(metric["value"], int | float) and metric["type"] for metric in metrics):
                 wrong.append(f"model-index holds a figure that is no number: {each}")

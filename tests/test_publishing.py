@@ -19,7 +19,7 @@ import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file
 
-from hf_noisy_itm import InputError
+from hf_noisy_itm import InputError, NoisyITMArguments
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.evaluation import parse_evaluation
 from hf_noisy_itm.export import parse_convert
@@ -465,6 +465,7 @@ def test_what_is_no_control_is_refused_where_it_is_named(run, tmp_path, change, 
         (["FOLDER", "--repo_id", "a/b/c"], "must be user/name on the Hub"),
         (["FOLDER", "--repo_id", "a/b", "--privat", "true"], "did you mean 'private'"),
         (["FOLDER", "--repo_id", "a/b", "--dataset_id", "scenes"], "user/name of a data set"),
+        (["FOLDER", "--repo_id", "a/b", "--license", "Do what\nyou like"], "an identifier of the Hub, such as mit"),
         (["gone", "--repo_id", "a/b"], "There is no folder gone"),
         (["EMPTY", "--repo_id", "a/b"], r"holds no run \(metrics.json\), noisy data set"),
         (["NOMODEL", "--repo_id", "a/b"], "holds no model"),
@@ -481,6 +482,11 @@ def test_what_cannot_be_published_gets_one_sentence(run, tmp_path, words, senten
     places |= {"FOLDER": str(run), "CONTROL": str(run.parent / "control")}
     with pytest.raises(InputError, match=sentence):
         publish(*parse_publish([places.get(word, word) for word in words]))
+
+
+def test_checkpoints_are_not_pushed():
+    with pytest.raises(InputError, match="Checkpoints are not pushed, the finished model is"):
+        NoisyITMArguments(output_dir="x", hub_strategy="checkpoint")
 
 
 def test_the_command_to_try_again_is_the_one_that_was_given():

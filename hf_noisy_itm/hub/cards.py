@@ -70,8 +70,8 @@ def write_model_card(
         dataset_id: of the evaluation data on the Hub, if they lie there.
     """
     folder = Path(folder)
-    name = folder.resolve().name if repo is None else repo.split("/")[-1]
-    dataset = name_of_data(metrics)
+    name = one_line(folder.resolve().name if repo is None else repo.split("/")[-1])
+    dataset = one_line(name_of_data(metrics))
     has_vectors = "feature_columns" in metrics["data"]
     card_data = ModelCardData(
         library_name="transformers",
@@ -79,12 +79,12 @@ def write_model_card(
         license=license,
         datasets=None if dataset_id is None else [dataset_id],
         tags=_TAGS_OF_VECTORS if has_vectors else _TAGS_OF_CLIP,
-        base_model=metrics["model"] if "/" in metrics["model"] and not Path(metrics["model"]).exists() else None,
+        base_model=(metrics.get("on_hub") or {}).get("model"),
         model_name=name,
         eval_results=[
             EvalResult(
                 task_type="cross-modal-retrieval" if has_vectors else "image-text-retrieval",
-                dataset_type=dataset_id or Path(dataset).name,
+                dataset_type=dataset_id or re.sub(r"[^\w.-]+", "-", Path(dataset).name),
                 dataset_name=dataset,
                 metric_type=metric,
                 metric_value=value,
@@ -132,7 +132,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
     }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
-    title = f"{source['dataset']} with {pedigree['kind']} noise{rate}"
+    title = one_line(f"{source['dataset']} with {pedigree['kind']} noise{rate}")
     licence = (
         {"license": content["license"]} if content["license"] else {"license": "other", "license_name": "unknown"}
     )
@@ -174,8 +174,13 @@ def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
     return hashlib.sha256("".join(fit).encode()).hexdigest()
 
 
+def one_line(text: str) -> str:
+    """Text without line breaks: one of its lines could end the front matter of a card, where all readers cut."""
+    return " ".join(text.split())
+
+
 def escape(text: str, most: int = 200) -> str:
     """Text of others as one line of Markdown that means nothing but itself; cut after `most` characters."""
-    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    line = "".join(letter for letter in one_line(text) if letter.isprintable())
     line = line if len(line) <= most else line[:most] + "…"
     return re.sub(r"([!#$&(-+\-./:<>@\[-`{-~])", r"\\\1", line)

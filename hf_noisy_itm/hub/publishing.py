@@ -23,6 +23,7 @@ from .tokens import mask_tokens
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
 _FILES_OF_A_SPACE = ("*.py", "README.md", "requirements.txt")
 _REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _DATASET_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -50,6 +51,10 @@ class PublishArguments:
             raise InputError(f"--repo_id must be user/name on the Hub, got {self.repo_id!r}.")
         if self.dataset_id is not None and not _DATASET_ID.fullmatch(self.dataset_id):
             raise InputError(f"--dataset_id must be user/name of a data set on the Hub, got {self.dataset_id!r}.")
+        if self.license is not None and not _LICENSE.fullmatch(self.license):
+            raise InputError(
+                f"--license must be an identifier of the Hub, such as mit or other, got {self.license!r}."
+            )
 
     def command(self, folder: str | Path) -> str:
         """The command that publishes a folder like this."""
@@ -92,7 +97,7 @@ def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None
         return publish_run(folder, args, api)
     if (folder / "noise.json").is_file():
         _refuse_of_a_run(args, "a data set")
-        return upload_dataset(folder, args.repo_id, api, args.revision)
+        return upload_dataset(folder, args.repo_id, api, args.revision, args.private)
     if (folder / "app.py").is_file() and (folder / "README.md").is_file():
         _refuse_of_a_run(args, "a Space")
         found = {path.relative_to(folder).as_posix(): path for each in _FILES_OF_A_SPACE for path in folder.glob(each)}
@@ -113,7 +118,8 @@ def publish_run(folder: str | Path, args: PublishArguments, api: HfApi | None = 
         staged = Path(temporary)
         model_class, is_clip = stage_model(folder, staged, args.with_training_state)
         clip_alone = metrics.get("embeds_by_clip_alone", is_clip)
-        told, dataset_id = for_others(metrics), args.dataset_id or _dataset_on_hub(metrics)
+        told = for_others(metrics)
+        dataset_id = args.dataset_id or (metrics.get("on_hub") or {}).get("dataset")
         write_json(staged / "metrics.json", told)
         if dataset_id is not None:
             (staged / EVAL_RESULTS).parent.mkdir()
@@ -146,27 +152,32 @@ def reach(args: PublishArguments, api: HfApi | None = None) -> str:
 
 
 def upload_dataset(
-    folder: str | Path, repo: str, api: HfApi | None = None, revision: str | None = None, private: bool = True
+    folder: str | Path, repo: str, api: HfApi | None = None, revision: str | None = None, private: bool = False
 ) -> str:
     """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
 
     Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
 
     Raises:
-        InputError: the Hub refuses.
+        InputError: the Hub refuses; or `private` is asked, and the repository is there and public.
     """
     api = api or HfApi()
+    again = f"python recipes/publish.py {shlex.quote(str(folder))} --repo_id {shlex.quote(repo)}"
+    again += (" --private true" if private else "") + (f" --revision {shlex.quote(revision)}" if revision else "")
     try:
-        api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+        repo = api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True).repo_id
+        if private:
+            _refuse_public(api, repo, "dataset")
         more = {}
         if revision is not None:
             api.create_branch(repo, branch=revision, repo_type="dataset", exist_ok=True)
             more = {"revision": revision}
         deleted = list(_SHARDS_OF_A_DATASET)
         api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset", delete_patterns=deleted, **more)
-    except Exception as error:
-        again = f"python recipes/publish.py {shlex.quote(str(folder))} --repo_id {shlex.quote(repo)}"
-        raise _refusal(folder, repo, error, again + (f" --revision {revision}" if revision else "")) from None
+    except InputError:
+        raise
+    except Exception as error:  # see `_push`
+        raise _refusal(folder, repo, error, again) from None
     return f"datasets/{repo}"
 
 
@@ -213,11 +224,16 @@ def _push(
 def _make_repository(args: PublishArguments, api: HfApi, kind: str) -> str:
     sdk = {"space_sdk": "gradio"} if kind == "space" else {}
     url = api.create_repo(args.repo_id, repo_type=kind, private=args.private or None, exist_ok=True, **sdk)
-    if args.private and not api.repo_info(args.repo_id, repo_type=kind).private:
-        raise InputError(f"{args.repo_id} is there already and public, and --private was asked: name another one.")
+    if args.private:
+        _refuse_public(api, url.repo_id, kind)
     if args.revision is not None:
-        api.create_branch(args.repo_id, branch=args.revision, repo_type=kind, exist_ok=True)
+        api.create_branch(url.repo_id, branch=args.revision, repo_type=kind, exist_ok=True)
     return url.repo_id
+
+
+def _refuse_public(api: HfApi, repo: str, kind: str) -> None:
+    if not api.repo_info(repo, repo_type=kind).private:
+        raise InputError(f"{repo} is there already and public, and --private was asked: name another one.")
 
 
 def _refusal(folder: str | Path, repo: str, error: Exception, again: str) -> InputError:
@@ -228,11 +244,6 @@ def _refusal(folder: str | Path, repo: str, error: Exception, again: str) -> Inp
 
 def _fits(name: str, pattern: str) -> bool:
     return name.count("/") == pattern.count("/") and fnmatch(name, pattern)
-
-
-def _dataset_on_hub(metrics: dict) -> str | None:
-    name = metrics["data"]["dataset"]
-    return name if _DATASET_ID.fullmatch(name) and not Path(name).exists() else None
 
 
 def _refuse_of_a_run(args: PublishArguments, what: str) -> None:

@@ -1,6 +1,7 @@
 """Figures of a run as the Hub takes them, and the control that stands beside them."""
 
 import json
+import re
 from pathlib import Path
 
 import yaml
@@ -8,6 +9,9 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from ..errors import InputError
 
+_NEEDED = {"method", "model", "data", "pairs", "noise", "method_config", "training", "metrics", "seconds", "processes"}
+_NEEDED |= {"versions"}
+_OF_AN_OWNER = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _BESIDE = ("control", "baseline")  # folders beside a run's in which a control is looked for
 
 
@@ -24,6 +28,11 @@ def name_of_data(metrics: dict) -> str:
     """The data set, and its configuration if it has one, as they were given."""
     data = metrics["data"]
     return data["dataset"] if data.get("dataset_config") is None else f"{data['dataset']}/{data['dataset_config']}"
+
+
+def on_hub(name: str) -> str | None:
+    """A name under which something was just loaded, if it was from the Hub: it has an owner, and is no path here."""
+    return name if _OF_AN_OWNER.fullmatch(name) and not Path(name).exists() else None
 
 
 def eval_results(metrics: dict, dataset_id: str) -> str:
@@ -56,7 +65,7 @@ def read_metrics(folder: str | Path) -> dict:
     path = Path(folder) / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"method", "model", "data", "pairs", "training", "metrics", "versions"} - metrics.keys()
+        missing = _NEEDED - metrics.keys()
     except FileNotFoundError:
         raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
     except (OSError, ValueError, AttributeError) as error:
