@@ -15,9 +15,11 @@ from pathlib import Path
 import datasets
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file
+from transformers import AutoModel, CLIPModel
 
 from hf_noisy_itm import InputError, NoisyITMArguments
 from hf_noisy_itm.data.scenes import draw_row
@@ -25,9 +27,12 @@ from hf_noisy_itm.evaluation import parse_evaluation
 from hf_noisy_itm.export import parse_convert
 from hf_noisy_itm.hub import PublishArguments, parse_publish, publish, without_tokens
 from hf_noisy_itm.hub.results import find_control
+from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.loading import load_model
 
 from .hub_server import TOKEN, USER, HubServer, Repository
+from .methods.table import METHODS
+from .methods.test_contract import make
 
 ROOT = Path(__file__).parent.parent
 SCENES = ROOT / "hf_noisy_itm" / "assets" / "scenes-clip"
@@ -250,6 +255,7 @@ def test_the_card_takes_its_numbers_from_the_run_and_its_control(published):
     assert f'from_pretrained("{NAME}")' in card.text
     assert "hardware not recorded" in card.text  # the figures are of before it was
     assert "@inproceedings" in card.text
+    assert "- started from scenes\\-clip\n" in card.text
     assert "mit, as whoever published" in card.text
     trained = published[0].files(f"{USER}/trained")["README.md"].decode()
     assert "Trainer" not in trained  # whose card would stand there
@@ -304,6 +310,7 @@ from transformers.utils import logging
 logging.set_verbosity_error()
 name, folder = {name!r}, {folder!r}
 from hf_noisy_itm import InputError, NPCModel
+from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.loading import load_model
 inputs = {{"input_ids": torch.arange(20).reshape(2, 10), "pixel_values": torch.rand(2, 3, 48, 48)}}
 
@@ -482,6 +489,24 @@ def test_what_cannot_be_published_gets_one_sentence(run, tmp_path, words, senten
     places |= {"FOLDER": str(run), "CONTROL": str(run.parent / "control")}
     with pytest.raises(InputError, match=sentence):
         publish(*parse_publish([places.get(word, word) for word in words]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_published_of_a_method_opens_as_itself_and_as_a_clip(method, clip_config, processor, tmp_path):
+    cls, config_cls, fields = METHODS[method]
+    model = make(cls, config_cls, fields, clip_config)[0].eval()
+    model.save_pretrained(tmp_path / "run")
+    processor.save_pretrained(tmp_path / "run")
+    (tmp_path / "staged").mkdir()
+    assert stage_model(tmp_path / "run", tmp_path / "staged")[0] is cls
+    auto, plain = AutoModel.from_pretrained(tmp_path / "staged"), CLIPModel.from_pretrained(tmp_path / "staged")
+    assert type(auto) is cls
+    local = cls.from_pretrained(tmp_path / "run").config.method
+    assert auto.config.method == local
+    assert model.learnt().keys() == auto.learnt().keys()
+    assert all(torch.equal(each, auto.state_dict()[name]) for name, each in model.learnt().items())
+    assert all(torch.equal(each, plain.state_dict()[name]) for name, each in model.clip.state_dict().items())
+    assert cls.from_pretrained(tmp_path / "staged").config.method == local
 
 
 def test_checkpoints_are_not_pushed():

@@ -111,6 +111,7 @@ def write_model_card(
         test=metrics.get("test"),
         control=control,
         hardware=metrics.get("hardware"),
+        start=metrics["model"],
         license=license,
         dataset_id=dataset_id,
         **{key: metrics[key] for key in metrics if key not in _NOT_OF_THE_TEMPLATE},

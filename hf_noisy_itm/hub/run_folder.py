@@ -89,7 +89,7 @@ def for_others(content: Any) -> Any:
     if not isinstance(content, str):
         return content
     option, sign, value = content.partition("=") if content.startswith("--") else ("", "", content)
-    if value.startswith(("~", ".")) or Path(value).is_absolute():
+    if value.startswith("~") or Path(value).is_absolute():
         value = Path(value).name
     return mask_tokens(option + sign + value)
 
@@ -124,7 +124,7 @@ def _published(
 ) -> dict:
     """The config under which transformers alone finds a CLIP, and this package the method."""
     if config is None or not _is_clip(names):
-        return for_others(stored)
+        return stored
     plain = CLIPConfig()
     kept = {name: value for name, value in stored.items() if name in config.method or hasattr(plain, name)}
     return folded(kept, config.method) | {
