@@ -124,6 +124,11 @@ class NoisyITMArguments(TrainingArguments):
             raise InputError(f"lora_dropout must be at least 0 and below 1, got {self.lora_dropout}.")
         if not self.lora_r and (self.lora_alpha is not None or self.lora_dropout):
             raise InputError("lora_alpha and lora_dropout are of adapters, and there are none: give --lora_r too.")
+        if self.hub_strategy in ("checkpoint", "all_checkpoints"):
+            raise InputError(
+                "Checkpoints are not pushed, the finished model is, with its figures: leave hub_strategy out, and use "
+                "recipes/publish.py --with_training_state for what was remembered."
+            )
         if os.path.isfile(self.output_dir):
             raise InputError(f"output_dir {self.output_dir} is a file; give a folder.")
         if self.dataloader_persistent_workers:

@@ -17,8 +17,10 @@ from torch import Tensor
 from transformers import CLIPConfig
 
 from .errors import InputError, last_line
+from .untrusted import refuse_bomb, refuse_growth
 
 _HEAD_WIDTH = 64
+_PARALLEL = "module."  # before every name of a model that was wrapped to be trained in several processes
 _NUMBERS = {"input_resolution", "context_length", "vocab_size"}  # stand in some files; the shapes tell them too
 _TOWERS = {"transformer": "text_model.encoder.layers", "visual.transformer": "vision_model.encoder.layers"}
 _OF_A_LAYER = {
@@ -48,13 +50,19 @@ _TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visu
 def read_openai(path: str | Path) -> dict[str, Tensor]:
     """Reads a state dict from `.safetensors`, or from what `torch.save` wrote; nothing in it is run.
 
+    A checkpoint of a training is taken too: a dictionary that has one such state dict beside other things, such as an
+    epoch and an optimizer. Names may begin with `module.`, as those of parallel models do.
+
     Raises:
-        InputError: there is no such file, it is damaged, or it holds more than tensors and their names.
+        InputError: there is no such file, it is damaged, would grow where it is read, or holds no such tensors.
     """
     try:
         if Path(path).suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        size = refuse_bomb(path)
+        state = _state_in(torch.load(path, map_location="cpu", weights_only=True))
+    except InputError:
+        raise
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read: {last_line(error)}") from error
     except Exception as error:  # torch raises many kinds, one of which only a forbidden import could name
@@ -63,6 +71,7 @@ def read_openai(path: str | Path) -> dict[str, Tensor]:
             f"are not opened, since they are programs: save the model's state_dict() as .safetensors, and give that."
         ) from error
     _refuse_other_than_tensors(state, str(path))
+    refuse_growth(state.values(), size, path)
     return state
 
 
@@ -112,6 +121,19 @@ def to_openai(config: CLIPConfig, state: dict[str, Tensor]) -> dict[str, Tensor]
         for kind in ("weight", "bias"):
             converted[f"{old}.in_proj_{kind}"] = torch.cat([state[f"{new}.{part}_proj.{kind}"] for part in "qkv"])
     return converted
+
+
+def _state_in(content: Any) -> Any:
+    """The state dict of a checkpoint, if it has just one in this format; else what was given."""
+    if not isinstance(content, dict):
+        return content
+    mark = "visual.conv1.weight"
+    within = [each for each in (content, *content.values()) if isinstance(each, dict)]
+    found = [each for each in within if mark in each or f"{_PARALLEL}{mark}" in each]
+    if len(found) != 1:
+        return content
+    (state,) = found
+    return {name.removeprefix(_PARALLEL) if isinstance(name, str) else name: each for name, each in state.items()}
 
 
 def _refuse_other_than_tensors(state: Any, what: str) -> None:

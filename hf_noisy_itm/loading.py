@@ -15,12 +15,14 @@ from transformers.utils import logging
 from .arguments import config_class
 from .data import FeatureProcessor, FeatureRows, Pairs, StreamedPairs
 from .errors import InputError, did_you_mean, last_line
-from .methods import NoisyITMConfig, NoisyITMModel
+from .methods import NoisyITMConfig, NoisyITMModel, unfolded
+from .untrusted import refuse_strange_folder
 
 ASSETS = Path(__file__).parent / "assets"
 
 
 NOTHING = "none"  # the name of no checkpoint
+_PROGRAM = "its weights are a pickle with more than tensors in it, which is not run; give them as .safetensors."
 
 
 def start_model(
@@ -80,6 +82,8 @@ def load_model(
     try:
         with _quiet():
             stored = CLIPConfig.get_config_dict(path)[0]
+            refuse_strange_folder(path, stored)
+            stored = unfolded(stored)
             kind = str(stored.get("model_type"))
             if kind != "clip" and not kind.startswith("noisy_itm_"):
                 raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
@@ -96,8 +100,11 @@ def load_model(
             processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(path)
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        reason = last_line(error).split("Error: ")[-1].strip()
+    except Exception as error:  # of torch too, which names a forbidden import by a kind that only pickle has
+        is_known = isinstance(error, OSError | ValueError | RuntimeError | SafetensorError | StrictDataclassError)
+        if not is_known and type(error).__name__ != "UnpicklingError":
+            raise
+        reason = last_line(error).split("Error: ")[-1].strip() if is_known else _PROGRAM
         raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
     if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
         raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")

@@ -28,7 +28,7 @@ from .data import (
 )
 from .errors import InputError, last_line
 from .files import write_json
-from .hub import write_model_card
+from .hub import on_hub, without_tokens, write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
 from .memory.trust import TrustScores
@@ -145,9 +145,12 @@ def train_model(
         "bank": trainer.memory.bank.provenance if trainer.memory.bank else None,
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
+        "on_hub": {"model": on_hub(recipe.run.model), "dataset": on_hub(recipe.data.dataset)},
+        "embeds_by_clip_alone": model.embeds_by_clip_alone,
         "processes": trainer.args.world_size,
+        "hardware": hardware(trainer.args.device),
         "versions": versions(),
-        "command": sys.argv,
+        "command": without_tokens(sys.argv),
     }
     if trainer.is_world_process_zero():
         write_json(folder / "metrics.json", metrics)
@@ -156,6 +159,8 @@ def train_model(
         report_training(
             model, processor, train_pairs, trainer.memory.weights, recipe.data, trainer.args, trainer.exchange
         )
+    if recipe.training.push_to_hub and (place := trainer.push_to_hub()):
+        print(f"{folder} is published as {place}.")
     return metrics
 
 
@@ -165,9 +170,17 @@ def given(training: NoisyITMArguments) -> dict:
     return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
 
 
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """What a process of the run computes on."""
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device)}
+    return {"device": f"{device.type} ({platform.machine()}, {os.cpu_count()} cores)"}
+
+
 def versions() -> dict[str, str]:
     """Of what figures may depend on."""
     return {
+        "hf-noisy-itm": version("hf-noisy-itm"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

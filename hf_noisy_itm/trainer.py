@@ -19,13 +19,13 @@ from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode
 from .engines import exchange_of, flatten_scalars, refuse, unflatten_scalars
 from .errors import InputError
-from .evaluating_trainer import EvaluatingTrainer
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
 from .methods import NoisyITMModel
+from .publishing_trainer import PublishingTrainer
 from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, to_resume
 from .scoring import score_pairs_once
 from .truth import match_shares
@@ -33,7 +33,7 @@ from .truth import match_shares
 logger = logging.get_logger(__name__)
 
 
-class NoisyITMTrainer(EvaluatingTrainer):
+class NoisyITMTrainer(PublishingTrainer):
     """Trains any method on `Pairs`.
 
     Beside what `Trainer` does: batches come from a `PairCollator` with entries of the memory bank; what `forward` asks
@@ -252,8 +252,11 @@ class NoisyITMTrainer(EvaluatingTrainer):
         return done
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along."""
-        if self.args.should_save:  # first, since a folder may be pushed when the model is in it
+        """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along.
+
+        Nothing is pushed, see `PublishingTrainer`.
+        """
+        if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
             self._publishes = not is_checkpoint
@@ -262,7 +265,7 @@ class NoisyITMTrainer(EvaluatingTrainer):
             save_memory(folder, self.memory, self.model.memory() if is_checkpoint else None)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
-        super().save_model(output_dir, _internal_call)
+        super().save_model(output_dir, _internal_call=True)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         if state_dict is not None:  # of an engine, and there on the process that writes

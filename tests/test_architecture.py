@@ -18,13 +18,15 @@ RULES = {
     "metrics": ({"functional"}, {"transformers", "accelerate", "PIL"}),
     "data": ({"functional"}, {"accelerate", "evaluate"}),
     "small_clip": (set(), {"datasets", "accelerate"}),
-    "convert": (set(), {"datasets", "accelerate"}),
+    "untrusted": (set(), {"transformers", "datasets", "accelerate"}),
+    "convert": ({"untrusted"}, {"datasets", "accelerate"}),
+    "export": ({"convert", "loading", "parser"}, {"datasets", "accelerate"}),
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "parser": (set(), {"torch", "accelerate", "datasets"}),
     "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "data", "methods"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods", "untrusted"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "scorer": (
         {"arguments", "batches", "data", "loading", "memory", "methods", "scoring", "trainer"},
@@ -34,7 +36,7 @@ RULES = {
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
         {"arguments", "batches", "callbacks", "checkpoint", "data", "encode", "memory", "methods", "resuming"}
-        | {"adapters", "engines", "evaluating_trainer", "scoring", "truth"},
+        | {"adapters", "engines", "publishing_trainer", "scoring", "truth"},
         {"accelerate", "datasets"},
     ),
     "adapters": (set(), {"accelerate", "datasets", "transformers"}),
@@ -42,7 +44,8 @@ RULES = {
     "evaluating_trainer": ({"arguments", "batches", "data", "encode", "methods"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
-    "hub": ({"methods"}, {"torch", "accelerate", "datasets"}),
+    "hub": ({"methods", "parser"}, {"torch", "accelerate", "datasets"}),
+    "publishing_trainer": ({"evaluating_trainer", "hub"}, {"torch", "accelerate", "datasets", "transformers"}),
     "evaluation": (
         {"arguments", "batches", "data", "encode", "functional", "loading", "memory"},
         {"accelerate"},

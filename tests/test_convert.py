@@ -222,9 +222,15 @@ def test_files_are_read_and_nothing_in_them_is_run(weights, tmp_path):
     for name in ("clip.safetensors", "clip.pt"):
         read = read_openai(tmp_path / name)
         assert all(torch.equal(read[key], tensor) for key, tensor in weights.items())
-    torch.save({"epoch": 3, "model": weights}, tmp_path / "training.pt")
+    parallel = {f"module.{name}": tensor for name, tensor in weights.items()}
+    for content in (weights, parallel):
+        torch.save({"epoch": 3, "model": content, "optimizer": {"state": {0: {"step": 1}}}}, tmp_path / "training.pt")
+        read = read_openai(tmp_path / "training.pt")
+        assert read.keys() == weights.keys()
+        assert all(torch.equal(read[key], tensor) for key, tensor in weights.items())
+    torch.save({"epoch": 3, "model": weights, "teacher": parallel}, tmp_path / "two.pt")
     torch.save({0: torch.ones(1)}, tmp_path / "numbered.pt")
-    for name in ("training.pt", "numbered.pt"):
+    for name in ("two.pt", "numbered.pt"):
         with pytest.raises(InputError, match=rf"{name} holds other things than tensors"):
             read_openai(tmp_path / name)
     torch.save(torch.nn.Linear(1, 1), tmp_path / "whole.pt")

@@ -1,8 +1,10 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub.utils import filter_repo_objects
 from markdown_it import MarkdownIt
@@ -10,6 +12,8 @@ from markdown_it import MarkdownIt
 from hf_noisy_itm import InputError
 from hf_noisy_itm.hub import escape, upload_dataset, write_dataset_card, write_model_card
 from hf_noisy_itm.methods import BaselineModel, NPCModel
+
+from .hub_server import wrong_in_card
 
 METRICS = json.loads(
     (Path(__file__).parent.parent / "hf_noisy_itm" / "assets" / "scenes-clip" / "metrics.json").read_text()
@@ -56,13 +60,15 @@ def test_captions_are_called_wrong_where_some_are(tmp_path, noise, what):
     assert ("20.0 % of the labels are wrong on purpose" in text) == ("labels" in noise)
 
 
-@pytest.mark.parametrize("name", ['it\'s: "fine"', "a # b", "- x", "日本 🦊"])
+@pytest.mark.parametrize("name", ['it\'s: "fine"', "a # b", "- x", "日本 🦊", "two\nlines: [{", "a\n---\nb"])
 def test_any_name_gives_valid_yaml(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     write_model_card(folder, {**METRICS, "data": {**METRICS["data"], "dataset": name}}, BaselineModel, "1")
     card = ModelCard.load(folder / "README.md")
+    name = " ".join(name.split())
     assert card.data.model_name == name
+    assert wrong_in_card(yaml.safe_load(str(card).split("---\n")[1])) == []
     assert {result.dataset_name for result in card.data.eval_results} == {f"{name}/studio"}
 
 
@@ -174,6 +180,7 @@ class RecordingApi:
         self.created.append((given, more))
         if self.error:
             raise self.error
+        return SimpleNamespace(repo_id=given[0])
 
     def upload_folder(self, repo_id, folder_path, repo_type, delete_patterns=None):
         """As `HfApi`'s: what is not in the folder and fits a pattern is deleted."""

@@ -3,6 +3,7 @@
 from ._base import NoisyITMModel
 from ._batch import NoisyITMOutput
 from ._config import NoisyITMConfig
+from ._published import folded, unfolded
 from .baseline import BaselineConfig, BaselineModel
 from .coder import CODERConfig, CODERModel
 from .fne import FNEConfig, FNEModel
@@ -26,4 +27,6 @@ __all__ = [
     "NoisyITMOutput",
     "OSAConfig",
     "OSAModel",
+    "folded",
+    "unfolded",
 ]

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from ..errors import InputError, did_you_mean
 from ._choices import DEFAULT, Choice, settle
+from ._published import unfolded
 
 logger = logging.get_logger(__name__)
 
@@ -123,6 +124,12 @@ class NoisyITMConfig(CLIPConfig):
             raise ValueError(f"moments_kept must be above 0 and at most 1, got {self.moments_kept}.")
 
     @classmethod
+    def get_config_dict(cls, *args, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See `PreTrainedConfig.get_config_dict`; of a published model as the method wrote it."""
+        stored, rest = super().get_config_dict(*args, **kwargs)
+        return unfolded(stored), rest
+
+    @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """Takes the dictionary of a plain CLIP, or of another method, too: its `model_type` does not stick.
 
@@ -130,6 +137,7 @@ class NoisyITMConfig(CLIPConfig):
         stored of a method's fields holds for that method and its `variant`, since most of it was nobody's choice:
         where either is given anew, the fields that are not given too start from its numbers.
         """
+        config_dict = unfolded(config_dict)
         if "_variant" in kwargs:
             kwargs["variant"] = kwargs.pop("_variant")
         own = {field.name for field in dataclasses.fields(cls) if not hasattr(CLIPConfig, field.name)}

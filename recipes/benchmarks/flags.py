@@ -4,8 +4,8 @@
 
 One step of the control, forward, backward and AdamW, on a CLIP of ViT-B/32's shape with fewer layers: median seconds
 in turns over those of the plain step, and MB of tensors at the peak of forward and backward beyond model, gradients
-and inputs. The plain step has captions of 16 tokens, as long as the longest of a batch is apt to be; the collator pads no
-further, and CLIP's own processor is often told to pad to 77.
+and inputs. The plain step has captions of 16 tokens, as long as the longest of a batch is apt to be; the collator pads
+no further, and CLIP's own processor is often told to pad to 77.
 """
 
 import argparse

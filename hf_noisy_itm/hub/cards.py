@@ -6,11 +6,11 @@ import shlex
 from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
-from .errors import InputError, last_line
-from .files import atomic_path, shipped
-from .methods import NoisyITMModel
+from ..files import atomic_path, shipped
+from ..methods import NoisyITMModel
+from .results import figures_of, name_of_data
 
 _SHOWN = (
     "learning_rate",
@@ -28,7 +28,7 @@ _SHOWN = (
 _TAGS_OF_CLIP = ["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"]
 _TAGS_OF_VECTORS = ["hf_noisy_itm", "cross-modal-retrieval", "noisy-labels"]
 _TAGS = {"captions": ["image-text-retrieval", "noisy-correspondence"], "labels": ["noisy-labels"]}
-_SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
+_NOT_OF_THE_TEMPLATE = {"method", "model", "command", "bank", "test", "hardware"}
 
 _MEANING = {
     "shuffle": "Captions were picked one by one and change places among themselves.",
@@ -46,7 +46,15 @@ _MEANING = {
 
 
 def write_model_card(
-    folder: str | Path, metrics: dict, model_class: type[NoisyITMModel], version: str, clip_alone: bool = True
+    folder: str | Path,
+    metrics: dict,
+    model_class: type[NoisyITMModel],
+    version: str,
+    clip_alone: bool = True,
+    repo: str | None = None,
+    control: dict | None = None,
+    license: str | None = None,
+    dataset_id: str | None = None,
 ) -> None:
     """Writes README.md, with model-index, beside a trained model.
 
@@ -56,44 +64,57 @@ def write_model_card(
         model_class: the method; its `paper` is cited.
         version: of this package.
         clip_alone: whether embeddings are those of its CLIP alone.
+        repo: where it is published; of a local folder None.
+        control: content of the `metrics.json` of its control; the card says so if there is none.
+        license: as the Hub names it.
+        dataset_id: of the evaluation data on the Hub, if they lie there.
     """
     folder = Path(folder)
-    data = metrics["data"]
-    dataset = data["dataset"] if data.get("dataset_config") is None else f"{data['dataset']}/{data['dataset_config']}"
-    has_vectors = "feature_columns" in data
+    name = one_line(folder.resolve().name if repo is None else repo.split("/")[-1])
+    dataset = one_line(name_of_data(metrics))
+    has_vectors = "feature_columns" in metrics["data"]
     card_data = ModelCardData(
         library_name="transformers",
         pipeline_tag=None if has_vectors else "zero-shot-image-classification",
+        license=license,
+        datasets=None if dataset_id is None else [dataset_id],
         tags=_TAGS_OF_VECTORS if has_vectors else _TAGS_OF_CLIP,
-        base_model=metrics["model"] if "/" in metrics["model"] and not Path(metrics["model"]).exists() else None,
-        model_name=folder.resolve().name,
+        base_model=(metrics.get("on_hub") or {}).get("model"),
+        model_name=name,
         eval_results=[
             EvalResult(
                 task_type="cross-modal-retrieval" if has_vectors else "image-text-retrieval",
-                dataset_type=Path(dataset).name,
+                dataset_type=dataset_id or re.sub(r"[^\w.-]+", "-", Path(dataset).name),
                 dataset_name=dataset,
-                metric_type=name,
-                metric_value=round(value, 3),
+                metric_type=metric,
+                metric_value=value,
             )
-            for name, value in (metrics.get("test") or metrics["metrics"]).items()
-            if name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map")
+            for metric, value in figures_of(metrics).items()
         ],
     )
     paper = model_class.paper
     card = ModelCard.from_template(
         card_data,
         template_path=str(shipped("hub_cards") / "model.md"),
-        title=folder.resolve().name,
-        place=str(folder),
+        title=name,
+        place=str(folder) if repo is None else repo,
+        is_published=repo is not None,
+        model_class=model_class.__name__,
         version=version,
         method={"name": metrics["method"], **(vars(paper) if paper else {})},
-        eval_split=f" (split {data['eval_split']})" if data.get("eval_split") else "",
+        eval_split=f" (split {metrics['data']['eval_split']})" if metrics["data"].get("eval_split") else "",
         shown=_SHOWN,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
+        escape=escape,
         takes="vectors" if has_vectors else "pictures",
         clip_alone=clip_alone,
         test=metrics.get("test"),
-        **{key: metrics[key] for key in metrics if key not in ("method", "model", "command", "bank", "test")},
+        control=control,
+        hardware=metrics.get("hardware"),
+        start=metrics["model"],
+        license=license,
+        dataset_id=dataset_id,
+        **{key: metrics[key] for key in metrics if key not in _NOT_OF_THE_TEMPLATE},
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
@@ -112,7 +133,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
     }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
-    title = f"{source['dataset']} with {pedigree['kind']} noise{rate}"
+    title = one_line(f"{source['dataset']} with {pedigree['kind']} noise{rate}")
     licence = (
         {"license": content["license"]} if content["license"] else {"license": "other", "license_name": "unknown"}
     )
@@ -154,26 +175,13 @@ def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
     return hashlib.sha256("".join(fit).encode()).hexdigest()
 
 
+def one_line(text: str) -> str:
+    """Text without line breaks: one of its lines could end the front matter of a card, where all readers cut."""
+    return " ".join(text.split())
+
+
 def escape(text: str, most: int = 200) -> str:
     """Text of others as one line of Markdown that means nothing but itself; cut after `most` characters."""
-    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    line = "".join(letter for letter in one_line(text) if letter.isprintable())
     line = line if len(line) <= most else line[:most] + "…"
     return re.sub(r"([!#$&(-+\-./:<>@\[-`{-~])", r"\\\1", line)
-
-
-def upload_dataset(folder: str | Path, repo: str, api: HfApi | None = None) -> None:
-    """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
-
-    Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
-
-    Raises:
-        InputError: the Hub refuses.
-    """
-    api = api or HfApi()
-    try:
-        api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo, folder_path=str(folder), repo_type="dataset", delete_patterns=list(_SHARDS_OF_A_DATASET)
-        )
-    except (OSError, ValueError) as error:  # the Hub's errors derive from these
-        raise InputError(f"{folder} is whole but could not be uploaded to {repo!r}: {last_line(error)}") from error

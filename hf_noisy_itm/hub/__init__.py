@@ -1,0 +1,21 @@
+"""Cards, and what is published with them: models of runs, noisy data sets, the metric's Space."""
+
+from .cards import content_hash, escape, write_dataset_card, write_model_card
+from .publishing import PublishArguments, parse_publish, publish, publish_run, reach, upload_dataset
+from .results import on_hub
+from .tokens import without_tokens
+
+__all__ = [
+    "PublishArguments",
+    "content_hash",
+    "escape",
+    "on_hub",
+    "parse_publish",
+    "publish",
+    "publish_run",
+    "reach",
+    "upload_dataset",
+    "without_tokens",
+    "write_dataset_card",
+    "write_model_card",
+]
