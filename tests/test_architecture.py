@@ -24,7 +24,7 @@ RULES = {
     "encode": ({"data", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "report": ({"data", "memory"}, {"accelerate", "transformers"}),
     "parser": (set(), {"torch", "accelerate", "datasets"}),
-    "arguments": ({"data", "methods", "parser"}, {"accelerate"}),
+    "arguments": ({"data", "methods", "parser"}, set()),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
     "loading": ({"arguments", "data", "methods", "untrusted"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
