@@ -1,5 +1,6 @@
 """Shared fixtures: a CLIP small enough for any test, and 24 pictures of five captions each. Nothing is downloaded."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ from hf_noisy_itm.data import DataArguments, Labels
 from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
+
+from .measuring import here
 
 # The same examples every time, however slow the machine.
 hypothesis.settings.register_profile("tests", database=None, deadline=None, derandomize=True)
@@ -74,3 +77,14 @@ def clip_config(built_clip):
 @pytest.fixture
 def processor(built_clip):
     return deepcopy(built_clip[1])
+
+
+@pytest.fixture
+def measured(monkeypatch, capsys, tmp_path):
+    """What a benchmark of this name writes and prints, given these words."""
+
+    def of(name, words):
+        here(name, monkeypatch)([*words.split(), "--output", str(tmp_path / "out.json")])
+        return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+
+    return of

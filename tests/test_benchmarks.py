@@ -3,9 +3,6 @@
 import importlib
 import json
 import os
-import runpy
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,31 +10,12 @@ from safetensors.torch import save_file
 
 from hf_noisy_itm.memory.weights import PairWeights
 
-ROOT = Path(__file__).parent.parent
-BENCHMARKS = ROOT / "recipes" / "benchmarks"
-RESULTS = ROOT / "recipes" / "results"
+from .measuring import ROOT, committed, here
 
 
-def here(name: str, monkeypatch) -> Callable[[list[str]], None]:
-    """The benchmark's `main`, in this process."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return runpy.run_path(str(BENCHMARKS / f"{name}.py"))["main"]
-
-
-@pytest.fixture
-def measured(monkeypatch, capsys, tmp_path) -> Callable[[str, str], tuple[dict, str]]:
-    """What the benchmark of a name writes and prints; it is imported, so that a process of its own can find it."""
-
-    def of(name: str, words: str) -> tuple[dict, str]:
-        monkeypatch.syspath_prepend(str(BENCHMARKS))
-        importlib.import_module(name).main([*words.split(), "--output", str(tmp_path / "out.json")])
-        return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
-
-    return of
-
-
-def committed(name: str) -> dict:
-    return json.loads((RESULTS / f"benchmark_{name}.json").read_text())
+def test_what_is_measured_alone_has_a_process_of_its_own(monkeypatch):
+    here("bank", monkeypatch)
+    assert importlib.import_module("_measure").in_own_process(os.getpid) != os.getpid()
 
 
 def test_the_noise_benchmark_writes_its_figures(measured):
@@ -58,7 +36,6 @@ def test_the_committed_figures_keep_what_was_promised():
     assert figures["semantic"]["peak_rss_gb"] < 2
 
 
-@pytest.mark.slow  # two further processes
 def test_the_retrieval_benchmark_writes_its_figures(measured):
     words = "--images 60 --captions 300 --width 8 --repeats 1"
     large = "--slice_images 20 --large_images 100 --large_captions 500"

@@ -33,7 +33,6 @@ from .data.test_labels import KINDS, rows_of
 from .data.test_wikipedia import wikipedia
 from .methods.table import METHODS
 from .methods.test_contract import make
-from .test_benchmarks import measured
 
 ROOT = Path(__file__).parent.parent
 RECIPE = str(ROOT / "recipes" / "mrl" / "wikipedia_noise60.yaml")
@@ -387,9 +386,9 @@ def test_a_table_shows_what_was_reached_where_no_test_split_is_named():
     ]  # fmt: skip
 
 
-def test_the_benchmark_of_an_epoch_writes_its_figures(folder, tmp_path):
+def test_the_benchmark_of_an_epoch_writes_its_figures(folder, measured):
     words = f"--data {folder} --repeats 1 --head_width 8 --batch 10"
-    figures, told = measured("mrl_epoch", words, tmp_path)
+    figures, told = measured("mrl_epoch", words)
     assert figures["samples"] == {"train": 40, "validation": 10, "test": 20}
     assert all(seconds > 0 for seconds in figures["seconds of an epoch"].values())
     assert "times as fast as the released protocol" in told

@@ -1,10 +1,12 @@
-"""What the benchmarks share: whose figures these are, seconds in turns, peak memory."""
+"""What the benchmarks share: whose figures these are, seconds in turns, peak memory, processes that are fresh."""
 
 import os
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -53,6 +55,12 @@ def extra_memory(way: Callable) -> tuple[object, float]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     result = way()
     return result, _status("VmHWM") - before
+
+
+def in_own_process(function: Callable, *args, start: str = "fork"):
+    """What a function returns, called in a process that has done nothing else; a fork has imported the libraries."""
+    with ProcessPoolExecutor(1, mp_context=get_context(start)) as process:
+        return process.submit(function, *args).result()
 
 
 def _status(name: str) -> float:

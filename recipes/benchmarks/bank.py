@@ -12,12 +12,10 @@ measured on a part of the captions.
 import argparse
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from _measure import extra_memory, machine
+from _measure import extra_memory, in_own_process, machine
 
 from hf_noisy_itm.files import write_json
 from hf_noisy_itm.memory.bank import EncodedPairs
@@ -61,12 +59,6 @@ def main(arguments: list[str]) -> None:
 def tell(name: str, figures: dict[str, float]) -> None:
     """Prints one line."""
     print(f"{name:24s} " + ", ".join(f"{what} {value:,.4g}" for what, value in figures.items()), flush=True)
-
-
-def in_own_process(function, *args):
-    """What a function returns, called in a process that has imported libraries and done nothing else."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
-        return process.submit(function, *args).result()
 
 
 def measure(sizes: tuple, exclude_self: bool, score: str) -> dict[str, float]:

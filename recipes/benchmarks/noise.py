@@ -11,14 +11,12 @@ import resource
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
-from _measure import machine
+from _measure import in_own_process, machine
 
 from hf_noisy_itm.data.provenance import write_provenance
 from hf_noisy_itm.data.scenes import draw_row
@@ -51,13 +49,11 @@ def main(arguments: list[str]) -> None:
         **{kind: (_text, kind, args.captions) for kind in TEXT_KINDS},
     }
     datasets.disable_progress_bars()
-    # A forked process starts with the libraries and nothing else; nothing has run in this one, so forking is safe.
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    start = "fork" if sys.platform == "linux" else "spawn"  # nothing has run in this process, so forking is safe
     figures = {"machine": machine("numpy", "torch", "datasets"), "rate": RATE, "command": sys.argv}
     print(", ".join(f"{name} {value}" for name, value in figures["machine"].items()))
     for name, (part, *given) in parts.items():
-        with ProcessPoolExecutor(1, mp_context=context) as process:
-            figures[name] = process.submit(_measured, part, *given).result()
+        figures[name] = in_own_process(_measured, part, *given, start=start)
         print(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in figures[name].items()))
     write_json(args.output, figures)
 

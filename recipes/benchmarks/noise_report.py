@@ -13,15 +13,13 @@ import io
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
-from multiprocessing import get_context
 from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
-from _measure import extra_memory, machine
+from _measure import extra_memory, in_own_process, machine
 from PIL import Image
 
 from hf_noisy_itm.data import Pairs
@@ -59,12 +57,6 @@ def main(arguments: list[str]) -> None:
         figures[name] = measured
         print(f"{name:8s} " + ", ".join(f"{what} {value:,.4g}" for what, value in measured.items()), flush=True)
     write_json(args.output, figures)
-
-
-def in_own_process(function, *args):
-    """What a function returns, called in a process that has imported libraries and done nothing else."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
-        return process.submit(function, *args).result()
 
 
 def report(pictures: int, captions: int, width: int) -> dict[str, float]:

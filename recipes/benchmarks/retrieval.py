@@ -11,14 +11,12 @@ the memory they take beyond the embeddings; and a slice of a gallery that is too
 import argparse
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import torch
-from _measure import extra_memory, machine, take_turns
+from _measure import extra_memory, in_own_process, machine, take_turns
 
 from hf_noisy_itm.files import write_json
 from hf_noisy_itm.functional.retrieval import Ranks, retrieval_ranks
@@ -45,11 +43,9 @@ def main(arguments: list[str]) -> None:
     sizes = (args.images, args.captions, args.width)
     figures["gallery"] = dict(zip(("images", "captions", "width"), sizes))
     figures["seconds"], figures["times the bare product"] = in_turns(sizes, args.repeats)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        figures["extra_memory_mb"] = process.submit(memory, *sizes).result()
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        large = (args.slice_images, args.large_images, args.large_captions, args.width)
-        figures["large"] = process.submit(large_gallery, *large).result()
+    figures["extra_memory_mb"] = in_own_process(memory, *sizes, start="spawn")
+    large = (args.slice_images, args.large_images, args.large_captions, args.width)
+    figures["large"] = in_own_process(large_gallery, *large, start="spawn")
     write_json(args.output, figures)
     print(", ".join(f"{name} {value}" for name, value in figures["machine"].items()))
     for name, seconds in figures["seconds"].items():

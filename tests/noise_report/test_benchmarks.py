@@ -7,25 +7,17 @@ from statistics import mean
 import pytest
 import torch
 
-from ..test_benchmarks import BENCHMARKS, RESULTS, ROOT, committed, here
+from ..measuring import BENCHMARKS, RESULTS, ROOT, committed, here
 
 FOUND = sorted((RESULTS / "noise_report").glob("*.json"))
 of_all_found = pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 UNIFORM = ("shuffle", "shuffle_images")
 
 
-def measured_here(name, words, monkeypatch, tmp_path, capsys):
-    """What the benchmark writes and prints, in this process: a new one would import for seconds."""
-    main = here(name, monkeypatch)
-    monkeypatch.setitem(main.__globals__, "in_own_process", lambda function, *args: function(*args))
-    main([*words.split(), "--output", str(tmp_path / "out.json")])
-    return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
-
-
 @pytest.mark.usefixtures("without_plots")
-def test_the_benchmark_writes_its_figures(monkeypatch, tmp_path, capsys):
+def test_the_benchmark_writes_its_figures(measured):
     words = "--pictures 60 --captions 5 --width 16 --page_pairs 2000"
-    figures, told = measured_here("noise_report", words, monkeypatch, tmp_path, capsys)
+    figures, told = measured("noise_report", words)
     assert figures["pairs"] == 300
     assert figures["report"].keys() == committed("noise_report")["report"].keys()
     assert 0 < figures["page"]["MB"] < 10
@@ -44,10 +36,10 @@ def test_a_committed_report_of_145_000_pairs_takes_less_than_two_minutes_and_4_g
     assert max(figures["page"]["MB"], report["page in MB"]) < 10
 
 
-def test_what_is_found_is_measured_on_any_data(monkeypatch, tmp_path, capsys):
+def test_what_is_found_is_measured_on_any_data(measured):
     data = "--dataset scenes --max_train_pictures 60 --max_eval_pictures 12"
     words = f"scenes-clip {data} --kinds shuffle truncated --rates 0.4 --seeds 0"
-    figures, told = measured_here("noise_found", words, monkeypatch, tmp_path, capsys)
+    figures, told = measured("noise_found", words)
     assert figures["pairs"]["captions"] == 300
     assert [found["kind"] for found in figures["noise"]] == ["shuffle", "truncated"]
     shuffled = figures["noise"][0]
