@@ -97,8 +97,8 @@ class DataArguments:
         default="shuffle",
         metadata={
             "help": "How: shuffle (captions one by one), shuffle_images (all captions of a picture together), partial "
-            "(a wrong detail; English only), truncated, duplicated (clutter of the web); of labels, label_symmetric, "
-            "label_asymmetric, label_symmetric_by_row."
+            "(a wrong detail; English only), truncated, duplicated (clutter of the web), semantic (a near caption, by "
+            "the words they share); of labels, label_symmetric, label_asymmetric, label_symmetric_by_row."
         },
     )
     noise_keep_none: bool = field(

@@ -16,10 +16,11 @@ from .caption_lines import load_caption_lines
 from .draws import load_draw
 from .features import FeatureRows
 from .pedigree import pedigree_of, shortfall, stated_rate
+from .words import NEAR_BY, embed_by_words
 
 logger = logging.get_logger(__name__)
 
-TRAINING_KINDS = ("shuffle", "shuffle_images", *TEXT_KINDS, *LABEL_KINDS)
+TRAINING_KINDS = ("shuffle", "shuffle_images", "semantic", *TEXT_KINDS, *LABEL_KINDS)
 
 
 def check_noise(args: DataArguments) -> None:
@@ -32,11 +33,6 @@ def check_noise(args: DataArguments) -> None:
         raise InputError(f"noise_seed must not be negative, got {args.noise_seed}.")
     if args.noise_rate is not None and not 0.0 <= args.noise_rate <= 1.0:
         raise InputError(f"noise_rate is a share between 0 and 1, got {args.noise_rate}.")
-    if args.noise_kind == "semantic":
-        raise InputError(
-            "noise_kind semantic needs embeddings of all captions: make a noisy data set once with "
-            "recipes/make_noise.py --kind semantic, and train on that."
-        )
     if args.noise_kind not in TRAINING_KINDS:
         raise InputError(f"There is no noise_kind {args.noise_kind!r}; there are {', '.join(TRAINING_KINDS)}.")
     if args.noise_keep_none and args.noise_kind in TEXT_KINDS:
@@ -49,7 +45,7 @@ def check_noise(args: DataArguments) -> None:
         raise InputError(f"noise_kind {args.noise_kind} makes labels wrong: say with --label_column where they are.")
     if args.feature_columns and (args.noise_file or (args.noise_rate and args.noise_kind not in LABEL_KINDS)):
         raise InputError(f"Vectors have no captions to make wrong: noise_kind is one of {', '.join(LABEL_KINDS)}.")
-    if args.noise_file and args.noise_kind in (*TEXT_KINDS, *LABEL_KINDS):
+    if args.noise_file and args.noise_kind in ("semantic", *TEXT_KINDS, *LABEL_KINDS):
         raise InputError(f"A noise_file moves captions, so it is not of the kind {args.noise_kind}; leave that out.")
     if args.noise_file and args.noise_keep_none:
         raise InputError("A noise_file says itself where each caption goes; leave noise_keep_none out.")
@@ -74,6 +70,9 @@ def add_noise(pairs: Pairs | FeatureRows, args: DataArguments) -> Pairs | Featur
         own = np.arange(len(pairs))
         row_of = {"text": pairs.image_row} if isinstance(pairs, Pairs) else dict.fromkeys(pairs.labels.given, own)
         noisy = pairs.with_labels(*add_label_noise(pairs.labels, args, row_of))
+    elif args.noise_kind == "semantic":
+        near = {"text_embeds": embed_by_words(pairs.captions), "near_by": NEAR_BY}
+        noisy = add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none, **near)
     else:
         noisy = add_drawn(pairs, args.noise_kind, args.noise_rate, args.noise_seed, args.noise_keep_none)
     if (doubt := shortfall(noisy.pedigree)) is not None:

@@ -12,6 +12,7 @@ from ..data.load import read_pairs, refuse_bad_rows
 from ..data.pedigree import PAIRS, PICTURES, pedigree_of_source
 from ..data.shards import id_type_of, pair_features, pair_rows, picture_features, picture_rows
 from ..data.stream_noise import REPEATED
+from ..data.words import NEAR_BY, embed_by_words, share_no_word
 from ..errors import InputError
 from ..functional.noise import TEXT_KINDS
 from .content import (
@@ -24,7 +25,7 @@ from .content import (
     refuse_labels_alone,
     written_splits,
 )
-from .embeds import embed_by_model, embed_by_words, share_no_word
+from .embeds import embed_by_model
 
 
 class PairsSource:
@@ -68,7 +69,7 @@ class PairsSource:
             return add_published(pairs, self.data.noise_file, args.kind or "shuffle", args.rate)
         embeds, more = None, {}
         if args.kind == "semantic":
-            more = {"near_by": last_part(args.text_model) if args.text_model else "TF-IDF and TruncatedSVD"}
+            more = {"near_by": last_part(args.text_model) if args.text_model else NEAR_BY}
             embeds = embed_by_model(pairs, args.text_model) if args.text_model else embed_by_words(pairs.captions)
         if args.kind in TEXT_KINDS and len(np.unique(pairs.caption_id)) < len(pairs):
             raise InputError(REPEATED)

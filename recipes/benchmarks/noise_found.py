@@ -22,6 +22,7 @@ from hf_noisy_itm.arguments import Parser
 from hf_noisy_itm.batches import collator_of_all
 from hf_noisy_itm.data import DataArguments, Pairs, load_pairs
 from hf_noisy_itm.data.pedigree import pedigree_of
+from hf_noisy_itm.data.words import embed_by_words
 from hf_noisy_itm.encode import encode
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.files import shown, write_json
@@ -30,7 +31,6 @@ from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.memory.scores import weights_sha256
 from hf_noisy_itm.noise_report import examine, kinds_of, truth_of
-from hf_noisy_itm.noisy_set.embeds import embed_by_words
 from hf_noisy_itm.run import clean_exit
 
 _NEAR = 10  # captions that "semantic" draws from

@@ -53,8 +53,8 @@ def test_no_picked_caption_stays_if_so_asked(path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"noise_kind": "semantic"}, "recipes/make_noise.py"),
-        ({"noise_kind": "mirror"}, "no noise_kind 'mirror'; there are shuffle, shuffle_images, partial"),
+        ({"noise_kind": "semantic", "noise_file": "x.npy"}, "not of the kind semantic"),
+        ({"noise_kind": "mirror"}, "no noise_kind 'mirror'; there are shuffle, shuffle_images, semantic, partial"),
         ({"noise_kind": "partial", "noise_keep_none": True}, "not for partial; leave it out"),
         ({"noise_kind": "partial", "noise_file": "x.npy"}, "not of the kind partial"),
         ({"noise_keep_none": True, "noise_file": "x.npy"}, "leave noise_keep_none out"),

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from hf_noisy_itm import InputError
+from hf_noisy_itm.data.words import embed_by_words, share_no_word
 from hf_noisy_itm.loading import load_model
-from hf_noisy_itm.noisy_set.embeds import embed_by_model, embed_by_words, share_no_word
+from hf_noisy_itm.noisy_set.embeds import embed_by_model
 
 
 def nearest(embeds):

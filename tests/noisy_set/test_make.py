@@ -101,12 +101,13 @@ def test_each_kind_gives_a_set_that_anyone_can_load(source, tmp_path, kind):
     ]
 
 
-def test_the_draw_is_that_of_training_time_over_all_pictures(source, tmp_path):
+@pytest.mark.parametrize("kind", ["shuffle", "semantic"])
+def test_the_draw_is_that_of_training_time_over_all_pictures(kind, source, tmp_path):
     make(source, tmp_path / "noisy", "--seed", "3", "--where", "image_id=p7", rate="1")
     assert {row["image_id"] for row in table_of(tmp_path / "noisy")} == {"p7"}
-    content, _ = make(source, tmp_path / "more", "--seed", "3", "--max_train_pictures", "30")
+    content, _ = make(source, tmp_path / "more", "--seed", "3", "--max_train_pictures", "30", kind=kind)
     pairs, _ = load_pairs(
-        DataArguments(source, noise_rate=0.4, noise_seed=3, max_train_pictures=30)
+        DataArguments(source, noise_kind=kind, noise_rate=0.4, noise_seed=3, max_train_pictures=30)
     )  # nothing held out
     assert [row["caption"] for row in table_of(tmp_path / "more")] == pairs.captions
     assert content["pedigree"] == pairs.pedigree
