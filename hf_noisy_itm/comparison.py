@@ -9,13 +9,14 @@ from statistics import mean, stdev
 from .errors import InputError
 
 _FIGURES = {  # of runs whose last figure is there; what they are called in the table
-    "rsum": {"i2t_r@1": "i2t R@1", "t2i_r@1": "t2i R@1", "rsum": "rSum"},
+    "rsum": {"i2t_r@1": "i2t R@1", "t2i_r@1": "t2i R@1", "rsum": "rSum", "fused_rsum": "rSum of both branches"},
     "map": {"i2t_map": "i2t mAP", "t2i_map": "t2i mAP", "map": "mAP"},
 }
 _CHOICES = ("chosen", "hardest")
 _FURTHER = ("wins", "AUC of weights", "chosen negatives that match", "hardest that match", "AUC of posterior")
 _TABLE = re.compile(r"(<!-- runs: (?P<patterns>[^>]+?) -->)\n(.*?)(<!-- end -->)", re.DOTALL)
 _SEED = re.compile(r"[-_]seed\d+$")
+_RATE = re.compile(r"_noise\d+$")
 
 
 def compare(files: Sequence[str | Path]) -> str:
@@ -110,7 +111,7 @@ def _read(path: Path) -> list[tuple[Path, str, dict]]:
 
 def _of_ablation(content: dict) -> Iterator[tuple[str, dict]]:
     for run in content["runs"]:
-        data = {"dataset": Path(content["recipe"]).stem, **run["settings"]}  # which have what is no default
+        data = {"dataset": _RATE.sub("", Path(content["recipe"]).stem), **run["settings"]}  # those that are no default
         figures = {"metrics": run["chosen on"], "test": run["test"], "noise": run["noise"], "weights": None}
         yield run["variant"], {**figures, "data": data, "training": {"seed": run["seed"]}}
 

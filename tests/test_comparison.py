@@ -96,6 +96,15 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
         compare([runs[2], runs[2]])
 
 
+def test_a_second_similarity_is_a_column_where_some_have_it(runs, tmp_path):
+    run = json.loads(runs[0].read_text())
+    run["metrics"]["fused_rsum"] = 412.34
+    (tmp_path / "coder_seed0.json").write_text(json.dumps(run))
+    header, _, *lines = compare([*runs[:1], tmp_path / "coder_seed0.json"]).splitlines()
+    assert "rSum | rSum of both branches |" in header
+    assert sum("| 412.3 |" in line for line in lines) == 1
+
+
 def test_the_recipe(runs, monkeypatch, capsys):
     main = runpy.run_path("recipes/compare.py")["main"]
     main([str(path) for path in runs])
