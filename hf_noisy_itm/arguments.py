@@ -72,6 +72,11 @@ class NoisyITMArguments(TrainingArguments):
 
     def __post_init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
+        if launched > 1 and not self.dataloader_drop_last:
+            raise InputError(
+                "In several processes a last, smaller batch would be filled up with pairs seen before: leave "
+                "dataloader_drop_last on."
+            )
         has_gpu = torch.accelerator.is_available()
         if not has_gpu:  # else accelerate gives every process a world of its own, and bf16 is refused
             if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":  # which it has not on use_cpu

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .arguments import Parser
 from .data import DataArguments, PairCollator, Pairs, load_pairs
 from .data.published_bank import check_stated_rate, read_published_bank
 from .encode import encode
@@ -19,6 +18,7 @@ from .loading import load_model
 from .memory.bank import MemoryBank
 from .memory.clean import build_bank, check_bank
 from .memory.scores import Scoring, weights_sha256
+from .parser import Parser, in_one_process
 from .truth import separation
 
 _OF_PUBLISHED = {"output", "model", "bank_npy", "overwrite"}
@@ -65,8 +65,6 @@ class BankArguments:
                     raise InputError(
                         f"{each.name} says how a model scores, and with bank_npy none does: leave it out."
                     )
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("A bank is built in one process: start it with python, not with accelerate launch.")
 
 
 def parse_bank(arguments: Sequence[str]) -> tuple[BankArguments, DataArguments]:
@@ -75,6 +73,7 @@ def parse_bank(arguments: Sequence[str]) -> tuple[BankArguments, DataArguments]:
     Raises:
         InputError: there is neither a model nor a published bank, an unknown field, or a value of the wrong kind.
     """
+    in_one_process("A bank is built")
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words = ["--model", *words]

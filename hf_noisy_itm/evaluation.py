@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import transformers
 
-from .arguments import Parser
 from .batches import collator_of_all
 from .data import DataArguments, FeatureRows, Pairs, load_pairs
 from .data.positives import RightAnswers, known_positives, read_positives
@@ -32,6 +31,7 @@ from .functional.retrieval import (
 )
 from .loading import load_model
 from .memory.bank import EncodedPairs
+from .parser import Parser, in_one_process
 
 LEAST_SAMPLES = 100  # of which 2.5 lie beyond each end of a 95 % interval
 
@@ -78,8 +78,6 @@ class EvaluationArguments:
                 raise InputError(f"{name} is empty: name a file, or leave it out.")
         if 0 < self.bootstrap < LEAST_SAMPLES:
             raise InputError(f"bootstrap must be 0 or at least {LEAST_SAMPLES}, got {self.bootstrap}.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("An evaluation runs in one process: start it with python, not with accelerate launch.")
         if self.folds > 1 and (self.bootstrap or self.positives or self.per_query):
             raise InputError("With folds there is one mean; leave bootstrap, positives and per_query out.")
 
@@ -90,6 +88,7 @@ def parse_evaluation(arguments: Sequence[str]) -> tuple[EvaluationArguments, Dat
     Raises:
         InputError: there is no model, an unknown field, or a value of the wrong kind.
     """
+    in_one_process("An evaluation runs")
     words = list(arguments)
     if not words or words[0].startswith("--") and words[0] not in ("--help", "--model"):
         raise InputError("Name a model first: recipes/evaluate.py MODEL --dataset …")

@@ -11,7 +11,7 @@ from .convert import from_openai, read_openai, to_openai
 from .errors import InputError, last_line
 from .files import atomic_folder, write_json
 from .loading import NOTHING, load_model
-from .parser import Parser
+from .parser import Parser, in_one_process
 
 _FORMATS = ("clip", "openai", "sentence_transformers")
 _FILES = (".pt", ".pth", ".bin", ".safetensors")
@@ -50,6 +50,7 @@ def parse_convert(words: Sequence[str]) -> tuple[str, ConvertArguments]:
     Raises:
         InputError: there is no source or no such field, or a value of the wrong kind.
     """
+    in_one_process("A model is converted")
     if not words or words[0].startswith("-"):
         raise InputError("Name what to convert first: recipes/convert.py SOURCE --output DIR.")
     values = Parser((ConvertArguments,), allow_abbrev=False).values_of(words[1:])

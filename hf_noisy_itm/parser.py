@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -40,6 +41,16 @@ class Parser(HfArgumentParser):
     def error(self, message: str):
         """Called by argparse."""
         raise InputError(f"{message[:1].upper()}{message[1:]}.")
+
+
+def in_one_process(what: str) -> None:
+    """Refuses several processes, which would all do the same.
+
+    Raises:
+        InputError: a launcher has started more than one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"{what} in one process: start it with python, not with accelerate launch.")
 
 
 def as_words(fields: dict, may_be_none: set[str]) -> list[str]:

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from hf_noisy_itm import InputError
+from hf_noisy_itm import InputError, NoisyITMArguments
 from hf_noisy_itm.arguments import config_class, parse_recipe
+from hf_noisy_itm.banking import parse_bank
+from hf_noisy_itm.concepts import parse_concepts
+from hf_noisy_itm.evaluation import parse_evaluation
+from hf_noisy_itm.export import parse_convert
+from hf_noisy_itm.hub import parse_publish
 from hf_noisy_itm.methods import BaselineConfig
+from hf_noisy_itm.noise_report import parse_report
+from hf_noisy_itm.noisy_set import parse_noisy_set
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").rglob("*.yaml"))
 
@@ -162,3 +169,30 @@ def test_control_and_method_differ_in_the_method_only(method):
             field.name for field in fields(BaselineConfig)
         }
         assert {name: value for name, value in own.items() if name not in of_the_method} == control
+
+
+@pytest.mark.parametrize(
+    ("parse", "words"),
+    [
+        (parse_bank, ["scenes-clip", "--output", "bank.safetensors"]),
+        (parse_evaluation, ["scenes-clip"]),
+        (parse_report, ["scenes-clip"]),
+        (parse_concepts, ["scenes-clip", "--output", "concepts.safetensors"]),
+        (parse_noisy_set, ["--dataset", "scenes", "--kind", "shuffle", "--rate", "0.4", "--output", "noisy"]),
+        (parse_convert, ["scenes-clip", "--output", "converted"]),
+        (parse_publish, ["runs/mine", "--repo_id", "user/name"]),
+    ],
+    ids=["bank", "evaluation", "report", "concepts", "noisy set", "convert", "publish"],
+)
+def test_what_several_processes_would_all_do_is_refused(parse, words, monkeypatch):
+    parse(words)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="in one process: start it with python, not with accelerate launch"):
+        parse(words)
+
+
+def test_a_last_batch_that_would_be_filled_up_is_refused(monkeypatch, tmp_path):
+    NoisyITMArguments(output_dir=str(tmp_path), dataloader_drop_last=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="filled up with pairs seen before"):
+        NoisyITMArguments(output_dir=str(tmp_path), dataloader_drop_last=False)

@@ -150,12 +150,6 @@ def test_wrong_words_are_refused(words, sentence):
         parse_bank([*words, "--output", "bank.safetensors"])
 
 
-def test_one_process_builds_a_bank(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="not with accelerate launch"):
-        parse_bank(["scenes-clip", "--output", "bank.safetensors"])
-
-
 def npy_files(folder, pairs, right, ratio="0.4"):
     names = [folder / f"{ratio}_mbank_{kind}_idx.npy" for kind in ("img", "txt")]
     np.save(names[0], {int(name): int(right[row]) for row, name in enumerate(pairs.name)})

@@ -221,12 +221,6 @@ def test_captions_longer_than_the_text_tower_are_cut(tmp_path):
     assert figures["pairs"]["pictures"] == 10
 
 
-def test_it_runs_in_one_process(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="one process"):
-        parse_evaluation(["scenes-clip"])
-
-
 def test_a_launcher_of_several_processes_ends_with_the_sentence(tmp_path, monkeypatch):
     """Torch's launcher prints at its end what a process has left in the file that it named to it."""
     errors = importlib.import_module("torch.distributed.elastic.multiprocessing.errors")

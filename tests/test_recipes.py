@@ -180,9 +180,9 @@ def test_pretraining_makes_a_clip_with_its_own_tokenizer(monkeypatch, tmp_path):
 def test_two_processes_take_the_steps_of_one_and_find_what_it_finds(tmp_path):
     """Same global batch, so the same weights; 37 pictures are not shared evenly, and none counts twice."""
     words = ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", *SMALL, "--max_steps", "5"]
-    words += ["--max_eval_pictures", "37", "--per_device_eval_batch_size", "8"]
+    words += ["--max_eval_pictures", "37", "--per_device_eval_batch_size", "8", "--report", "true"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    weights, figures = {}, {}
+    weights, figures, reports = {}, {}, {}
     two = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
     for name, launcher, batch in (("one", [sys.executable], "16"), ("two", two, "8")):
         command = [*launcher, *words, "--per_device_train_batch_size", batch, "--output_dir", str(tmp_path / name)]
@@ -191,10 +191,12 @@ def test_two_processes_take_the_steps_of_one_and_find_what_it_finds(tmp_path):
         assert ("in 2 processes" in done.stdout) == (name == "two")
         weights[name] = load_file(tmp_path / name / "model.safetensors")
         figures[name] = json.loads((tmp_path / name / "metrics.json").read_text())["metrics"]
+        reports[name] = json.loads((tmp_path / name / "noise_report" / "report.json").read_text())
     for key, tensor in weights["one"].items():
         torch.testing.assert_close(weights["two"][key], tensor, atol=1e-5, rtol=1e-4, msg=key)
     for name, figure in figures["one"].items():
         assert figures["two"][name] == (pytest.approx(figure, abs=1e-4) if name == "loss" else figure), name
+    assert reports["two"]["estimate"]["rate"] == pytest.approx(reports["one"]["estimate"]["rate"], abs=1e-4)
 
 
 STREAM = ["--streaming", "true", "--shuffle_buffer", "16", "--max_steps", "3", "--noise_rate", "0"]

@@ -1,12 +1,11 @@
 """What `recipes/build_concepts.py` is told."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from ..arguments import Parser
 from ..data import DataArguments
 from ..errors import InputError
+from ..parser import Parser, in_one_process
 
 
 @dataclass
@@ -41,8 +40,6 @@ class ConceptArguments:
             )
         if "{}" not in self.prompt:
             raise InputError(f"prompt must say by {{}} where the word stands, got {self.prompt!r}.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("Concepts are built in one process: start with python, not with accelerate launch.")
 
 
 def parse_concepts(arguments: Sequence[str]) -> tuple[ConceptArguments, DataArguments]:
@@ -51,6 +48,7 @@ def parse_concepts(arguments: Sequence[str]) -> tuple[ConceptArguments, DataArgu
     Raises:
         InputError: there is no model, an unknown field, or a value of the wrong kind.
     """
+    in_one_process("Concepts are built")
     words = list(arguments)
     if words and not words[0].startswith("-"):
         words = ["--model", *words]

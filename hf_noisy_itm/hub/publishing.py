@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 from ..errors import InputError, last_line
 from ..files import write_json
-from ..parser import Parser
+from ..parser import Parser, in_one_process
 from .cards import write_model_card
 from .results import eval_results, find_control, read_metrics
 from .run_folder import EVAL_RESULTS, ONLY_OURS, for_others, stage_model
@@ -72,6 +72,7 @@ def parse_publish(words: Sequence[str]) -> tuple[str, PublishArguments]:
     Raises:
         InputError: there is no folder or no such field, or a value of the wrong kind.
     """
+    in_one_process("A folder is published")
     if not words or words[0].startswith("-"):
         raise InputError("Name the folder to publish first: recipes/publish.py FOLDER --repo_id user/name.")
     args = PublishArguments(**Parser((PublishArguments,), allow_abbrev=False).values_of(words[1:]))

@@ -199,7 +199,8 @@ class NPCModel(NoisyITMModel):
     def needs_whole(self) -> dict[str, str]:
         """A virtual step on the batch follows the optimizer."""
         way_out = "give --virtual_step pair, or train with DistributedDataParallel"
-        return super().needs_whole | ({"optimizer": way_out} if self.config.virtual_step == "batch" else {})
+        follows = self.config.virtual_step == "batch" and self.config.weights == "impact"
+        return super().needs_whole | ({"optimizer": way_out} if follows else {})
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See `NoisyITMModel.embed`; in training in parts, which a virtual step uses again."""

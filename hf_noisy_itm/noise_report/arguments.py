@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from ..arguments import Parser
 from ..data import DataArguments
 from ..errors import InputError
+from ..parser import Parser, in_one_process
 
 
 @dataclass
@@ -68,8 +68,6 @@ class ReportArguments:
         _refuse_inside(folders, places)
         if os.path.isfile(self.output):
             raise InputError(f"output {self.output} is a file; give a folder.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("A report is made in one process: start it with python, not with accelerate launch.")
 
 
 def parse_report(arguments: Sequence[str]) -> tuple[ReportArguments, DataArguments]:
@@ -78,6 +76,7 @@ def parse_report(arguments: Sequence[str]) -> tuple[ReportArguments, DataArgumen
     Raises:
         InputError: there is no model, an unknown field, or a value of the wrong kind.
     """
+    in_one_process("A report is made")
     words = list(arguments)
     if not words or words[0].startswith("--") and words[0] not in ("--help", "--model"):
         raise InputError("Name a model first: recipes/report.py MODEL --dataset …")

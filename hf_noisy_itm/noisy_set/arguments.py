@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from ..arguments import Parser
 from ..data import DataArguments
 from ..data._folders import refuse_pattern
 from ..errors import InputError
 from ..functional.noise import KINDS, LABEL_KINDS
+from ..parser import Parser, in_one_process
 
 _KEEP_NONE = ("shuffle", "shuffle_images", "label_symmetric", "label_symmetric_by_row")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
@@ -72,6 +72,7 @@ def parse_noisy_set(words: Sequence[str]) -> tuple[NoisySetArguments, DataArgume
     Raises:
         InputError: an unknown field, a value of the wrong kind, or fields that contradict each other.
     """
+    in_one_process("A noisy data set is made")
     classes = (NoisySetArguments, DataArguments)
     values = Parser(classes, allow_abbrev=False).values_of(words)
     args, data = (cls(**{f.name: values[f.name] for f in fields(cls)}) for cls in classes)
