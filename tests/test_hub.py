@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.hub import escape, upload_dataset, write_dataset_card, write_model_card
-from hf_noisy_itm.methods import BaselineModel, NPCModel
+from hf_noisy_itm.methods import BaselineModel, CODERModel, NPCModel
 
 from .hub_server import wrong_in_card
 
@@ -43,6 +43,12 @@ def test_a_missing_figure_is_a_stated_gap(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "not measured" in text
     assert "Negative Pre-aware" in text
+
+
+def test_the_card_says_what_is_not_the_papers(tmp_path):
+    for model_class, method, says in ((CODERModel, "coder", True), (NPCModel, "npc", False)):
+        write_model_card(tmp_path, {**METRICS, "method": method}, model_class, "1")
+        assert ("the abstract alone was known" in (tmp_path / "README.md").read_text()) == says
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from ..functional.similarity import inner_products, normalize
 from ..memory.concepts import ConceptGraph
 
 _SLOPE = 0.2  # CVSE, whose graph network has it
-_GAIN = 10.0  # this branch learns so much faster than the towers, by one learning rate (ours)
-_FIRST_SHARPNESS = 4.0  # of the query; CVSE's 10 hides all but a few concepts (ours)
-_FIRST_SCALE = 7.0  # inverse temperature of the contrast; larger ones follow wrong pairs (ours)
+_GAIN = 10.0  # steps of this branch are so much longer than those of the towers, by one learning rate (ours)
+_FIRST_SHARPNESS = 4.0  # of the query (ours; CVSE has 10)
+_FIRST_SCALE = 7.0  # inverse temperature of the contrast (ours)
 _LARGEST_SCALE = 100.0  # CLIP, Radford et al. 2021, Sec. 2.5
 
 

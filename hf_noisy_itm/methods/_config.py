@@ -171,3 +171,4 @@ class Paper:
     venue: str
     url: str
     bibtex: str
+    caveat: str = ""  # a sentence on what of this package is not the paper's

@@ -54,7 +54,7 @@ class Contrast:
     """What local pairs are told apart from, and how much each of it counts.
 
     Embeddings of the model as it is and keys of its twin never stand in one softmax as right and wrong answer: the
-    model could tell them apart by their age alone, and in short runs it did, and fell far behind the control.
+    model could tell them apart by their age alone.
 
     Args:
         candidates: the G pairs of the batch, and behind them the K of the dictionaries.

@@ -120,8 +120,8 @@ class Coupled(nn.Module):
         """What this branch adds to the loss of each pair, (B,), what is to be remembered of it, and to be logged.
 
         The dictionaries of this branch are what it makes, here and now, of those of the instance branch. A momentum
-        encoder and queues of its own would be of a branch that was: it learns fast, and could tell right from wrong by
-        age alone.
+        encoder and queues of its own would be of a branch that was, and right and wrong could be told by age alone. So
+        the gradient of this branch flows into what it makes of keys and dictionaries too.
 
         Args:
             contrast: what the pairs are told apart from.

@@ -73,7 +73,7 @@ class CODERConfig(NoisyITMConfig):
         graph_layers: of its graph network.
         concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
         pseudo_labels: whether the concept branch predicts the clusters of the instance branch.
-        label_weight: of that loss, >= 0. (Chosen on validation pairs of scenes; with 1 both branches find less.)
+        label_weight: of that loss, >= 0.
         label_of: whose cluster a picture or caption is to predict: its own ("same"), or that of the caption or picture
             beside it ("other").
         clusters: how many.
@@ -154,6 +154,7 @@ class CODERModel(NoisyITMModel):
   booktitle = {European Conference on Computer Vision},
   year      = {2022}
 }""",
+        caveat="Of the paper the abstract alone was known: the formulae and their numbers are of this package.",
     )
 
     def _build(self, config: CODERConfig) -> None:
