@@ -34,6 +34,9 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "accelerate_configs"
 EVERYWHERE = ["control", "accumulation", "npc", "osa", "concepts", "adapters", "mrl"]
 RESUMED = ["npc", "adapters"]
+# NPC's weights are ratios of losses that may be near zero, and where parameters lie in parts rows pass in one piece,
+# which rounds otherwise than in several.
+LOSSES = {"npc": 3e-5, "adapters": 3e-5}
 CASES = {
     "deepspeed_zero1": [*EVERYWHERE, "fne", "dictionaries"],
     "deepspeed_zero2": [*EVERYWHERE, "fne", "dictionaries"],
@@ -95,7 +98,7 @@ def test_an_engine_trains_as_plain_data_parallel_does(engine, plain, tmp_path):
 
 def same_as(folder, plain, cases):
     for case in cases:
-        assert losses(folder / case) == pytest.approx(losses(plain / case), abs=1e-5), case
+        assert losses(folder / case) == pytest.approx(losses(plain / case), abs=LOSSES.get(case, 1e-5)), case
         expected, found = (
             load_file(plain / case / "model.safetensors"),
             load_file(folder / case / "model.safetensors"),
