@@ -592,6 +592,7 @@ def test_accumulated_loss_is_the_mean_and_not_the_sum(clip_config, processor, pa
             caption_id=None,
             caption_name=None,
             damaged=None,
+            place=None,
             labels=None,
         )
         trainer = make_trainer(
