@@ -119,9 +119,9 @@ class Coupled(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """What this branch adds to the loss of each pair, (B,), what is to be remembered of it, and to be logged.
 
-        The dictionaries of this branch are what it makes, here and now, of those of the instance branch. A momentum
-        encoder and queues of its own would be of a branch that was, and right and wrong could be told by age alone. So
-        the gradient of this branch flows into what it makes of keys and dictionaries too.
+        The dictionaries of this branch are what it makes, here and now and without gradient, of those of the instance
+        branch: its keys are of the momentum encoder in the towers, and of today in the branch. Queues of its own would
+        be of a branch that was, and right and wrong could be told by age alone.
 
         Args:
             contrast: what the pairs are told apart from.
@@ -131,8 +131,10 @@ class Coupled(nn.Module):
             log_weights: see `Contrast.pair_losses`.
         """
         basis = self.branch.basis(self.graph)
-        descriptors, own_keys = self._descriptors(embeds, basis), self._descriptors(keys, basis)
-        stored = None if stored is None else self._descriptors(stored, basis)
+        descriptors = self._descriptors(embeds, basis)
+        with torch.no_grad():
+            own_keys = self._descriptors(keys, basis)
+            stored = None if stored is None else self._descriptors(stored, basis)
         scale = self.branch.logit_scale
         concept, *_ = contrast.pair_losses(descriptors, own_keys, stored, scale, log_weights)
         per_pair, report = self.config.concept_weight * concept, {"concept_loss": weighted_mean(concept)}
@@ -140,7 +142,7 @@ class Coupled(nn.Module):
             labels = self._label_losses(descriptors, keys, contrast.exchange)
             per_pair = per_pair + self.config.label_weight * labels
             report["label_loss"] = weighted_mean(labels)
-        remembered = {"image_descriptors": own_keys[0].detach(), "text_descriptors": own_keys[1].detach()}
+        remembered = {"image_descriptors": own_keys[0], "text_descriptors": own_keys[1]}
         return per_pair, remembered, report
 
     def _descriptors(self, embeds: Both, basis: Tensor) -> Both:

@@ -15,6 +15,7 @@ from hf_noisy_itm.functional.similarity import normalize
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.methods import BaselineModel, CODERConfig, CODERModel
 from hf_noisy_itm.methods._batch import PairBatch
+from hf_noisy_itm.methods._contrast import Contrast
 from hf_noisy_itm.trainer import NoisyITMTrainer
 
 from ..test_trainer import losses_of
@@ -220,6 +221,19 @@ def test_no_gradient_flows_into_keys_labels_or_weights(trained, monkeypatch):
     share = share / share.sum(dim=1, keepdim=True)
     wanted = scale / (2 * 12) * (share @ candidates - keys)  # half of both directions, the mean of 12
     torch.testing.assert_close(images.grad, wanted, atol=1e-5, rtol=1e-3)
+
+
+def test_no_gradient_flows_into_the_keys_of_the_concept_branch(trained, monkeypatch):
+    model, batch = trained()
+    seen, pair_losses = [], Contrast.pair_losses
+    monkeypatch.setattr(
+        Contrast, "pair_losses", lambda self, *given: (seen.append(given), pair_losses(self, *given))[1]
+    )
+    model(**batch)
+    for embeds, keys, stored, *_ in seen:
+        assert [each.requires_grad for each in embeds] == [True, True]
+        assert not any(each.requires_grad for each in (*keys, *stored))
+    assert len(seen) == 2
 
 
 def test_labels_begin_when_there_are_clusters(clip_config, processor, pairs):
