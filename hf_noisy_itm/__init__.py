@@ -1,6 +1,5 @@
 """Train image-text models on captions that are partly wrong."""
 
-from .arguments import NoisyITMArguments
 from .data import PairCollator, Pairs, Scenes, load_pairs
 from .encode import encode
 from .errors import InputError
@@ -22,6 +21,7 @@ from .methods import (
     OSAModel,
 )
 from .trainer import NoisyITMTrainer
+from .training_arguments import NoisyITMArguments
 
 __version__ = "0.1.0.dev0"
 

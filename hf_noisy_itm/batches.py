@@ -3,10 +3,10 @@
 import torch
 from torch.utils.data import DataLoader
 
-from .arguments import NoisyITMArguments
 from .data import FeatureCollator, FeatureProcessor, FeatureRows, PairCollator, Pairs, StreamCollator, StreamedPairs
 from .errors import InputError
 from .methods import NoisyITMModel
+from .training_arguments import NoisyITMArguments
 
 
 def collator_of(

@@ -6,10 +6,10 @@ the optimizer writes, elsewhere than in `parameter.data`: their exchanges read a
 does that cannot be done there it says itself (`NoisyITMModel.needs_whole`), and is refused before anything is trained.
 """
 
-import os
 from collections.abc import Callable, Collection
 
 from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 from torch.distributed.fsdp import register_fsdp_forward_method  # noqa: TID251
 from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: TID251
@@ -111,7 +111,7 @@ def exchange_of(accelerator: Accelerator) -> Exchange:
         if "FULL" not in str(plugin.state_dict_type):
             raise InputError("FSDP would save no model: say fsdp_state_dict_type: FULL_STATE_DICT in its config.")
         return ShardedExchange()
-    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+    if parse_flag_from_env("ACCELERATE_USE_FSDP"):
         raise InputError(
             f"FSDP was asked for, and accelerate started {engine}, as it does in silence where there are no GPUs: "
             f"launch with another of accelerate_configs/."

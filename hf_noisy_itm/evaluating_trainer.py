@@ -6,13 +6,13 @@ from collections.abc import Callable
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from .arguments import NoisyITMArguments
 from .batches import collator_of
 from .data import Pairs
 from .encode import encode, evaluate_pairs
 from .errors import InputError
 from .exchange import Exchange
 from .methods import NoisyITMModel
+from .training_arguments import NoisyITMArguments
 
 
 class EvaluatingTrainer(Trainer):

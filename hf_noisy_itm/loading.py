@@ -107,6 +107,11 @@ def load_model(
         reason = last_line(error).split("Error: ")[-1].strip() if is_known else _PROGRAM
         raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
     if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
+        if any(".lora_" in key for key in report["unexpected_keys"]):
+            raise InputError(
+                f"{name} is a checkpoint with adapters, which are merged where a training ends: name its "
+                f"output_dir, or go on with it by --resume_from_checkpoint."
+            )
         raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
     if has_vectors:
         return model, processor

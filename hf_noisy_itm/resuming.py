@@ -117,7 +117,8 @@ def refuse_other_number(checkpoint: str | Path, num_processes: int) -> None:
     if made_by != num_processes:
         raise InputError(
             f"The checkpoint {checkpoint} was made by {made_by} process{'es' if made_by > 1 else ''}, and now there "
-            f"are {num_processes}: start as many, or start anew from its weights with --model {checkpoint}."
+            f"are {num_processes}: start as many, or, where it holds no adapters, start anew from its weights with "
+            f"--model {checkpoint}."
         )
 
 

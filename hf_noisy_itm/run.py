@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import CLIPProcessor
 
-from .arguments import NoisyITMArguments, Recipe
+from .arguments import Recipe
 from .data import (
     BadRows,
     FeatureProcessor,
@@ -37,6 +37,7 @@ from .noise_report import check_report_of_training, report_training
 from .resuming import to_resume
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
+from .training_arguments import NoisyITMArguments
 from .truth import negatives_in_truth, separation
 
 Loaded = tuple[Pairs | StreamedPairs | FeatureRows, Pairs | FeatureRows, Pairs | FeatureRows | None]

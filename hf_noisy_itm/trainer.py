@@ -9,7 +9,6 @@ from transformers.utils import logging
 
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, add_lora, merged_state, save_adapter
-from .arguments import NoisyITMArguments
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
@@ -19,6 +18,7 @@ from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .encode import encode
 from .engines import exchange_of, flatten_scalars, refuse, unflatten_scalars
 from .errors import InputError
+from .even_batches import evened
 from .files import shown
 from .memory.bank import EncodedPairs, MemoryBank
 from .memory.means import RunningMeans
@@ -28,6 +28,7 @@ from .methods import NoisyITMModel
 from .publishing_trainer import PublishingTrainer
 from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, to_resume
 from .scoring import score_pairs_once
+from .training_arguments import NoisyITMArguments
 from .truth import match_shares
 
 logger = logging.get_logger(__name__)
@@ -116,9 +117,11 @@ class NoisyITMTrainer(PublishingTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches; a stream is shared out among the processes by itself."""
-        if not isinstance(self.train_dataset, StreamedPairs):
-            return super().get_train_dataloader()
-        return stream_loader(self.train_dataset, self._train_batch_size, self.args, self.data_collator)
+        if isinstance(self.train_dataset, StreamedPairs):
+            return stream_loader(self.train_dataset, self._train_batch_size, self.args, self.data_collator)
+        loader = super().get_train_dataloader()
+        keeps_last = self.exchange.num_processes > 1 and not self.args.dataloader_drop_last
+        return evened(loader, self.exchange.num_processes) if keeps_last else loader
 
     # -- one step -----------------------------------------------------------------------------------------------------
 

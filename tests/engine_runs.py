@@ -8,10 +8,14 @@ import sys
 
 import accelerate.state
 import transformers
+from safetensors.torch import save_file
+from transformers import training_args
 
+from hf_noisy_itm import training_arguments
 from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.loading import start_model
 from hf_noisy_itm.run import load_and_report, train_model
+from hf_noisy_itm.trainer import NoisyITMTrainer
 
 PICTURES = ["--max_train_pictures", "24", "--max_eval_pictures", "11"]
 STEPS = ["--max_steps", "5", "--logging_steps", "1", "--max_grad_norm", "0.5", "--warmup_steps", "0"]
@@ -22,7 +26,6 @@ CASES = {
     "control": ["recipes/baseline/scenes_noise40.yaml"],
     "accumulation": ["recipes/baseline/scenes_noise40.yaml", "--gradient_accumulation_steps", "2"],
     "npc": ["recipes/npc/scenes_noise40.yaml"],
-    "npc, batch": ["recipes/npc/scenes_noise40.yaml", "--virtual_step", "batch"],
     "osa": ["recipes/osa/scenes_noise40.yaml"],
     "fne": [*FNE, "--min_right_pairs", "2"],
     "dictionaries": ["recipes/coder/scenes_noise40.yaml", "--concept_branch", "false", "--queue_size", "64"],
@@ -44,10 +47,40 @@ def as_if_on_gpus() -> None:
     accelerate.state.PartialState.__init__ = started
 
 
+def as_if_in_bfloat16() -> None:
+    """Lets transformers hand bfloat16 on to DeepSpeed on CPUs too, which it does for GPUs alone."""
+    for module in (training_args, training_arguments):
+        module.is_torch_bf16_gpu_available = lambda: True
+
+
+def keep_memory() -> None:
+    """Lets every process leave what it remembers of the pairs, `memory-RANK.safetensors`."""
+    train = NoisyITMTrainer.train
+
+    def trained(self, *args, **kwargs):
+        done = train(self, *args, **kwargs)
+        memory, rows = self.memory, {}
+        if memory.bank is not None:
+            rows |= {f"entries.{name}": values for name, values in memory.bank.entries.items()}
+            rows |= {f"scores.{name}": values for name, values in memory.bank.scores.items()}
+        if memory.trust is not None:
+            rows["trust"] = memory.trust.cosine
+        rows["weights"] = memory.weights.last
+        rows |= {f"model.{name}": values for name, values in self.model.memory().items()}
+        rows = {name: values.detach().contiguous().clone() for name, values in rows.items()}
+        save_file(rows, os.path.join(self.args.output_dir, f"memory-{self.args.process_index}.safetensors"))
+        return done
+
+    NoisyITMTrainer.train = trained
+
+
 def main(folder: str, *cases: str) -> None:
     """Trains each case into a folder of its name; `CASE+resumed` goes on from its last checkpoint."""
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         as_if_on_gpus()
+    if os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16":
+        as_if_in_bfloat16()
+    keep_memory()
     for case in cases:
         case, _, resumed = case.partition("+")
         words = [*CASES[case], *WORDS, "--output_dir", os.path.join(folder, case)]

@@ -9,6 +9,7 @@ from transformers import CLIPModel
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.adapters import add_lora, merged_state
+from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, MRLConfig, MRLModel
 
 from .methods.table import METHODS
@@ -70,9 +71,12 @@ def test_adapters_resume_exactly(name, clip_config, processor, pairs, tmp_path):
     whole = trainer_of(name, tmp_path / "whole", clip_config, processor, pairs, save_strategy="steps", save_steps=2)
     whole.train()
     again = trainer_of(name, tmp_path / "again", clip_config, processor, pairs)
-    again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    checkpoint = str(tmp_path / "whole" / "checkpoint-2")
+    again.train(resume_from_checkpoint=checkpoint)
     for key, tensor in whole.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[key], tensor), key
+    with pytest.raises(InputError, match="a checkpoint with adapters, .* name its output_dir, or go on"):
+        load_model(checkpoint)
 
 
 def test_a_twin_shares_what_is_frozen(clip_config, processor, pairs, tmp_path):

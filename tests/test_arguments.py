@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_noisy_itm import InputError, NoisyITMArguments
+from hf_noisy_itm import InputError
 from hf_noisy_itm.arguments import config_class, parse_recipe
 from hf_noisy_itm.banking import parse_bank
 from hf_noisy_itm.concepts import parse_concepts
@@ -189,10 +189,3 @@ def test_what_several_processes_would_all_do_is_refused(parse, words, monkeypatc
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="in one process: start it with python, not with accelerate launch"):
         parse(words)
-
-
-def test_a_last_batch_that_would_be_filled_up_is_refused(monkeypatch, tmp_path):
-    NoisyITMArguments(output_dir=str(tmp_path), dataloader_drop_last=False)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="filled up with pairs seen before"):
-        NoisyITMArguments(output_dir=str(tmp_path), dataloader_drop_last=False)

@@ -194,3 +194,12 @@ def test_the_committed_bank_of_145_000_pairs_takes_less_than_a_minute():
     for name in ("NPC's", "exclude_self"):
         assert figures["banks"][name]["seconds"] < 60
         assert figures["banks"][name]["extra memory in MB"] < 1000
+
+
+def test_the_committed_chunks_take_one_batch_s_memory_and_little_more_time():
+    figures = committed("grad_cache")
+    memory = figures["MB beyond model, gradients and inputs, by batch"]
+    assert memory.keys() == {"256", "1024", "4096"}
+    assert max(memory.values()) <= 1.15 * min(memory.values())
+    assert figures["seconds"]["in chunks"] <= 1.45 * figures["seconds"]["whole"]
+    assert figures["times the whole batch's step"] <= 1.45

@@ -22,8 +22,8 @@ from torch import nn
 from transformers import CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.engines import flatten_scalars, refuse, unflatten_scalars
-from hf_noisy_itm.exchange import Exchange
+from hf_noisy_itm.engines import ZeroExchange, flatten_scalars, refuse, unflatten_scalars
+from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEModel, NPCConfig, NPCModel
 
 from .data.test_wikipedia import wikipedia
@@ -47,7 +47,7 @@ EXCHANGES = {"cpu": "ProcessExchange", "fsdp2": "ShardedExchange"}
 SHARDED = {"whole": frozenset(), "engine": "FSDP"}
 
 
-def launch(engine, folder, cases):
+def launch(engine, folder, cases, precision="no"):
     """What the runs print."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(ROOT)}
     file = CONFIGS / f"{engine}.yaml"
@@ -57,7 +57,7 @@ def launch(engine, folder, cases):
         environment |= {name.upper(): str(value) for name, value in fields.items() if value not in (True, False)}
         environment["ACCELERATE_USE_FSDP"], file = "true", CONFIGS / "cpu.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
-    command += ["--num_processes", "2", "--mixed_precision", "no", "-m", "tests.engine_runs", str(folder), *cases]
+    command += ["--num_processes", "2", "--mixed_precision", precision, "-m", "tests.engine_runs", str(folder), *cases]
     wikipedia(folder, train=120, test=60)
     concepts(width=96).save(folder / "concepts.safetensors")
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
@@ -65,9 +65,17 @@ def launch(engine, folder, cases):
     return done.stdout
 
 
-def losses(folder):
+def memories(folder, case):
+    return [load_file(folder / case / f"memory-{rank}.safetensors") for rank in (0, 1)]
+
+
+def logged(folder, name):
     history = json.loads((folder / "checkpoint-5" / "trainer_state.json").read_text())["log_history"]
-    return [entry["loss"] for entry in history if "loss" in entry]
+    return [entry[name] for entry in history if name in entry]
+
+
+def losses(folder):
+    return logged(folder, "loss")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,18 @@ def plain(tmp_path_factory):
     told = launch("cpu", folder, CASES["deepspeed_zero1"])
     assert told.count(": ProcessExchange") == 2 * len(CASES["deepspeed_zero1"])
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "rows"), [("npc", "entries.image"), ("osa", "trust"), ("fne", "model.queue.image_keys")]
+)
+def test_both_processes_remember_the_same(case, rows, plain):
+    """Banks, scores and queues (methods spec, 6)."""
+    one, other = memories(plain, case)
+    assert rows in one
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.slow
@@ -94,6 +114,22 @@ def test_an_engine_trains_as_plain_data_parallel_does(engine, plain, tmp_path):
     again = [(tmp_path / case / "checkpoint-3" / "trainer_state.json").stat().st_mtime_ns for case in RESUMED]
     assert again == written
     same_as(tmp_path, plain, RESUMED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["cpu", "multi_gpu", *CASES])
+def test_in_bfloat16_as_the_files_have_it_losses_are_near(engine, plain, tmp_path):
+    """Autocast leaves parameters and norms in float32, DeepSpeed computes all in bfloat16."""
+    if engine.startswith("deepspeed"):
+        pytest.importorskip("deepspeed")
+    launch(engine, tmp_path, ["control", "npc"], "bf16")
+    for case in ("control", "npc"):
+        found, expected = losses(tmp_path / case), losses(plain / case)
+        assert found != expected
+        assert found == pytest.approx(expected, rel=0.15 if engine.startswith("deepspeed") else 0.05), case
+    weights = [logged(folder / "npc", "weight_mean") for folder in (tmp_path, plain)]
+    assert weights[0] == pytest.approx(weights[1], abs=0.04)
+    assert 0.3 < min(weights[1]) < 0.9
 
 
 def same_as(folder, plain, cases):
@@ -142,6 +178,21 @@ def test_what_an_engine_cannot_do_is_refused(cls, config_cls, fields, sentence, 
     vars(sharded).update(SHARDED)
     with pytest.raises(InputError, match=sentence):
         refuse(model, sharded)
+
+
+def test_what_follows_no_optimizer_is_not_refused(clip_config):
+    model, _ = make(NPCModel, NPCConfig, {"weights": "ones"}, clip_config)
+    sharded = Exchange()
+    vars(sharded).update(SHARDED)
+    refuse(model, sharded)
+
+
+@pytest.mark.parametrize(("stage", "whole"), [(1, {"parameters"}), (2, {"parameters"}), (3, set())])
+def test_what_each_stage_of_zero_keeps_whole(stage, whole, monkeypatch):
+    monkeypatch.setattr(ProcessExchange, "__init__", lambda self: None)
+    exchange = ZeroExchange(stage)
+    assert exchange.whole == whole
+    assert exchange.engine == f"DeepSpeed ZeRO-{stage}"
 
 
 def test_chunks_are_refused_where_each_would_gather_the_model(clip_config):

@@ -61,6 +61,27 @@ def test_a_compiled_model_has_the_same_losses(name, clip_config, processor, pair
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="of machines without a GPU")
-def test_fp16_without_a_gpu_is_no_silence(tmp_path):
-    with pytest.raises(InputError, match="fp16 would change nothing, in silence: give --bf16 true"):
-        NoisyITMArguments(output_dir=str(tmp_path), fp16=True)
+@pytest.mark.parametrize("where", ["no GPU", "use_cpu", "launcher's file", "launcher's precision"])
+def test_fp16_on_cpus_is_no_silence(where, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: where != "no GPU")
+    if where == "launcher's file":
+        monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    if where == "launcher's precision":
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    fields = {"fp16": True} if where != "launcher's precision" else {"use_cpu": True}
+    fields |= {"use_cpu": True} if where == "use_cpu" else {}
+    with pytest.raises(InputError, match="on CPUs, where fp16 would change nothing, in silence: give --bf16 true"):
+        NoisyITMArguments(output_dir=str(tmp_path), **fields)
+
+
+def test_the_precision_of_the_launcher_s_file_is_the_run_s(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert NoisyITMArguments(output_dir=str(tmp_path)).bf16
+
+
+@pytest.mark.parametrize("engine", [{"deepspeed": {"zero_optimization": {"stage": 2}}}, {"fsdp": True}], ids=str)
+def test_engines_are_asked_for_by_the_launcher(engine, tmp_path):
+    with pytest.raises(
+        InputError, match="instead of --(deepspeed|fsdp), start with `accelerate launch --config_file`"
+    ):
+        NoisyITMArguments(output_dir=str(tmp_path), **engine)

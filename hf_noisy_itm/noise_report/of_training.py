@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ..arguments import NoisyITMArguments
 from ..batches import collator_of_all
 from ..data import DataArguments, Pairs
 from ..encode import encode
@@ -11,6 +10,7 @@ from ..files import shown
 from ..memory.scores import weights_sha256
 from ..memory.weights import PairWeights
 from ..methods import NoisyITMModel
+from ..training_arguments import NoisyITMArguments
 from .make import check_folder, says_something, write_report
 from .summary import told
 

@@ -8,7 +8,6 @@ from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
-from hf_noisy_itm.arguments import NoisyITMArguments
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.functional.contrastive import info_nce, pair_losses
 from hf_noisy_itm.functional.similarity import normalize
@@ -17,6 +16,7 @@ from hf_noisy_itm.methods import BaselineModel, CODERConfig, CODERModel
 from hf_noisy_itm.methods._batch import PairBatch
 from hf_noisy_itm.methods._contrast import Contrast
 from hf_noisy_itm.trainer import NoisyITMTrainer
+from hf_noisy_itm.training_arguments import NoisyITMArguments
 
 from ..test_trainer import losses_of
 from .table import CODER, CONCEPTS, concepts

@@ -7,12 +7,24 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
-from hf_noisy_itm.methods import BaselineConfig, BaselineModel, CODERConfig, CODERModel, FNEConfig, FNEModel
+from hf_noisy_itm.methods import (
+    BaselineConfig,
+    BaselineModel,
+    CODERConfig,
+    CODERModel,
+    FNEConfig,
+    FNEModel,
+    OSAConfig,
+    OSAModel,
+)
 
 from .table import CODER, COUPLED
+from .test_contract import known_of
 
 SMALL = {"queue_size": 40, "min_right_pairs": 2, "match_prior": 0.05}
 CASES = {
+    "control": (BaselineModel, BaselineConfig, {}),
+    "osa": (OSAModel, OSAConfig, {}),
     "triplet": (FNEModel, FNEConfig, SMALL),
     "infonce": (FNEModel, FNEConfig, {**SMALL, "loss": "infonce"}),
     "warm-up": (FNEModel, FNEConfig, {**SMALL, "warmup_epochs": 1}),
@@ -51,10 +63,11 @@ def steps(case, clip, folder, exchange, rank, processes):
             "index": torch.arange(GLOBAL) + 10 * step,
         }
         own = slice(rank * size, (rank + 1) * size)
-        output = run(**{name: rows[own] for name, rows in batch.items()})
+        output = run(**{name: rows[own] for name, rows in batch.items()}, scores=known_of(batch["index"][own]))
         optimizer.zero_grad()
         output.loss.backward()
-        model.remember(**{name: exchange.gather(rows.detach()) for name, rows in output.to_remember.items()})
+        remembered = output.to_remember or {}
+        model.remember(**{name: exchange.gather(rows.detach()) for name, rows in remembered.items()})
         optimizer.step()
         model.step()
         losses.append(output.loss_per_pair)
@@ -101,4 +114,4 @@ def test_two_processes_do_what_one_does(folder, case):
         assert torch.equal(torch.cat([first["drawn"], second["drawn"]], dim=1), one["drawn"])
     if "queue.filled" in one["state"]:
         assert one["state"]["queue.filled"] == (0 if case == "warm-up" else 40)
-    assert ("drawn" in one) == (case != "warm-up" and not case.startswith("coder"))
+    assert ("drawn" in one) == (case not in ("control", "osa", "warm-up") and not case.startswith("coder"))
