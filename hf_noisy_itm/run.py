@@ -112,9 +112,9 @@ def train_model(
             f"in {trainer.args.world_size} process{'es' if trainer.args.world_size > 1 else ''} "
             f"({trainer.accelerator.distributed_type.value}), on {trainer.args.device}."
         )
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     trainer.train(resume_from_checkpoint=resume)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
     folder = Path(recipe.training.output_dir)
     chosen = trainer.choose(eval_pairs) if model.needs_validation and test is not None else None
     trainer.save_model(str(folder))  # before the evaluation, which may find a bad picture
@@ -135,7 +135,8 @@ def train_model(
         "training": given(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
-        "seconds": {"train": seconds, "eval": figures["eval_runtime"]},
+        "curve": _curve(trainer.state.log_history),
+        "seconds": {"train": seconds, "train_cpu": worked, "eval": figures["eval_runtime"]},
         "weights": None if is_stream else separation(trainer.memory.weights.mean().numpy(), train_pairs.is_noisy),
         "negatives": None if is_stream else negatives_in_truth(trainer.memory.negatives.read(), is_match),
         "bank_scores": {
@@ -241,6 +242,16 @@ def _told_noise(recipe: Recipe, pairs: Pairs | StreamedPairs | FeatureRows) -> d
         return told
     wrong = float((pairs.is_noisy | pairs.label_is_noisy).mean())
     return {**told, **({"samples_wrong": wrong} if "labels" in told else {"realised": wrong})}
+
+
+def _curve(history: list[dict]) -> list[dict[str, float]]:
+    """What evaluations on the way found, each with its step."""
+    found = [entry for entry in history if "eval_runtime" in entry]
+    names = [[name for name in entry if name.startswith("eval_") and name != "eval_runtime"] for entry in found]
+    return [
+        {"step": entry["step"], **{name.removeprefix("eval_"): entry[name] for name in each}}
+        for entry, each in zip(found, names)
+    ]
 
 
 def _check_size(recipe: Recipe, pairs: Pairs | FeatureRows) -> None:

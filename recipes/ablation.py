@@ -32,10 +32,10 @@ from hf_noisy_itm.arguments import Recipe, parse_recipe
 from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.errors import InputError, last_line
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import clean_exit, given, train, versions
+from hf_noisy_itm.run import clean_exit, train, versions
+from hf_noisy_itm.suites.running import settings_of
 
 RESULTS = Path(__file__).parent / "results"
-_NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
 
 
 def main(arguments: list[str]) -> None:
@@ -122,14 +122,6 @@ def parsed(recipe: Path, fields: dict, seed: int, common: list[str], choose: boo
     numbers = ["--seed", str(seed), "--noise_seed", str(seed), "--disable_tqdm", "true"]
     made = parse_recipe([str(recipe), *numbers, *words, *common, "--output_dir", output_dir])
     return dataclasses.replace(made, data=dataclasses.replace(made.data, test_split=None)) if choose else made
-
-
-def settings_of(recipe: Recipe) -> dict:
-    """All fields of a recipe that differ from their defaults and decide about its figures, as JSON has them."""
-    fields = {**given(recipe.training), **recipe.method}
-    for part in (recipe.run, recipe.data):
-        fields |= {name: value for name, value in vars(part).items() if value != getattr(type(part)(), name)}
-    return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in _NO_SETTINGS}))
 
 
 def made_of(recipe: Recipe, known: dict[str, dict]) -> dict[str, dict]:

@@ -67,6 +67,7 @@ RULES = {
         _LOOKING | {"noise_report", "resuming", "scorer", "trainer", "training_arguments", "truth"},
         {"accelerate", "datasets"},
     ),
+    "suites": ({"arguments", "run"}, {"torch", "accelerate", "datasets", "transformers"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

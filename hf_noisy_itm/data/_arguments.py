@@ -73,6 +73,10 @@ class DataArguments:
     holdout_every: int = field(
         default=10, metadata={"help": "Without a split to evaluate on, every n-th picture is held out."}
     )
+    holdout_offset: int = field(
+        default=0,
+        metadata={"help": "Hold out those that come so many before the n-th instead, to choose on, below n."},
+    )
     holdout_by: str | None = field(
         default=None, metadata={"help": "Hold out every n-th of the sorted values of this column instead."}
     )

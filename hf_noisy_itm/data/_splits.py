@@ -38,6 +38,7 @@ def find_splits(args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset
         if name in others and name != args.test_split:
             return train, filter_rows(others[name], args.where), (args.train_split, name)
     held = f"every {args.holdout_every}th {args.holdout_by or 'picture'} of {args.train_split}"
+    held += f", less {args.holdout_offset}" if args.holdout_offset else ""
     return *_hold_out(train, args), (f"{args.train_split}, less the other", f"{held} (no test, no validation)")
 
 
@@ -95,11 +96,16 @@ def rows_with(rows: datasets.Dataset, where: str | None) -> datasets.Dataset | N
 def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset]:
     if args.holdout_every < 2:
         raise InputError(f"holdout_every must be at least 2, got {args.holdout_every}.")
+    if not 0 <= args.holdout_offset < args.holdout_every:
+        raise InputError(
+            f"holdout_offset must be at least 0 and below holdout_every ({args.holdout_every}), got "
+            f"{args.holdout_offset}."
+        )
     column = find_column(rows, args.holdout_by) if args.holdout_by else args.image_id_column
     groups = range(len(rows))
     if column in rows.column_names:
         groups = read_ids(rows, column, np.asarray(read_cells(rows, ROW)))
-    held_out = held_out_groups(groups, args.holdout_every)
+    held_out = held_out_groups(groups, args.holdout_every, args.holdout_offset)
     if held_out.all() or not held_out.any():
         raise InputError(
             f"Of {len(np.unique(np.asarray(groups)))} groups in {args.dataset} none can be held out with "
@@ -108,10 +114,10 @@ def _hold_out(rows: datasets.Dataset, args: DataArguments) -> tuple[datasets.Dat
     return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
 
 
-def held_out_groups(groups: Iterable, every: int) -> np.ndarray:
-    """Which rows are of every n-th of the sorted groups, bool (R,)."""
+def held_out_groups(groups: Iterable, every: int, offset: int = 0) -> np.ndarray:
+    """Which rows are of every n-th of the sorted groups, or so many before it, bool (R,)."""
     number = np.unique(np.asarray(groups), return_inverse=True)[1]
-    return number % every == every - 1
+    return number % every == every - 1 - offset
 
 
 def filter_rows(rows: datasets.Dataset, where: str | None) -> datasets.Dataset:

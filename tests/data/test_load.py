@@ -228,6 +228,19 @@ def test_groups_of_a_column_are_held_out_whole(tmp_path):
     assert len(train.image_id) + len(held_out.image_id) == 30
 
 
+def test_other_pictures_are_held_out_to_choose_on(tmp_path):
+    path = parquet(tmp_path, rows(15))
+    held = {}
+    for offset in (0, 1, 4):
+        train, held_out = load_pairs(DataArguments(path, holdout_every=5, holdout_offset=offset))
+        held[offset] = set(shades(held_out))
+        assert held[offset].isdisjoint(shades(train))
+        assert len(shades(train)) == 12
+    assert len(held[0] | held[1] | held[4]) == 9
+    with pytest.raises(InputError, match=r"holdout_offset must be at least 0 and below holdout_every \(5\), got 5"):
+        load_pairs(DataArguments(path, holdout_every=5, holdout_offset=5))
+
+
 @pytest.mark.parametrize(
     ("size", "every", "message"),
     [(30, 1, "holdout_every must be at least 2, got 1"), (3, 10, "Of 3 groups .* --holdout_every 10")],

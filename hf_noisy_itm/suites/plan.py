@@ -1,0 +1,244 @@
+"""A suite: methods x kinds and rates of noise x seeds on one data set, as a YAML file says it, and its runs."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import InputError, did_you_mean
+
+CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One kind at one rate.
+
+    Args:
+        kind: as in `--noise_kind`.
+        rate: 0 to 1.
+    """
+
+    kind: str
+    rate: float
+
+    @property
+    def name(self) -> str:
+        """Of a folder of runs: `shuffle40`; `clean` without noise, of whatever kind."""
+        return f"{self.kind}{100 * self.rate:.0f}" if self.rate else "clean"
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a column of the table stands for.
+
+    Args:
+        folder: of recipes/, whose file of the suite's data is the recipe.
+        fields: over those of the recipe, and of the suite.
+        steps: the recipe's steps and warm-up, times this: for a control that takes as much time as a method.
+        learning_rate_of: a method whose learning rate this one takes, instead of choosing one.
+        equal_compute: of a method, the longer control that it is set beside.
+    """
+
+    folder: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    steps: float = 1.0
+    learning_rate_of: str | None = None
+    equal_compute: str | None = None
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """How each method's learning rate is chosen: the same candidates, noise and seeds for all.
+
+    Args:
+        candidates: to try.
+        noise: under which.
+        seeds: which may not be those of the table.
+        fields: of these runs alone: such that the pairs of the table's figures are not looked at. None leaves out
+            what the suite says.
+    """
+
+    candidates: tuple[float, ...]
+    noise: Noise
+    seeds: tuple[int, ...]
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a file of recipes/suites/ says.
+
+    Args:
+        name: of the file.
+        recipe: file in the folder of each method.
+        methods: by name; one is the control.
+        noise: kinds and rates.
+        seeds: of training and of noise.
+        fields: of all runs, over those of the recipes.
+        learning_rates: None leaves those of the recipes.
+    """
+
+    name: str
+    recipe: str
+    methods: dict[str, Method]
+    noise: tuple[Noise, ...]
+    seeds: tuple[int, ...]
+    fields: dict[str, Any]
+    learning_rates: LearningRates | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a suite.
+
+    Args:
+        method: its name.
+        noise: its noise.
+        seed: of training and of noise.
+        learning_rate: None for that of the recipe.
+        is_choice: it serves the choice of a learning rate, and its figures are none of the table's.
+    """
+
+    method: str
+    noise: Noise
+    seed: int
+    learning_rate: float | None = None
+    is_choice: bool = False
+
+    @property
+    def file(self) -> str:
+        """Where its JSON lies below the results of the suite."""
+        if self.is_choice:
+            return f"learning_rate/{self.method}_{self.learning_rate:g}_seed{self.seed}.json"
+        return f"{self.noise.name}/{self.method}_seed{self.seed}.json"
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Reads a suite.
+
+    Raises:
+        InputError: the file is not one; the line is named.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} is no suite: {' '.join(str(error).split())}.") from error
+    fields = _known(content, ("recipe", "methods", "noise", "seeds", "fields", "learning_rates"), path)
+    for name in ("recipe", "methods", "noise", "seeds"):
+        if not fields.get(name):
+            raise InputError(f"{path} says no {name}.")
+    known = [each.name for each in dataclasses.fields(Method)]
+    methods = {}
+    for name, each in fields["methods"].items():
+        told = _known(each, known, f"{path}, {name}")
+        if "folder" not in told:
+            raise InputError(f"{path}, {name}: give the folder of recipes/ that it is trained by.")
+        methods[name] = Method(**told)
+    if CONTROL not in methods:
+        raise InputError(f"{path} has no method {CONTROL!r}, which all others are set beside.")
+    for name, each in methods.items():
+        for other in filter(None, (each.learning_rate_of, each.equal_compute)):
+            if other not in methods:
+                raise InputError(f"{path}, {name}: there is no method {other!r}{did_you_mean(other, methods)}.")
+        if each.learning_rate_of and methods[each.learning_rate_of].learning_rate_of:
+            raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
+    rates = fields.get("learning_rates")
+    seeds = tuple(fields["seeds"])
+    return Suite(
+        path.stem,
+        fields["recipe"],
+        methods,
+        tuple(noise for each in fields["noise"] for noise in _noise(each, path)),
+        seeds,
+        fields.get("fields") or {},
+        None if rates is None else _learning_rates(rates, seeds, path),
+    )
+
+
+def choices(suite: Suite) -> list[Run]:
+    """The runs that learning rates are chosen by."""
+    rates = suite.learning_rates
+    if rates is None:
+        return []
+    return [
+        Run(name, rates.noise, seed, rate, is_choice=True)
+        for name, method in suite.methods.items()
+        if method.learning_rate_of is None
+        for rate in rates.candidates
+        for seed in rates.seeds
+    ]
+
+
+def table_runs(suite: Suite, chosen: dict[str, float]) -> list[Run]:
+    """The runs of the table, seed by seed, so that a suite that was stopped has whole tables of fewer seeds.
+
+    Args:
+        suite: with its methods.
+        chosen: learning rates by method; empty leaves those of the recipes.
+    """
+    rate = {name: chosen.get(method.learning_rate_of or name) for name, method in suite.methods.items()}
+    return [
+        Run(name, noise, seed, rate[name]) for seed in suite.seeds for noise in suite.noise for name in suite.methods
+    ]
+
+
+def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
+    """What recipes/train.py is told, less the folder to write to; later words win.
+
+    Args:
+        suite: of the run.
+        run: one of `choices` or `table_runs`.
+        recipes: folder of the methods' folders.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    method = suite.methods[run.method]
+    path = recipes / method.folder / suite.recipe
+    if not path.is_file():
+        raise InputError(f"The suite {suite.name} asks for {path}, which is not there.")
+    fields = {"noise_kind": run.noise.kind, "noise_rate": run.noise.rate, "seed": run.seed, "noise_seed": run.seed}
+    fields |= suite.fields | method.fields
+    if run.is_choice:
+        fields |= suite.learning_rates.fields
+    if run.learning_rate is not None:
+        fields["learning_rate"] = run.learning_rate
+    if method.steps != 1:
+        told = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
+        fields |= {name: round(told[name] * method.steps) for name in ("max_steps", "warmup_steps")}
+    told = {name: value for name, value in fields.items() if value is not None}
+    return [str(path), *(word for name, value in told.items() for word in (f"--{name}", str(value)))]
+
+
+def _known(content: Any, names: tuple[str, ...] | list[str], where: str | Path) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InputError(f"{where} must hold lines of `name: value`.")
+    for name in content:
+        if name not in names:
+            raise InputError(f"{where}: there is no {name!r}{did_you_mean(str(name), names)}.")
+    return content
+
+
+def _noise(content: Any, path: Path) -> list[Noise]:
+    told = _known(content, ("kind", "rates"), f"{path}, noise")
+    rates = told.get("rates")
+    if not isinstance(rates, list) or not all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates):
+        raise InputError(f"{path}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
+    return [Noise(told.get("kind", "shuffle"), float(rate)) for rate in rates]
+
+
+def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path) -> LearningRates:
+    where = f"{path}, learning_rates"
+    told = _known(content, ("candidates", "noise", "seeds", "fields"), where)
+    if missing := [name for name in ("candidates", "noise", "seeds") if not told.get(name)]:
+        raise InputError(f"{where} says no {missing[0]}.")
+    if again := set(told["seeds"]) & set(seeds):
+        raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
+    noise = _noise(told["noise"], path)
+    if len(noise) != 1:
+        raise InputError(f"{where}: choose under one rate of noise, got {len(noise)}.")
+    return LearningRates(tuple(told["candidates"]), noise[0], tuple(told["seeds"]), told.get("fields") or {})

@@ -1,0 +1,197 @@
+"""What the runs of a suite say together: means, deviations, and differences to the control of the same seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from ..errors import InputError
+from .plan import CONTROL, Noise, Suite
+from .running import figures_of, read_run, whole_of
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and deviation (n - 1) of one figure over seeds.
+
+    Args:
+        values: by seed.
+    """
+
+    values: dict[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Over all seeds."""
+        return mean(self.values.values())
+
+    @property
+    def deviation(self) -> float | None:
+        """None of one seed."""
+        return stdev(self.values.values()) if len(self.values) > 1 else None
+
+    def less(self, other: "Spread") -> "Spread | None":
+        """Differences of the seeds that both have; None if these are none."""
+        both = {seed: self.values[seed] - other.values[seed] for seed in self.values if seed in other.values}
+        return Spread(both) if both else None
+
+    def over(self, other: "Spread") -> "Spread | None":
+        """Ratios likewise."""
+        both = {seed: self.values[seed] / other.values[seed] for seed in self.values if seed in other.values}
+        return Spread(both) if both else None
+
+    def told(self, digits: int = 1, sign: str = "") -> str:
+        """`578.0 ± 0.1`."""
+        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
+        return f"{self.mean:{sign}.{digits}f}{spread}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method under one noise.
+
+    Args:
+        method: its name.
+        whole: rSum, or mAP, see `whole_of`.
+        figures: R@1 and what else is told, by name.
+        to_control: differences of `whole` to the control's; None of the control.
+        to_equal_compute: to those of a control that took as long; None where none was made.
+        time: processor seconds of training, times the control's.
+        memory: peak of the process, times the control's.
+        auc: how well the weights tell wrong pairs; None of methods without.
+        curve: (steps, mean of `whole` there) pairs.
+    """
+
+    method: str
+    whole: Spread
+    figures: dict[str, Spread]
+    to_control: Spread | None
+    to_equal_compute: Spread | None
+    time: Spread | None
+    memory: Spread | None
+    auc: Spread | None
+    curve: list[tuple[int, float]]
+
+    @property
+    def wins(self) -> int:
+        """Seeds in which it is above the control."""
+        return 0 if self.to_control is None else sum(value > 0 for value in self.to_control.values.values())
+
+
+@dataclass(frozen=True)
+class Table:
+    """All runs of a suite that are there.
+
+    Args:
+        suite: of the runs.
+        lines: by noise, in the order of the suite.
+        learning_rates: by method, those of the runs.
+        tried: by method and learning rate, what was reached where learning rates were chosen.
+    """
+
+    suite: Suite
+    lines: dict[Noise, list[Line]]
+    learning_rates: dict[str, float]
+    tried: dict[str, dict[float, Spread]]
+
+    def line(self, noise: Noise, method: str) -> Line | None:
+        """One line, if it is there."""
+        return next((line for line in self.lines.get(noise, ()) if line.method == method), None)
+
+
+_TOLD = ("i2t_r@1", "t2i_r@1", "fused_rsum", "i2t_map", "t2i_map")
+
+
+def read_table(suite: Suite, folder: str | Path) -> Table:
+    """Of the files that `make_runs` left.
+
+    Raises:
+        InputError: there are none, or one is not such.
+    """
+    found: dict[Noise, dict[str, dict[int, dict]]] = {}
+    tried: dict[str, dict[float, dict[int, float]]] = {}
+    rates = {}
+    for file in sorted(Path(folder).glob("*/*.json")):
+        content = read_run(file)
+        run = content["run"]
+        if run["is_choice"]:
+            tried.setdefault(run["method"], {}).setdefault(run["learning_rate"], {})[run["seed"]] = whole_of(content)
+            continue
+        noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
+        found.setdefault(noise, {}).setdefault(run["method"], {})[run["seed"]] = content
+        rates[run["method"]] = content["settings"].get("learning_rate")
+    if not found:
+        raise InputError(f"There are no runs of {suite.name} in {folder}: make them with recipes/benchmark.py.")
+    lines = {
+        noise: [_line(suite, name, found[noise]) for name in suite.methods if name in found[noise]]
+        for noise in suite.noise
+        if noise in found
+    }
+    spreads = {
+        method: {rate: Spread(values) for rate, values in sorted(each.items())} for method, each in tried.items()
+    }
+    return Table(suite, lines, {name: rates[name] for name in suite.methods if name in rates}, spreads)
+
+
+def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:
+    runs, control = methods[name], methods.get(CONTROL, {})
+    equal = methods.get(suite.methods[name].equal_compute or "", {})
+    is_control = name == CONTROL
+
+    def of(these: dict[int, dict], figure) -> Spread | None:
+        values = {seed: value for seed, run in these.items() if (value := figure(run)) is not None}
+        return Spread(values) if values else None
+
+    def against(these: dict[int, dict], figure, how: str) -> Spread | None:
+        own, other = of(runs, figure), of(these, figure)
+        return None if is_control or own is None or other is None else getattr(own, how)(other)
+
+    figures = {name: of(runs, lambda run, name=name: figures_of(run).get(name)) for name in _TOLD}
+    return Line(
+        name,
+        of(runs, whole_of),
+        {name: spread for name, spread in figures.items() if spread is not None},
+        against(control, whole_of, "less"),
+        against(equal, whole_of, "less"),
+        against(control, lambda run: run["seconds"]["train_cpu"], "over"),
+        against(control, lambda run: run["cost"]["peak_mb"], "over"),
+        of(runs, lambda run: (run["weights"] or {}).get("auc")),
+        _curve(runs.values()),
+    )
+
+
+def _curve(runs: Iterable[dict]) -> list[tuple[int, float]]:
+    """Means over seeds of what was reached on the way, at the steps that all have."""
+    points: dict[int, list[float]] = {}
+    for run in runs:
+        for point in run["curve"]:
+            points.setdefault(point["step"], []).append(point["rsum" if "rsum" in point else "map"])
+    most = max((len(values) for values in points.values()), default=0)
+    return [(step, mean(values)) for step, values in sorted(points.items()) if len(values) == most]
+
+
+def as_markdown(table: Table) -> str:
+    """All lines, a noise at a time; columns that would be empty are left out."""
+    rows = []
+    for noise, lines in table.lines.items():
+        for line in lines:
+            rows.append(
+                {
+                    "noise": "none" if not noise.rate else f"{noise.kind}, {100 * noise.rate:.0f} %",
+                    "method": line.method,
+                    "seeds": str(len(line.whole.values)),
+                    "whole": line.whole.told(),
+                    "both branches": line.figures["fused_rsum"].told() if "fused_rsum" in line.figures else "",
+                    "to the control": line.to_control.told(sign="+") if line.to_control else "",
+                    "wins": f"{line.wins} of {len(line.to_control.values)}" if line.to_control else "",
+                    "at equal compute": line.to_equal_compute.told(sign="+") if line.to_equal_compute else "",
+                    "time": f"{line.time.mean:.2f} x" if line.time else "",
+                    "memory": f"{line.memory.mean:.2f} x" if line.memory else "",
+                    "AUC": f"{line.auc.mean:.3f}" if line.auc else "",
+                }
+            )
+    vectors = all("i2t_map" in line.figures for lines in table.lines.values() for line in lines)
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    heads = [("mAP" if vectors else "rSum") if name == "whole" else name for name in names]
+    lines = [heads, ["---"] * len(heads), *([row[name] for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,116 @@
+"""What a suite's file says, and the runs that follow from it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.suites import choices, read_suite, table_runs
+from hf_noisy_itm.suites.plan import words_of
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+SUITES = sorted((RECIPES / "suites").glob("*.yaml"))
+SMALL = {
+    "recipe": "scenes_noise40.yaml",
+    "methods": {
+        "control": {"folder": "baseline"},
+        "npc": {"folder": "npc", "fields": {"bank_share": 1}, "equal_compute": "control_2x"},
+        "control_2x": {"folder": "baseline", "steps": 2, "learning_rate_of": "control"},
+    },
+    "noise": [{"kind": "shuffle", "rates": [0, 0.4]}, {"kind": "partial", "rates": [0.4]}],
+    "seeds": [0, 1],
+    "fields": {"eval_split": "validation", "test_split": "test"},
+    "learning_rates": {
+        "candidates": [1e-4, 3e-4],
+        "noise": {"rates": [0.4]},
+        "seeds": [100],
+        "fields": {"test_split": None},
+    },
+}
+
+
+def suite_of(tmp_path, **fields):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, **fields}, sort_keys=False))
+    return read_suite(tmp_path / "small.yaml")
+
+
+def parsed(suite, run):
+    return parse_recipe([*words_of(suite, run, RECIPES), "--output_dir", ""])
+
+
+def test_learning_rates_are_chosen_by_as_many_runs_for_each_method_that_chooses(tmp_path):
+    runs = choices(suite_of(tmp_path))
+    assert [(run.method, run.learning_rate, run.seed) for run in runs] == [
+        ("control", 1e-4, 100), ("control", 3e-4, 100), ("npc", 1e-4, 100), ("npc", 3e-4, 100),
+    ]  # fmt: skip
+    assert choices(suite_of(tmp_path, learning_rates=None)) == []
+
+
+def test_the_runs_of_the_table_come_seed_by_seed_with_the_chosen_rates(tmp_path):
+    runs = table_runs(suite_of(tmp_path), {"control": 1e-4, "npc": 3e-4})
+    assert len(runs) == len({run.file for run in runs}) == 2 * 3 * 3
+    assert [run.seed for run in runs] == [0] * 9 + [1] * 9
+    assert {run.method: run.learning_rate for run in runs} == {"control": 1e-4, "npc": 3e-4, "control_2x": 1e-4}
+    assert {run.file.split("/")[0] for run in runs} == {"clean", "shuffle40", "partial40"}
+
+
+def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
+    suite = suite_of(tmp_path)
+    by_file = {run.file: run for run in [*choices(suite), *table_runs(suite, {"control": 2e-4})]}
+    run = parsed(suite, by_file["partial40/npc_seed1.json"])
+    assert (run.method["bank_share"], run.data.noise_kind, run.data.noise_rate) == (1, "partial", 0.4)
+    assert (run.training.seed, run.data.noise_seed, run.training.learning_rate) == (1, 1, 3e-4)
+    assert (run.data.eval_split, run.data.test_split) == ("validation", "test")
+    longer, control = (
+        parsed(suite, by_file[f"clean/{name}_seed0.json"]).training for name in ("control_2x", "control")
+    )
+    assert (longer.max_steps, longer.warmup_steps) == (2 * control.max_steps, 2 * control.warmup_steps)
+    assert longer.learning_rate == control.learning_rate == 2e-4
+    choice = parsed(suite, by_file["learning_rate/npc_0.0001_seed100.json"])
+    assert choice.data.test_split is None
+    assert choice.training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_the_suites_hold_together(path):
+    suite = read_suite(path)
+    runs = [*choices(suite), *table_runs(suite, {})]
+    for run in runs[:: max(1, len(runs) // 12)]:
+        recipe = parsed(suite, run)
+        assert recipe.data.noise_rate == run.noise.rate
+        assert not run.is_choice or recipe.data.test_split is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"recipe": None}, "says no recipe"),
+        ({"method": {}}, "there is no 'method'; did you mean 'methods'"),
+        ({"methods": {"npc": {"folder": "npc"}}}, "has no method 'control'"),
+        ({"methods": {"control": {}}}, "control: give the folder of recipes/"),
+        ({"methods": {"control": {"folder": "baseline", "step": 2}}}, "there is no 'step'"),
+        (
+            {"methods": {"control": {"folder": "baseline", "equal_compute": "contrl"}}},
+            "there is no method 'contrl'; did you mean 'control'",
+        ),
+        ({"noise": [{"kind": "shuffle", "rates": [1.2]}]}, "rates are a list of numbers from 0 to 1"),
+        ({"learning_rates": {**SMALL["learning_rates"], "seeds": [1]}}, "seed 1 is of the table"),
+        ({"learning_rates": {"candidates": [1e-4], "seeds": [100]}}, "learning_rates says no noise"),
+    ],
+)
+def test_what_makes_no_suite_is_said(fields, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        suite_of(tmp_path, **fields)
+
+
+def test_a_file_that_is_no_suite_and_a_recipe_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="is no suite"):
+        read_suite(tmp_path / "nothing.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(InputError, match="must hold lines of"):
+        read_suite(tmp_path / "list.yaml")
+    suite = suite_of(tmp_path, recipe="nowhere.yaml")
+    with pytest.raises(InputError, match=r"asks for .*nowhere.yaml, which is not there"):
+        words_of(suite, table_runs(suite, {})[0], RECIPES)

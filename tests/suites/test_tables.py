@@ -1,0 +1,159 @@
+"""Tables of runs that a test wrote: means, differences of the same seed, ratios; and what makes no table."""
+
+import json
+from concurrent.futures import Future
+
+import pytest
+
+from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.run import versions
+from hf_noisy_itm.suites import best_rates, choices, make_runs, read_table, running, table_runs
+from hf_noisy_itm.suites.plan import Noise
+from hf_noisy_itm.suites.tables import as_markdown
+
+from .test_plan import RECIPES, suite_of
+
+SHUFFLED = Noise("shuffle", 0.4)
+
+
+class AtOnce:
+    """In place of processes: what is submitted is done, here."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, job, *args):
+        done = Future()
+        try:
+            done.set_result(job(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def left(words, end):
+    """What a run would leave whose rSum tells method, noise, seed and learning rate."""
+    told = {words[place][2:]: words[place + 1] for place in range(1, len(words), 2)}
+    seed, rate = int(told["seed"]), float(told["learning_rate"])
+    is_npc, is_long = "bank_share" in told, told.get("max_steps") == "220"
+    rsum = 500 - 100 * float(told["noise_rate"]) + (40 + seed if is_npc else 10 * is_long) + 3 * seed - 1e4 * rate
+    if end < 0:
+        return None
+    return {
+        "metrics": {"rsum": rsum - 1, "i2t_r@1": 50.0},
+        "test": {"rsum": rsum, "i2t_r@1": 51.0} if "test_split" in told else {},
+        "weights": {"auc": 0.9} if is_npc else None,
+        "curve": [{"step": 10, "rsum": 400.0 + seed}, {"step": 20, "rsum": 450.0}],
+        "seconds": {"train": 9.0, "train_cpu": 3.0 if is_npc else 2.0},
+        "versions": versions(),
+        "cost": {"seconds": 10.0, "cpu_seconds": 5.0, "peak_mb": 150.0 if is_npc else 100.0},
+        "command": ["recipes/train.py", *words],
+    }
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "ProcessPoolExecutor", AtOnce)
+    monkeypatch.setattr(running, "_one_run", left)
+    suite, folder, told = suite_of(tmp_path), tmp_path / "results", []
+    assert make_runs(suite, choices(suite), RECIPES, folder, told=told.append)
+    chosen = best_rates(choices(suite), folder)
+    assert make_runs(suite, table_runs(suite, chosen), RECIPES, folder, told=told.append)
+    assert len(told) == 4 + 18
+    return suite, folder, chosen
+
+
+def test_the_better_learning_rate_is_chosen_on_other_figures(made):
+    suite, folder, chosen = made
+    assert chosen == {"control": 1e-4, "npc": 1e-4}
+    for file in (folder / "learning_rate").iterdir():
+        assert json.loads(file.read_text())["test"] == {}
+
+
+def test_differences_and_ratios_are_of_the_same_seed(made):
+    table = read_table(made[0], made[1])
+    assert [line.method for line in table.lines[SHUFFLED]] == ["control", "npc", "control_2x"]
+    control, npc = (table.line(SHUFFLED, name) for name in ("control", "npc"))
+    assert control.whole.values == {0: 459.0, 1: 462.0}
+    assert npc.to_control.values == {0: 40.0, 1: 41.0}
+    assert npc.to_control.told(sign="+") == "+40.5 ± 0.7"
+    assert npc.to_equal_compute.values == {0: 30.0, 1: 31.0}
+    assert (npc.wins, control.wins, control.to_control) == (2, 0, None)
+    assert (npc.time.mean, npc.memory.mean, npc.auc.mean) == (1.5, 1.5, pytest.approx(0.9))
+    assert npc.curve == [(10, 400.5), (20, 450.0)]
+    assert table.learning_rates == {"control": 1e-4, "npc": 1e-4, "control_2x": 1e-4}
+    assert table.tried["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
+
+
+def test_a_seed_that_the_control_lacks_does_not_count(made):
+    suite, folder, _ = made
+    (folder / "shuffle40" / "control_seed1.json").unlink()
+    npc = read_table(suite, folder).line(SHUFFLED, "npc")
+    assert npc.to_control.values == {0: 40.0}
+    assert npc.to_control.told() == "40.0"
+
+
+def test_the_table_as_markdown_leaves_empty_columns_out(made):
+    lines = as_markdown(read_table(made[0], made[1])).splitlines()
+    assert (
+        lines[0]
+        == "| noise | method | seeds | rSum | to the control | wins | at equal compute | time | memory | AUC |"
+    )
+    assert (
+        "| shuffle, 40 % | npc | 2 | 501.0 ± 2.8 | +40.5 ± 0.7 | 2 of 2 | +30.5 ± 0.7 | 1.50 x | 1.50 x | 0.900 |"
+        in lines
+    )
+    assert len(lines) == 2 + 9
+
+
+def test_a_suite_goes_on_and_writes_no_run_twice(made):
+    suite, folder, chosen = made
+    runs = table_runs(suite, chosen)
+    before = {run.file: (folder / run.file).stat().st_mtime_ns for run in runs}
+    (folder / runs[3].file).unlink()
+    told = []
+    assert not make_runs(suite, runs, RECIPES, folder, end=-1, told=told.append)
+    assert make_runs(suite, runs, RECIPES, folder, told=told.append)
+    assert len(told) == 1
+    assert sum((folder / run.file).stat().st_mtime_ns != before[run.file] for run in runs) == 1
+
+
+def test_a_run_that_would_be_another_today_is_refused(made):
+    suite, folder, chosen = made
+    with pytest.raises(InputError, match=r"made with weight_decay 0.2, which is now 0.1: name another --results"):
+        make_runs(suite, table_runs(suite, chosen), RECIPES, folder, ["--weight_decay", "0.1"])
+    file = folder / "clean" / "npc_seed0.json"
+    file.write_text(file.read_text().replace(versions()["torch"], "1.0"))
+    with pytest.raises(InputError, match=r"made with version of torch '1.0'"):
+        make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
+    file.write_text("{}")
+    with pytest.raises(InputError, match=r"npc_seed0.json is no run of a suite"):
+        read_table(suite, folder)
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_kept(made, monkeypatch):
+    suite, folder, chosen = made
+    runs = table_runs(suite, chosen)
+    for run in runs[:3]:
+        (folder / run.file).unlink()
+
+    def failing(words, end):
+        if "bank_share" in " ".join(words):
+            raise InputError("the bank is empty")
+        return left(words, end)
+
+    monkeypatch.setattr(running, "_one_run", failing)
+    with pytest.raises(InputError, match=r"run clean/npc_seed0.json failed, and no other begins: the bank is empty"):
+        make_runs(suite, runs, RECIPES, folder, told=lambda _: None)
+    assert [(folder / run.file).exists() for run in runs[:3]] == [True, False, True]
+
+
+def test_without_runs_there_is_no_table(tmp_path):
+    with pytest.raises(InputError, match="There are no runs of small in .*recipes/benchmark.py"):
+        read_table(suite_of(tmp_path), tmp_path)
