@@ -15,7 +15,8 @@ from hf_noisy_itm.methods import BaselineConfig
 from hf_noisy_itm.noise_report import parse_report
 from hf_noisy_itm.noisy_set import parse_noisy_set
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").rglob("*.yaml"))
+ROOT = Path(__file__).parent.parent / "recipes"
+RECIPES = sorted(set(ROOT.rglob("*.yaml")) - set((ROOT / "suites").iterdir()))  # suites are of recipes
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path):

@@ -57,8 +57,8 @@ class LearningRates:
         candidates: to try.
         noise: under which.
         seeds: which may not be those of the table.
-        fields: of these runs alone: such that the pairs of the table's figures are not looked at. None leaves out
-            what the suite says.
+        fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
+            pairs out than the table's.
     """
 
     candidates: tuple[float, ...]
@@ -210,8 +210,7 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
     if method.steps != 1:
         told = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
         fields |= {name: round(told[name] * method.steps) for name in ("max_steps", "warmup_steps")}
-    told = {name: value for name, value in fields.items() if value is not None}
-    return [str(path), *(word for name, value in told.items() for word in (f"--{name}", str(value)))]
+    return [str(path), *(word for name, value in fields.items() for word in (f"--{name}", str(value)))]
 
 
 def _known(content: Any, names: tuple[str, ...] | list[str], where: str | Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -85,7 +86,7 @@ def make_runs(
             are finished and kept.
     """
     words = {run: [*words_of(suite, run, recipes), *common] for run in runs}
-    settings = {run: settings_of(parse_recipe([*words[run], "--output_dir", ""])) for run in runs}  # refused early
+    settings = {run: settings_of(parsed(words[run], run.is_choice)) for run in runs}  # wrong words are refused early
     for run in runs:
         if (folder / run.file).exists():
             _refuse_other(folder / run.file, settings[run])
@@ -93,7 +94,7 @@ def make_runs(
     context = multiprocessing.get_context("spawn")
     failed = None
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-        jobs = {pool.submit(_one_run, words[run], end): run for run in wanted}
+        jobs = {pool.submit(_one_run, words[run], run.is_choice, end): run for run in wanted}
         for job in as_completed(jobs):
             if job.cancelled():
                 continue
@@ -128,7 +129,13 @@ def best_rates(runs: Sequence[Run], folder: Path) -> dict[str, float]:
     }
 
 
-def _one_run(words: list[str], end: float) -> dict | None:
+def parsed(words: Sequence[str], is_choice: bool, output_dir: str = "") -> Recipe:
+    """What a run is told; one that serves a choice has no `test_split`, which is unread."""
+    recipe = parse_recipe([*words, "--disable_tqdm", "true", "--output_dir", output_dir])
+    return replace(recipe, data=replace(recipe.data, test_split=None)) if is_choice else recipe
+
+
+def _one_run(words: list[str], is_choice: bool, end: float) -> dict | None:
     """What a training by these words left, and what it took; None after the end."""
     if time.monotonic() > end:
         return None
@@ -136,7 +143,7 @@ def _one_run(words: list[str], end: float) -> dict | None:
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
         kept, sys.stdout, sys.stderr = (sys.stdout, sys.stderr), silence, silence
         try:
-            metrics = train(parse_recipe([*words, "--disable_tqdm", "true", "--output_dir", folder]))
+            metrics = train(parsed(words, is_choice, folder))
         finally:
             sys.stdout, sys.stderr = kept
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

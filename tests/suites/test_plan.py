@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.suites import choices, read_suite, table_runs
+from hf_noisy_itm.suites import choices, read_suite, running, table_runs
 from hf_noisy_itm.suites.plan import words_of
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -26,7 +25,7 @@ SMALL = {
         "candidates": [1e-4, 3e-4],
         "noise": {"rates": [0.4]},
         "seeds": [100],
-        "fields": {"test_split": None},
+        "fields": {"max_eval_pictures": 50},
     },
 }
 
@@ -37,7 +36,7 @@ def suite_of(tmp_path, **fields):
 
 
 def parsed(suite, run):
-    return parse_recipe([*words_of(suite, run, RECIPES), "--output_dir", ""])
+    return running.parsed(words_of(suite, run, RECIPES), run.is_choice)
 
 
 def test_learning_rates_are_chosen_by_as_many_runs_for_each_method_that_chooses(tmp_path):
@@ -69,7 +68,7 @@ def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     assert (longer.max_steps, longer.warmup_steps) == (2 * control.max_steps, 2 * control.warmup_steps)
     assert longer.learning_rate == control.learning_rate == 2e-4
     choice = parsed(suite, by_file["learning_rate/npc_0.0001_seed100.json"])
-    assert choice.data.test_split is None
+    assert (choice.data.test_split, choice.data.max_eval_pictures) == (None, 50)
     assert choice.training.learning_rate == 1e-4
 
 
