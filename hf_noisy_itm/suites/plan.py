@@ -79,6 +79,8 @@ class Suite:
         seeds: of training and of noise.
         fields: of all runs, over those of the recipes.
         learning_rates: None leaves those of the recipes.
+        about: what is trained on what, for the page of results.
+        comparable: what of that may be set beside published figures.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Suite:
     seeds: tuple[int, ...]
     fields: dict[str, Any]
     learning_rates: LearningRates | None
+    about: str
+    comparable: str
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,9 @@ def read_suite(path: str | Path) -> Suite:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} is no suite: {' '.join(str(error).split())}.") from error
-    fields = _known(content, ("recipe", "methods", "noise", "seeds", "fields", "learning_rates"), path)
-    for name in ("recipe", "methods", "noise", "seeds"):
+    wanted = ("recipe", "methods", "noise", "seeds", "about", "comparable")
+    fields = _known(content, (*wanted, "fields", "learning_rates"), path)
+    for name in wanted:
         if not fields.get(name):
             raise InputError(f"{path} says no {name}.")
     known = [each.name for each in dataclasses.fields(Method)]
@@ -156,6 +161,8 @@ def read_suite(path: str | Path) -> Suite:
         seeds,
         fields.get("fields") or {},
         None if rates is None else _learning_rates(rates, seeds, path),
+        fields["about"],
+        fields["comparable"],
     )
 
 

@@ -12,6 +12,8 @@ from hf_noisy_itm.suites.plan import words_of
 RECIPES = Path(__file__).parents[2] / "recipes"
 SUITES = sorted((RECIPES / "suites").glob("*.yaml"))
 SMALL = {
+    "about": "small worlds",
+    "comparable": "with nothing",
     "recipe": "scenes_noise40.yaml",
     "methods": {
         "control": {"folder": "baseline"},

@@ -1,0 +1,50 @@
+"""The page of results holds what the runs say, and the committed page is that of the committed runs."""
+
+import runpy
+
+import pytest
+from PIL import Image
+
+from hf_noisy_itm.suites import read_table
+from hf_noisy_itm.suites.page import FIGURES, below, best, draw, render
+
+from .test_plan import RECIPES
+from .test_tables import SHUFFLED, made  # noqa: F401
+
+
+@pytest.fixture
+def table(made):  # noqa: F811
+    return read_table(made[0], made[1])
+
+
+def test_the_page_says_what_wins_at_what_cost_and_what_was_tried(table):
+    text = render([table], "figures")
+    assert "shuffle, 40 %: npc, 501.0 ± 2.8 (+40.5 ± 0.7 to the control), at 1.50 times its time." in text
+    assert "small worlds" in text
+    assert "*Comparability.* with nothing" in text
+    assert "| npc | 898.0 | 896.0 | 0.0001 |" in text
+    assert "is above the control in" not in text
+
+
+def test_what_is_below_the_control_is_said(made):  # noqa: F811
+    suite, folder, _ = made
+    for file in folder.glob("shuffle40/npc_seed*.json"):
+        file.write_text(file.read_text().replace('"rsum": 4', '"rsum": 3').replace('"rsum": 5', '"rsum": 3'))
+    table = read_table(suite, folder)
+    assert [(noise, line.method) for noise, line in below(table)] == [(SHUFFLED, "npc")]
+    assert "small, shuffle, 40 %: npc is above the control in 0 of 2 seeds" in render([table], "figures")
+    assert {noise: line.method for noise, line, _ in best(table)}[SHUFFLED] == "control_2x"
+
+
+def test_figures_are_drawn(table, tmp_path):
+    draw([table, table], tmp_path / "figures")
+    for name in FIGURES:
+        with Image.open(tmp_path / "figures" / name) as picture:
+            assert picture.width > 2 * picture.height
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
+
+
+def test_the_committed_page_is_that_of_the_committed_runs():
+    page = runpy.run_path(str(RECIPES / "results_page.py"))["page"]
+    _, text = page(RECIPES / "results" / "suites", "results")
+    assert (RECIPES.parent / "docs" / "results.md").read_text(encoding="utf-8") == text
