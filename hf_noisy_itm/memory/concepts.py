@@ -4,6 +4,7 @@ A file of them is made by recipes/build_concepts.py. In a model they are `Concep
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,29 @@ class Concepts:
             return cls(**tensors, **told)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is no file of concepts ({error}); build it again.") from error
+
+
+@dataclass(frozen=True)
+class ConceptShares:
+    """The k strongest concepts of each of B pictures or captions, the strongest first.
+
+    Args:
+        words: all K concepts.
+        places: which of them, int64 (B, k).
+        shares: how much of each there is, in [0, 1], float32 (B, k).
+    """
+
+    words: Sequence[str]
+    places: Tensor
+    shares: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def of(self, row: int) -> list[tuple[str, float]]:
+        """Words and shares of one picture or caption."""
+        places, shares = self.places[row].tolist(), self.shares[row].tolist()
+        return [(self.words[place], share) for place, share in zip(places, shares)]
 
 
 class ConceptGraph(nn.Module):

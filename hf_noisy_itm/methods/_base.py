@@ -222,10 +222,6 @@ class NoisyITMModel(EmbeddingModel):
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
 
-    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
-        """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
-        return {}
-
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def choose(self, encoded: EncodedPairs) -> dict[str, float]:

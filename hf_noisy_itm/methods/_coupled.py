@@ -16,7 +16,7 @@ from ..functional.assignment import prediction_losses
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import inner_products
 from ..memory.bank import EncodedPairs
-from ..memory.concepts import ConceptGraph, Concepts
+from ..memory.concepts import ConceptGraph, Concepts, ConceptShares
 from ..memory.prototypes import Prototypes
 from ..memory.scores import weights_sha256
 from ._concept_branch import ConceptBranch
@@ -25,6 +25,7 @@ from ._contrast import Both, Contrast
 from ._fusion import best_share, join
 
 logger = logging.get_logger(__name__)
+_ROWS = 4096  # whose shares of all concepts are in memory at once
 
 
 class Coupled(nn.Module):
@@ -106,13 +107,15 @@ class Coupled(nn.Module):
         texts = join(encoded.text_embeds, concept.text_embeds, share)
         return {"fused": replace(encoded, image_embeds=images, text_embeds=texts), "concept": concept}
 
-    def strongest(self, embeds: Tensor, modality: str, k: int) -> list[list[tuple[str, float]]]:
-        """Words and shares of the k strongest concepts of each row, (B, D)."""
-        words = self.config.concept_words
-        shares = self.branch.shares(embeds, modality, self.branch.basis(self.graph))
-        found = shares.topk(min(k, len(words)), dim=1)
-        rows = zip(found.indices.tolist(), found.values.tolist())
-        return [[(words[place], share) for place, share in zip(*row)] for row in rows]
+    def strongest(self, embeds: Tensor, modality: str, k: int) -> ConceptShares:
+        """The k strongest concepts (all, if there are fewer) of unit rows of a modality, (B, D); on the CPU."""
+        words, basis = self.config.concept_words, self.branch.basis(self.graph)
+        parts = [
+            self.branch.shares(rows, modality, basis).topk(min(k, len(words)), dim=1)
+            for rows in embeds.to(basis.device).split(_ROWS)
+        ]
+        places, shares = (torch.cat([part[way].cpu() for part in parts]) for way in (1, 0))
+        return ConceptShares(words, places, shares)
 
     def losses(
         self, contrast: Contrast, embeds: Both, keys: Both, stored: Both | None, log_weights: list[Both] | None

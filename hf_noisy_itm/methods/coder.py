@@ -32,6 +32,7 @@ from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.reduction import weighted_mean
 from ..memory.bank import EncodedPairs
+from ..memory.concepts import ConceptShares
 from ..memory.queue import PairQueue
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
@@ -204,15 +205,24 @@ class CODERModel(NoisyITMModel):
             k: how many.
 
         Raises:
-            InputError: the model has no concept branch, or not one of pictures and captions is given.
+            InputError: the model has no concept branch, not one of pictures and captions is given, or k is no count.
         """
         if self.coupled is None:
             raise InputError("The model has no concepts: train it with a file of recipes/build_concepts.py.")
         if (pixel_values is None) == (input_ids is None):
             raise InputError("Give pictures or captions, and not both.")
+        if not isinstance(k, int) or k < 1:
+            raise InputError(f"k is how many concepts to name, a whole number from 1 on, got {k!r}.")
         if input_ids is None:
-            return self.coupled.strongest(self.embed_images(pixel_values), "image", k)
-        return self.coupled.strongest(self.embed_texts(input_ids, attention_mask), "text", k)
+            found = self.concepts_of(self.embed_images(pixel_values), "image", k)
+        else:
+            found = self.concepts_of(self.embed_texts(input_ids, attention_mask), "text", k)
+        return [found.of(row) for row in range(len(found))]
+
+    @torch.no_grad()
+    def concepts_of(self, embeds: Tensor, modality: str, k: int = 5) -> ConceptShares | None:
+        """See `NoisyITMModel.concepts_of`."""
+        return None if self.coupled is None else self.coupled.strongest(embeds, modality, k)
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """Of each pair, in both branches; in evaluation CLIP's loss within the batch."""

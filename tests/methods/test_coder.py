@@ -308,6 +308,9 @@ def test_the_strongest_concepts_are_told_of_pictures_or_captions(trained):
     assert all(len(row) == 9 and sum(value for _, value in row) == pytest.approx(1, abs=1e-4) for row in told)
     with pytest.raises(InputError, match="Give pictures or captions, and not both"):
         model.concepts(pixel_values=batch["pixel_values"], input_ids=batch["input_ids"])
+    for k in (0, -1, 2.5, None):
+        with pytest.raises(InputError, match=f"k is how many concepts to name, a whole number from 1 on, got {k}"):
+            model.concepts(pixel_values=batch["pixel_values"], k=k)
     with pytest.raises(InputError, match="The model has no concepts"):
         trained(concept_branch=False)[0].concepts(pixel_values=batch["pixel_values"])
 
