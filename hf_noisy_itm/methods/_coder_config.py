@@ -13,7 +13,8 @@ _AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "dic
 _AT_LEAST |= {"concept_weight": 0, "label_weight": 0, "cluster_temperature": 1e-6, "label_temperature": 1e-6}
 _OF_DICTIONARIES = ("queue_size", "twin_momentum", "in_batch", "dictionary_weight")
 _OF_LABELS = ("label_weight", "label_of", "clusters", "cluster_momentum", "cluster_temperature", "label_temperature")
-_OF_CONCEPTS = ("concepts", "concept_words", "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
+_OF_FILE = ("concepts_sha256", "concepts_made_from", "concept_words")
+_OF_CONCEPTS = ("concepts", *_OF_FILE, "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
 
 
 @strict
@@ -33,7 +34,10 @@ class CODERConfig(NoisyITMConfig):
         kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
         concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
             neither it nor a checkpoint has concepts, there is no concept branch.
-        concept_words: words of the concepts, as the file or a checkpoint has them; not to be given.
+        concepts_sha256: of that file, by which a training is resumed with the concepts that it began with; not to be
+            given, nor are
+        concepts_made_from: its provenance, and
+        concept_words: its words. A checkpoint has all three.
         concept_branch: whether to have that branch.
         graph_layers: of its graph network.
         concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
@@ -68,6 +72,8 @@ class CODERConfig(NoisyITMConfig):
     weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
     kappa: float = 1.0
     concepts: str | None = None
+    concepts_sha256: str | None = None
+    concepts_made_from: dict | None = None
     concept_words: list[str] | None = None
     concept_branch: bool = True
     graph_layers: int = 2

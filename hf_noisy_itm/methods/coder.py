@@ -87,6 +87,12 @@ class CODERModel(NoisyITMModel):
         """For the share of both similarities."""
         return self.coupled is not None
 
+    @property
+    def sources(self) -> dict[str, dict]:
+        """The file of concepts: its hash, and what it says that it was made from."""
+        sha256, made_from = self.config.concepts_sha256, self.config.concepts_made_from or {}
+        return {} if sha256 is None else {"concepts": {"sha256": sha256, **made_from}}
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from hf_noisy_itm import InputError
 from hf_noisy_itm.concepts import make_concepts, parse_concepts, told
 from hf_noisy_itm.data import DataArguments, load_pairs
+from hf_noisy_itm.files import sha256_of_file
 from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.memory.concepts import Concepts
 from hf_noisy_itm.memory.scores import weights_sha256
@@ -83,7 +84,11 @@ def test_training_uses_the_file_and_chooses_on_validation_pairs(built, monkeypat
     model, processor = load_model(str(tmp_path / "run"))
     assert model.config.concept_words == built[1].words
     assert model.config.instance_share == chosen["instance_share"]
-    assert "concepts" not in json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "concepts" not in config
+    assert config["concepts_sha256"] == sha256_of_file(built[0])
+    assert config["concepts_made_from"] == built[1].provenance
+    assert metrics["sources"] == {"concepts": {"sha256": sha256_of_file(built[0]), **built[1].provenance}}
     tokens = processor.tokenizer("two cats above a wall", return_tensors="pt")
     (found,) = model.concepts(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], k=3)
     assert len(found) == 3
