@@ -46,7 +46,12 @@ def make_concepts(args: ConceptArguments, data: DataArguments) -> tuple[Concepts
     vectors = embed_words([args.prompt.replace("{}", word) for word in vocabulary.words], model, processor)
     provenance = _provenance(args, pairs, vocabulary, knowledge)
     provenance["scorer"] = {"model": shown(args.model), "weights_sha256": weights_sha256(model.clip)}
-    concepts = Concepts(vocabulary.words, torch.from_numpy(links), vectors, provenance)
+    try:
+        concepts = Concepts(vocabulary.words, torch.from_numpy(links), vectors, provenance)
+    except ValueError as error:
+        raise InputError(
+            f"What {args.model} makes of the words is no embedding: {error}; name another one."
+        ) from error
     try:
         concepts.save(args.output)
     except OSError as error:

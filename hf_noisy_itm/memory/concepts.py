@@ -17,6 +17,20 @@ from .stored import read_tensors, write_tensors
 _ROUNDING = 1e-3  # of the length of a unit row, whatever the machine that made it
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Does nothing for two or more different words.
+
+    Raises:
+        ValueError: they are fewer, or no words.
+    """
+    count = len(words)
+    if count < 2:
+        raise ValueError(f"{count} concept{'s make' if count != 1 else ' makes'} no graph: at least 2 are needed")
+    if not all(isinstance(word, str) and word for word in words) or len(set(words)) < count:
+        raise ValueError("its words are not all different")
+    "".join(words).encode()  # half a letter is a ValueError, too
+
+
 @dataclass(frozen=True)
 class Concepts:
     """K concepts and the graph between them.
@@ -38,11 +52,7 @@ class Concepts:
 
     def __post_init__(self):
         count = len(self.words)
-        if count < 2:
-            raise ValueError(f"{count} concept{'s make' if count != 1 else ' makes'} no graph: at least 2 are needed")
-        if not all(isinstance(word, str) and word for word in self.words) or len(set(self.words)) < count:
-            raise ValueError("its words are not all different")
-        "".join(self.words).encode()  # half a letter is a ValueError, too
+        check_words(self.words)
         if self.links.shape != (count, count) or self.vectors.ndim != 2 or len(self.vectors) != count:
             raise ValueError(
                 f"links of shape {tuple(self.links.shape)} and vectors of shape {tuple(self.vectors.shape)} are not "

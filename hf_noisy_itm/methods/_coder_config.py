@@ -6,6 +6,7 @@ from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 
+from ..memory.concepts import check_words
 from ._choices import DEFAULT, Choice
 from ._config import FADING, POSTERIOR, NoisyITMConfig
 
@@ -97,6 +98,8 @@ class CODERConfig(NoisyITMConfig):
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
         if not 0 <= self.instance_share <= 1:
             raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
+        if self.concept_words is not None:
+            check_words(self.concept_words)
         if self.negatives != "all":
             raise ValueError(f"Here wrong answers are weighed by weighting={self.negatives!r}; leave negatives out.")
 

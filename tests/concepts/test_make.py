@@ -139,6 +139,12 @@ def test_wrong_input_ends_with_one_sentence(words, sentence, monkeypatch, capsys
     assert not (tmp_path / "concepts.safetensors").exists()
 
 
+def test_a_model_that_embeds_nothing_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("hf_noisy_itm.concepts.make.embed_words", lambda texts, *_: torch.zeros(len(texts), 64))
+    with pytest.raises(InputError, match="What scenes-clip makes of the words is no embedding: the vectors of"):
+        make_concepts(*parse_concepts(["scenes-clip", *DATA, "--output", str(tmp_path / "concepts.safetensors")]))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -527,6 +527,8 @@ def test_adapters_are_taken_over_by_the_twin_and_resume_exactly(clip_config, pro
         ({"concept_branch": False, "graph_layers": 1}, "With concept_branch=False there is no use for graph_layers=1"),
         ({"pseudo_labels": False, "clusters": 9}, "With pseudo_labels=False there is no use for clusters=9"),
         ({"negatives": "fne"}, "leave negatives out"),
+        ({"concept_words": ["alone"]}, "1 concept makes no graph"),
+        ({"concept_words": ["a", "a"]}, "its words are not all different"),
     ],
 )
 def test_wrong_numbers_are_refused(fields, sentence):
