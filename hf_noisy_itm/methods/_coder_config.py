@@ -24,7 +24,8 @@ class CODERConfig(NoisyITMConfig):
 
     Args:
         dictionaries: keys of a momentum encoder, of earlier pairs too, as wrong answers.
-        queue_size: pairs in the dictionaries.
+        queue_size: pairs in the dictionaries. (Of 512 and 4,096 the better on `scenes` and emoji, where 4,096 lost to
+            the control: recipes/results/coder/tried. Longer trainings of more pairs were not measured.)
         twin_momentum: of the momentum encoder, in [0, 1).
         in_batch: what the batch's own pairs are compared with: each other's embeddings ("embeds": CLIP's loss, with
             the dictionaries in a second one beside it), or, in one loss with the dictionaries, each other's keys
@@ -32,7 +33,8 @@ class CODERConfig(NoisyITMConfig):
         dictionary_weight: by "embeds", of the second loss, >= 0.
         weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
             or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
-        kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
+        kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform. (Of 0.25 and 1 the better on both;
+            1 lost to the control on emoji, where 0 was better still. Likewise.)
         concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
             neither it nor a checkpoint has concepts, there is no concept branch.
         concepts_sha256: of that file, by which a training is resumed with the concepts that it began with; not to be
@@ -66,12 +68,12 @@ class CODERConfig(NoisyITMConfig):
     )
 
     dictionaries: bool = True
-    queue_size: int = 4096
+    queue_size: int = 512
     twin_momentum: float = 0.95
     in_batch: Literal["embeds", "keys", "own"] = "embeds"
     dictionary_weight: float = 1.0
     weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
-    kappa: float = 1.0
+    kappa: float = 0.25
     concepts: str | None = None
     concepts_sha256: str | None = None
     concepts_made_from: dict | None = None
