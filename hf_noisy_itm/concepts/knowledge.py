@@ -8,6 +8,7 @@ without the assertion's own name in front:
 
 import gzip
 import json
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -106,4 +107,6 @@ def _read(line: str, path: Path, number: int) -> tuple[str, str, str, float]:
 def _word(node: str, language: str) -> str | None:
     """The word of `/c/en/cat/n`, "cat"; None in another language."""
     parts = node.split("/")
-    return parts[3].replace("_", " ").lower() if len(parts) > 3 and parts[2] == language else None
+    if len(parts) <= 3 or parts[2] != language:
+        return None
+    return unicodedata.normalize("NFC", parts[3].replace("_", " ").lower())

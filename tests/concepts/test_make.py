@@ -1,7 +1,9 @@
 import json
+import logging
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.concepts import make_concepts, parse_concepts, told
+from hf_noisy_itm.concepts.vocabulary import STOP_WORDS
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.files import sha256_of_file
 from hf_noisy_itm.loading import load_model
@@ -33,7 +36,9 @@ def built(tmp_path_factory):
     edges = folder / "edges.csv"
     edges.write_text("/r/RelatedTo\t/c/en/wall\t/c/en/street\n/r/RelatedTo\t/c/en/wall\t/c/en/brick\n")
     path = folder / "concepts.safetensors"
+    (folder / "none.txt").write_text("\n".join([*STOP_WORDS, "Seen"]))
     words = ["scenes-clip", *DATA, "--edges", str(edges), "--prompt", "a {}", "--output", str(path)]
+    words += ["--stop_words", str(folder / "none.txt")]
     concepts, pairs = make_concepts(*parse_concepts(words))
     return path, concepts, pairs
 
@@ -48,6 +53,8 @@ def test_the_file_says_what_it_is(built):
     assert facts["edges"] | {"sha256": None} == {
         "file": "edges.csv", "sha256": None, "edges": 1, "unknown": 1, "apart": 0,
     }  # fmt: skip
+    assert "seen" not in read.words
+    assert facts["stop_words"] == {"file": "none.txt", "sha256": sha256_of_file(path.parent / "none.txt")}
     one, other = (read.words.index(word) for word in ("wall", "street"))
     assert read.links[one, other] >= 0.5  # a weight of 1
     model, processor = load_model("scenes-clip")
@@ -123,6 +130,7 @@ def test_a_file_that_is_there_is_kept(built, monkeypatch, capsys):
         (["scenes-clip", "--streaming", "true"], "leave --streaming out"),
         (["scenes-clip", "--min_captions", "5000"], "or train without concepts"),
         (["scenes-clip", "--edges", "gone.csv"], "gone.csv cannot be read"),
+        (["scenes-clip", "--stop_words", "gone.txt"], "gone.txt cannot be read"),
         (["scenes-clip", "--output", "/proc/concepts"], "cannot be written"),
         (["scenes-clip", "--output", "."], "cannot be written"),
         (["no-such-model-here"], "cannot be loaded|There is no"),
@@ -137,6 +145,15 @@ def test_wrong_input_ends_with_one_sentence(words, sentence, monkeypatch, capsys
     assert sentence.split("|")[0] in error or sentence.split("|")[-1] in error
     assert "Traceback" not in error
     assert not (tmp_path / "concepts.safetensors").exists()
+
+
+def test_a_script_without_spaces_is_told_before_too_few_words_are_found(monkeypatch, caplog, tmp_path):
+    captions = [f"一只狗在草地上奔跑{number}" for number in range(9)]
+    monkeypatch.setattr("hf_noisy_itm.concepts.make.load_pairs", lambda _: (SimpleNamespace(captions=captions), None))
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    with pytest.raises(InputError, match="captions have 0 words that are in at least 5"):
+        make_concepts(*parse_concepts(["scenes-clip", *DATA, "--output", str(tmp_path / "concepts.safetensors")]))
+    assert "100% of the captions have words without spaces between them" in caplog.text
 
 
 def test_a_model_that_embeds_nothing_is_refused(monkeypatch, tmp_path):
