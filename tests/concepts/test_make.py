@@ -12,11 +12,12 @@ import torch
 from hf_noisy_itm import InputError
 from hf_noisy_itm.concepts import make_concepts, parse_concepts, told
 from hf_noisy_itm.concepts.vocabulary import STOP_WORDS
-from hf_noisy_itm.data import DataArguments, load_pairs
+from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.files import sha256_of_file
 from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.memory.concepts import Concepts
 from hf_noisy_itm.memory.scores import weights_sha256
+from hf_noisy_itm.methods import CODERConfig
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ["--dataset", "scenes", "--max_train_pictures", "24", "--max_eval_pictures", "10"]
@@ -104,6 +105,33 @@ def test_training_uses_the_file_and_chooses_on_validation_pairs(built, monkeypat
     (figures,) = (json.loads(path.read_text()) for path in (tmp_path / "run").glob("evaluation-*.json"))
     assert figures["metrics"]["rsum"] == pytest.approx(metrics["test"]["rsum"])
     assert figures["views"]["fused"]["rsum"] == pytest.approx(metrics["test"]["fused_rsum"])
+
+
+def test_the_share_of_both_branches_is_chosen_on_validation_pairs_and_never_on_those_that_are_reported(
+    built, monkeypatch, tmp_path
+):
+    seen = []
+
+    def best_share(one, other):
+        assert one.fingerprint == other.fingerprint
+        seen.append(one.fingerprint)
+        return 0.35, {}
+
+    monkeypatch.setattr("hf_noisy_itm.methods._coupled.best_share", best_share)
+    recipe = (ROOT / TRAIN[0]).read_text()
+    (tmp_path / "both.yaml").write_text(recipe)
+    (tmp_path / "one.yaml").write_text("\n".join(line for line in recipe.splitlines() if "test_split" not in line))
+    shares = {}
+    for name in ("both", "one"):
+        words = [tmp_path / f"{name}.yaml", *TRAIN[1:], "--max_steps", "1", "--concepts", built[0]]
+        run("train.py", *words, "--output_dir", tmp_path / name, monkeypatch=monkeypatch)
+        shares[name] = json.loads((tmp_path / name / "config.json").read_text())["instance_share"]
+    splits = {"dataset": "scenes", "dataset_config": "street", "max_eval_pictures": 10, "max_train_pictures": 24}
+    data = DataArguments(**splits, eval_split="validation", test_split="test")
+    train, validation = load_pairs(data)
+    assert validation.fingerprint != load_test(data, train).fingerprint
+    assert seen == [validation.fingerprint]  # once, and not where the pairs of eval_split are those to report on
+    assert shares == {"both": 0.35, "one": CODERConfig().instance_share}
 
 
 def test_a_file_that_is_there_is_kept(built, monkeypatch, capsys):
