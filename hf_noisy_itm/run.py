@@ -145,6 +145,7 @@ def train_model(
         if trainer.memory.bank
         else None,
         "bank": trainer.memory.bank.provenance if trainer.memory.bank else None,
+        "sources": model.sources,
         "chosen": chosen,
         "trust": _told_trust(trainer, train_pairs),
         "on_hub": {"model": on_hub(recipe.run.model), "dataset": on_hub(recipe.data.dataset)},

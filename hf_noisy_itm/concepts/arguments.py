@@ -26,6 +26,10 @@ class ConceptArguments:
     edges: str | None = field(
         default=None, metadata={"help": "Edges of a commonsense graph, in ConceptNet's format; .gz too."}
     )
+    stop_words: str | None = field(
+        default=None,
+        metadata={"help": "File of words that are no concepts, UTF-8; instead of a list of English ones."},
+    )
     language: str = field(default="en", metadata={"help": "Of the nodes of these edges."})
     overwrite: bool = field(default=False, metadata={"help": "Replace a file of concepts that is there already."})
 

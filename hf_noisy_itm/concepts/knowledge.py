@@ -8,7 +8,8 @@ without the assertion's own name in front:
 
 import gzip
 import json
-import math
+import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from ..errors import InputError
 
 _APART = ("/r/Antonym", "/r/DistinctFrom", "/r/ExternalURL", "/r/Not")  # these do not say that two belong together
+_HEAVIEST = 1_000_000  # a weight beyond is damage, and sums of these are finite
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str, str, float]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _read(line, path, number)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}): name a file of edges, UTF-8 or .gz of that.") from error
 
 
@@ -91,18 +93,20 @@ def _read(line: str, path: Path, number: int) -> tuple[str, str, str, float]:
         relation, one, other, *rest = words
         if not (relation.startswith("/r/") and one.startswith("/c/") and other.startswith(("/c/", "http"))):
             raise ValueError
-        weight = float(json.loads(" ".join(rest))["weight"]) if rest else 1.0
-        if not (math.isfinite(weight) and weight >= 0):
+        weight = json.loads(" ".join(rest))["weight"] if rest else 1.0
+        if isinstance(weight, bool) or not 0 <= weight <= _HEAVIEST:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
             f"Line {number} of {path} is no edge: it must hold /r/RELATION, /c/LANGUAGE/WORD twice, and "
-            f'{{"weight": NUMBER}} or nothing, between tabs; got {line.strip()[:80]!r}.'
+            f'{{"weight": NUMBER}} (from 0 to {_HEAVIEST:,}) or nothing, between tabs; got {line.strip()[:80]!r}.'
         ) from None
-    return relation, one, other, weight
+    return relation, one, other, float(weight)
 
 
 def _word(node: str, language: str) -> str | None:
     """The word of `/c/en/cat/n`, "cat"; None in another language."""
     parts = node.split("/")
-    return parts[3].replace("_", " ").lower() if len(parts) > 3 and parts[2] == language else None
+    if len(parts) <= 3 or parts[2] != language:
+        return None
+    return unicodedata.normalize("NFC", parts[3].replace("_", " ").lower())

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import CLIPProcessor
+from transformers.utils import logging
 
 from ..data import DataArguments, Pairs, load_pairs
 from ..errors import InputError
@@ -18,8 +19,9 @@ from ..methods import NoisyITMModel
 from .arguments import ConceptArguments
 from .association import association
 from .knowledge import Knowledge, read_knowledge
-from .vocabulary import Vocabulary, find_vocabulary
+from .vocabulary import STOP_WORDS, Vocabulary, find_vocabulary, unspaced, words_of
 
+logger = logging.get_logger(__name__)
 _BATCH = 256
 
 
@@ -31,12 +33,15 @@ def make_concepts(args: ConceptArguments, data: DataArguments) -> tuple[Concepts
         data: the pairs, by the same words as in the training that is to use the concepts.
 
     Raises:
-        InputError: the model, the data or the edges cannot be read, there are fewer than two concepts, or something
-            else is at `output`.
+        InputError: the model, the data, the edges or the stop words cannot be read, there are fewer than two concepts,
+            or something else is at `output`.
     """
     _check_output(args)
+    stop_words = _read_words(args.stop_words) if args.stop_words else STOP_WORDS
     pairs = load_pairs(data)[0]
-    vocabulary = find_vocabulary(pairs.captions, args.max_concepts, args.min_captions, args.max_share)
+    if doubt := unspaced(pairs.captions):
+        logger.warning(doubt)
+    vocabulary = find_vocabulary(pairs.captions, args.max_concepts, args.min_captions, args.max_share, stop_words)
     links = association(vocabulary, args.min_together, args.min_strength)
     knowledge = None
     if args.edges:
@@ -46,7 +51,12 @@ def make_concepts(args: ConceptArguments, data: DataArguments) -> tuple[Concepts
     vectors = embed_words([args.prompt.replace("{}", word) for word in vocabulary.words], model, processor)
     provenance = _provenance(args, pairs, vocabulary, knowledge)
     provenance["scorer"] = {"model": shown(args.model), "weights_sha256": weights_sha256(model.clip)}
-    concepts = Concepts(vocabulary.words, torch.from_numpy(links), vectors, provenance)
+    try:
+        concepts = Concepts(vocabulary.words, torch.from_numpy(links), vectors, provenance)
+    except ValueError as error:
+        raise InputError(
+            f"What {args.model} makes of the words is no embedding: {error}; name another one."
+        ) from error
     try:
         concepts.save(args.output)
     except OSError as error:
@@ -105,6 +115,8 @@ def _provenance(args: ConceptArguments, pairs: Pairs, vocabulary: Vocabulary, kn
         "captions_of_the_rarest": int(vocabulary.captions.min()),
         "noise": pairs.pedigree,
         "how": {name: getattr(args, name) for name in how},
+        "stop_words": args.stop_words
+        and {"file": Path(args.stop_words).name, "sha256": sha256_of_file(args.stop_words)},
         "edges": knowledge
         and {
             "file": Path(args.edges).name,
@@ -114,6 +126,13 @@ def _provenance(args: ConceptArguments, pairs: Pairs, vocabulary: Vocabulary, kn
             "apart": knowledge.apart,
         },
     }
+
+
+def _read_words(path: str) -> list[str]:
+    try:
+        return sorted(set(words_of(Path(path).read_text(encoding="utf-8-sig"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): name a file of words, UTF-8.") from error
 
 
 def _check_output(args: ConceptArguments) -> None:

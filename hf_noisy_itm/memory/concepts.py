@@ -3,18 +3,32 @@
 A file of them is made by recipes/build_concepts.py. In a model they are `ConceptGraph`, a part of its checkpoint.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..files import atomic_path
 from ..functional.graph import propagation
+from .stored import read_tensors, write_tensors
+
+_ROUNDING = 1e-3  # of the length of a unit row, whatever the machine that made it
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Does nothing for two or more different words.
+
+    Raises:
+        ValueError: they are fewer, or no words.
+    """
+    count = len(words)
+    if count < 2:
+        raise ValueError(f"{count} concept{'s make' if count != 1 else ' makes'} no graph: at least 2 are needed")
+    if not all(isinstance(word, str) and word for word in words) or len(set(words)) < count:
+        raise ValueError("its words are not all different")
+    "".join(words).encode()  # half a letter is a ValueError, too
 
 
 @dataclass(frozen=True)
@@ -38,10 +52,7 @@ class Concepts:
 
     def __post_init__(self):
         count = len(self.words)
-        if count < 2:
-            raise ValueError(f"{count} concept{'s make' if count != 1 else ' makes'} no graph: at least 2 are needed")
-        if len(set(self.words)) < count or not all(isinstance(word, str) and word for word in self.words):
-            raise ValueError("its words are not all different")
+        check_words(self.words)
         if self.links.shape != (count, count) or self.vectors.ndim != 2 or len(self.vectors) != count:
             raise ValueError(
                 f"links of shape {tuple(self.links.shape)} and vectors of shape {tuple(self.vectors.shape)} are not "
@@ -53,6 +64,10 @@ class Concepts:
             raise ValueError("vectors are not finite, or links are not in [0, 1]")
         if not torch.equal(self.links, self.links.T) or self.links.diagonal().any():
             raise ValueError("its links are not symmetric, or tie a word to itself")
+        if bad := [word for word, norm in zip(self.words, self.vectors.norm(dim=1)) if abs(norm - 1) > _ROUNDING]:
+            raise ValueError(f"the vectors of {len(bad)} words, {bad[0]!r} for one, are not of unit length")
+        if not isinstance(self.provenance.get("scorer", {}), dict):
+            raise ValueError("the scorer in its provenance is no object")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -64,9 +79,8 @@ class Concepts:
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, words and provenance as JSON in its header; there only when it is whole."""
-        told = {"words": json.dumps(self.words), "provenance": json.dumps(self.provenance, sort_keys=True)}
-        with atomic_path(path) as temporary:
-            save_file({"links": self.links.contiguous(), "vectors": self.vectors.contiguous()}, temporary, told)
+        facts = {"words": self.words, "provenance": self.provenance}
+        write_tensors(path, {"links": self.links, "vectors": self.vectors}, facts)
 
     @classmethod
     def read(cls, path: str | Path) -> "Concepts":
@@ -78,14 +92,36 @@ class Concepts:
         if not Path(path).is_file():
             raise InputError(f"There is no file of concepts {path}: make it with recipes/build_concepts.py.")
         try:
-            with safe_open(path, framework="pt") as file:
-                told = {name: json.loads((file.metadata() or {})[name]) for name in ("words", "provenance")}
-                tensors = {name: file.get_tensor(name) for name in ("links", "vectors")}
-            if not isinstance(told["words"], list) or not isinstance(told["provenance"], dict):
+            tensors, facts = read_tensors(path)
+            words, provenance = facts.get("words"), facts.get("provenance")
+            if not isinstance(words, list) or not isinstance(provenance, dict):
                 raise ValueError("its words are no list, or its provenance is no object")
-            return cls(**tensors, **told)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return cls(words, tensors["links"], tensors["vectors"], provenance)
+        except (ValueError, KeyError) as error:
             raise InputError(f"{path} is no file of concepts ({error}); build it again.") from error
+
+
+@dataclass(frozen=True)
+class ConceptShares:
+    """The k strongest concepts of each of B pictures or captions, the strongest first.
+
+    Args:
+        words: all K concepts.
+        places: which of them, int64 (B, k).
+        shares: how much of each there is, in [0, 1], float32 (B, k).
+    """
+
+    words: Sequence[str]
+    places: Tensor
+    shares: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def of(self, row: int) -> list[tuple[str, float]]:
+        """Words and shares of one picture or caption."""
+        places, shares = self.places[row].tolist(), self.shares[row].tolist()
+        return [(self.words[place], share) for place, share in zip(places, shares)]
 
 
 class ConceptGraph(nn.Module):
@@ -100,7 +136,6 @@ class ConceptGraph(nn.Module):
     def __init__(self, count: int, width: int, concepts: Concepts | None = None):
         super().__init__()
         self._concepts = concepts
-        self.provenance = {} if concepts is None else concepts.provenance  # a checkpoint does not keep it
         self.register_buffer("vectors", torch.empty(count, width))
         self.register_buffer("propagation", torch.empty(count, count))
         self.reset_parameters()

@@ -46,7 +46,8 @@ class NoisyITMModel(EmbeddingModel):
     what a frozen scorer says of it (`TrustScores.of`), and `last_weight`, what `weigh` last said of it (1 before the
     first). Where the data have weights, `data_weight` comes in the same way, for every method. Where
     `needs_validation` is true, `choose` is called after training, if there are pairs for it. `embeds_by_clip_alone`
-    says whether `clip` without the rest embeds as the model does. `copies` and `frozen`: see `StartingModel`.
+    says whether `clip` without the rest embeds as the model does. `sources` are facts about files that the method was
+    made with, by name, for the record. `copies` and `frozen`: see `StartingModel`.
     """
 
     config_class = NoisyITMConfig
@@ -55,6 +56,7 @@ class NoisyITMModel(EmbeddingModel):
     paper: ClassVar[Paper | None] = None
     needs_validation: bool = False
     embeds_by_clip_alone: bool = True
+    sources: dict[str, dict] = {}
 
     def __init__(self, config: NoisyITMConfig):
         super().__init__(config)
@@ -221,10 +223,6 @@ class NoisyITMModel(EmbeddingModel):
     def needs_bank(self, epoch: int) -> bool:
         """Whether `build_bank` is wanted before this epoch (counted from 0); it costs a pass over the data."""
         return False
-
-    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
-        """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
-        return {}
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

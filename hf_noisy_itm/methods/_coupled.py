@@ -12,11 +12,12 @@ from transformers.utils import logging
 
 from ..errors import InputError
 from ..exchange import Exchange
+from ..files import sha256_of_file
 from ..functional.assignment import prediction_losses
 from ..functional.reduction import weighted_mean
 from ..functional.similarity import inner_products
 from ..memory.bank import EncodedPairs
-from ..memory.concepts import ConceptGraph, Concepts
+from ..memory.concepts import ConceptGraph, Concepts, ConceptShares
 from ..memory.prototypes import Prototypes
 from ..memory.scores import weights_sha256
 from ._concept_branch import ConceptBranch
@@ -25,6 +26,7 @@ from ._contrast import Both, Contrast
 from ._fusion import best_share, join
 
 logger = logging.get_logger(__name__)
+_ROWS = 4096  # whose shares of all concepts are in memory at once
 
 
 class Coupled(nn.Module):
@@ -45,7 +47,7 @@ class Coupled(nn.Module):
 
     @classmethod
     def of(cls, config: NoisyITMConfig) -> "Coupled | None":
-        """By the concepts that a file or a checkpoint names, whose words the config then has; None without.
+        """By the concepts of a file or a checkpoint, whose words and provenance the config then has; None without.
 
         Raises:
             InputError: the file is of another width, or of other concepts than the checkpoint.
@@ -57,11 +59,13 @@ class Coupled(nn.Module):
                     f"{config.concepts} holds concepts of width {given.vectors.shape[1]}, and this CLIP embeds in "
                     f"{config.projection_dim}: build it again with this model."
                 )
-            if config.concept_words not in (None, given.words):
+            sha256 = sha256_of_file(config.concepts)
+            if config.concepts_sha256 not in (None, sha256) or config.concept_words not in (None, given.words):
                 raise InputError(
                     f"{config.concepts} holds other concepts than the model was trained with: leave it out."
                 )
             config.concept_words = given.words
+            config.concepts_sha256, config.concepts_made_from = sha256, given.provenance
         if config.concept_words is None:
             return None
         return cls(config, ConceptGraph(len(config.concept_words), config.projection_dim, given))
@@ -80,13 +84,14 @@ class Coupled(nn.Module):
             raise InputError(
                 "concept_words alone are no concepts: give --concepts, a file of recipes/build_concepts.py."
             )
-        own = self.graph.provenance.get("captions")
+        made_from = (self.config.concepts and self.config.concepts_made_from) or {}  # a checkpoint's may go elsewhere
+        own = made_from.get("captions")
         if own is not None and captions not in (None, own):
             raise InputError(
                 f"{self.config.concepts} holds concepts of other captions (fingerprint {own}; these have {captions}): "
                 f"build it again for this data."
             )
-        scorer = self.graph.provenance.get("scorer", {}).get("weights_sha256")
+        scorer = made_from.get("scorer", {}).get("weights_sha256")
         if scorer is not None and scorer != weights_sha256(clip):
             logger.warning(f"{self.config.concepts} is of another CLIP than training starts from: build it again.")
 
@@ -106,13 +111,15 @@ class Coupled(nn.Module):
         texts = join(encoded.text_embeds, concept.text_embeds, share)
         return {"fused": replace(encoded, image_embeds=images, text_embeds=texts), "concept": concept}
 
-    def strongest(self, embeds: Tensor, modality: str, k: int) -> list[list[tuple[str, float]]]:
-        """Words and shares of the k strongest concepts of each row, (B, D)."""
-        words = self.config.concept_words
-        shares = self.branch.shares(embeds, modality, self.branch.basis(self.graph))
-        found = shares.topk(min(k, len(words)), dim=1)
-        rows = zip(found.indices.tolist(), found.values.tolist())
-        return [[(words[place], share) for place, share in zip(*row)] for row in rows]
+    def strongest(self, embeds: Tensor, modality: str, k: int) -> ConceptShares:
+        """The k strongest concepts (all, if there are fewer) of unit rows of a modality, (B, D); on the CPU."""
+        words, basis = self.config.concept_words, self.branch.basis(self.graph)
+        parts = [
+            self.branch.shares(rows, modality, basis).topk(min(k, len(words)), dim=1)
+            for rows in embeds.to(basis.device).split(_ROWS)
+        ]
+        places, shares = (torch.cat([part[way].cpu() for part in parts]) for way in (1, 0))
+        return ConceptShares(words, places, shares)
 
     def losses(
         self, contrast: Contrast, embeds: Both, keys: Both, stored: Both | None, log_weights: list[Both] | None

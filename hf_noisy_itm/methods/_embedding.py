@@ -8,6 +8,8 @@ from transformers import CLIPModel
 
 from ..exchange import Exchange
 from ..functional.similarity import normalize
+from ..memory.bank import EncodedPairs
+from ..memory.concepts import ConceptShares
 from ._batch import PairBatch
 from ._chunks import in_chunks
 from ._config import NoisyITMConfig
@@ -90,6 +92,20 @@ class EmbeddingModel(StartingModel):
             self.embed_images(batch.all_pixel_values),
             self.embed_texts(batch.all_input_ids, batch.all_attention_mask),
         )
+
+    def views(self, encoded: EncodedPairs) -> dict[str, EncodedPairs]:
+        """Other embeddings that a method makes of its own, and whose figures are worth telling too, by name."""
+        return {}
+
+    def concepts_of(self, embeds: Tensor, modality: str, k: int = 5) -> ConceptShares | None:
+        """What is to be seen in pictures, or is said in captions, as words; None where the method knows no words.
+
+        Args:
+            embeds: their embeddings, unit rows, (B, D).
+            modality: "image" or "text".
+            k: words of each, the strongest first; all, if there are fewer.
+        """
+        return None
 
     @property
     def logit_scale(self) -> Tensor:

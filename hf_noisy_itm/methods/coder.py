@@ -18,12 +18,7 @@ concepts, so that the branch starts with what CLIP knows of them; clusters are b
 centres are fading means. What is published is the instance branch, a plain CLIP.
 """  # noqa: D205, D400, D415
 
-import math
-import operator
-from typing import Literal
-
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
@@ -32,106 +27,18 @@ from ..errors import InputError
 from ..exchange import Exchange
 from ..functional.reduction import weighted_mean
 from ..memory.bank import EncodedPairs
+from ..memory.concepts import ConceptShares
 from ..memory.queue import PairQueue
 from ._base import NoisyITMModel
 from ._batch import PairBatch, PairLosses
-from ._choices import DEFAULT, Choice
-from ._config import FADING, POSTERIOR, NoisyITMConfig, Paper
+from ._coder_config import CODERConfig
+from ._config import Paper
 from ._contrast import Contrast, weighting_of
 from ._coupled import Coupled
 from ._negatives import Candidates, InBatch, match_moments, rows_of, told
 from ._twin import Twin, twin_copies
 
 logger = logging.get_logger(__name__)
-_AT_LEAST = {"queue_size": 1, "graph_layers": 0, "clusters": 2, "kappa": 0, "concept_weight": 0, "label_weight": 0}
-_AT_LEAST |= {"dictionary_weight": 0}
-_AT_LEAST |= {"cluster_temperature": 1e-6, "label_temperature": 1e-6}
-_OF_DICTIONARIES = ("queue_size", "twin_momentum", "in_batch", "dictionary_weight")
-_OF_LABELS = ("label_weight", "label_of", "clusters", "cluster_momentum", "cluster_temperature", "label_temperature")
-_OF_CONCEPTS = ("concepts", "concept_words", "graph_layers", "concept_weight", "instance_share", *_OF_LABELS)
-
-
-@strict
-class CODERConfig(NoisyITMConfig):
-    """Fields of CODER; all numbers are ours, for none is known.
-
-    Args:
-        dictionaries: keys of a momentum encoder, of earlier pairs too, as wrong answers.
-        queue_size: pairs in the dictionaries.
-        twin_momentum: of the momentum encoder, in [0, 1).
-        in_batch: what the batch's own pairs are compared with: each other's embeddings ("embeds": CLIP's loss, with
-            the dictionaries in a second one beside it), or, in one loss with the dictionaries, each other's keys
-            ("keys") or their own keys alone ("own": MoCo).
-        dictionary_weight: by "embeds", of the second loss, >= 0.
-        weighting: of wrong answers: all alike ("uniform"), by their standing among the anchor's others ("adaptive"),
-            or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
-        kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform.
-        concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
-            neither it nor a checkpoint has concepts, there is no concept branch.
-        concept_words: words of the concepts, as the file or a checkpoint has them; not to be given.
-        concept_branch: whether to have that branch.
-        graph_layers: of its graph network.
-        concept_weight: of its contrast, beside 1 of the instance branch's, >= 0.
-        pseudo_labels: whether the concept branch predicts the clusters of the instance branch.
-        label_weight: of that loss, >= 0.
-        label_of: whose cluster a picture or caption is to predict: its own ("same"), or that of the caption or picture
-            beside it ("other").
-        clusters: how many.
-        cluster_momentum: what remains of a cluster's centre at each step, in [0, 1).
-        cluster_temperature: of the assignment to clusters, in deviations of the cosines with their centres.
-        label_temperature: of its prediction, in cosines.
-        instance_share: of the instance branch in the similarity at test time, in [0, 1], until it is chosen on
-            validation pairs (those of `eval_split`, where there is a `test_split` too), which a checkpoint keeps.
-    """
-
-    model_type = "noisy_itm_coder"
-    choices = (
-        Choice("weighting", lambda weighting: weighting != "fne", dict.fromkeys(POSTERIOR, DEFAULT)),
-        Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT}),
-        Choice("dictionaries", operator.not_, dict.fromkeys(_OF_DICTIONARIES, DEFAULT)),
-        Choice("in_batch", lambda in_batch: in_batch != "embeds", {"dictionary_weight": DEFAULT}),
-        Choice("concept_branch", operator.not_, dict.fromkeys(_OF_CONCEPTS, DEFAULT)),
-        Choice("pseudo_labels", operator.not_, dict.fromkeys(_OF_LABELS, DEFAULT)),
-        FADING,
-    )
-
-    dictionaries: bool = True
-    queue_size: int = 4096
-    twin_momentum: float = 0.95
-    in_batch: Literal["embeds", "keys", "own"] = "embeds"
-    dictionary_weight: float = 1.0
-    weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
-    kappa: float = 1.0
-    concepts: str | None = None
-    concept_words: list[str] | None = None
-    concept_branch: bool = True
-    graph_layers: int = 2
-    concept_weight: float = 1.0
-    pseudo_labels: bool = True
-    label_weight: float = 0.1
-    label_of: Literal["same", "other"] = "same"
-    clusters: int = 64
-    cluster_momentum: float = 0.9
-    cluster_temperature: float = 0.2
-    label_temperature: float = 0.1
-    instance_share: float = 0.9
-
-    def validate_coder(self):
-        """Called by `@strict`."""
-        for name, least in _AT_LEAST.items():
-            if not least <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and at least {least}, got {getattr(self, name)}.")
-        for name in ("twin_momentum", "cluster_momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
-        if not 0 <= self.instance_share <= 1:
-            raise ValueError(f"instance_share must be between 0 and 1, got {self.instance_share}.")
-        if self.negatives != "all":
-            raise ValueError(f"Here wrong answers are weighed by weighting={self.negatives!r}; leave negatives out.")
-
-    def to_dict(self) -> dict:
-        """Without the file, whose content is in the model."""
-        return {name: value for name, value in super().to_dict().items() if name != "concepts"}
 
 
 class CODERModel(NoisyITMModel):
@@ -180,6 +87,12 @@ class CODERModel(NoisyITMModel):
         """For the share of both similarities."""
         return self.coupled is not None
 
+    @property
+    def sources(self) -> dict[str, dict]:
+        """The file of concepts: its hash, and what it says that it was made from."""
+        sha256, made_from = self.config.concepts_sha256, self.config.concepts_made_from or {}
+        return {} if sha256 is None else {"concepts": {"sha256": sha256, **made_from}}
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -204,15 +117,24 @@ class CODERModel(NoisyITMModel):
             k: how many.
 
         Raises:
-            InputError: the model has no concept branch, or not one of pictures and captions is given.
+            InputError: the model has no concept branch, not one of pictures and captions is given, or k is no count.
         """
         if self.coupled is None:
             raise InputError("The model has no concepts: train it with a file of recipes/build_concepts.py.")
         if (pixel_values is None) == (input_ids is None):
             raise InputError("Give pictures or captions, and not both.")
+        if not isinstance(k, int) or k < 1:
+            raise InputError(f"k is how many concepts to name, a whole number from 1 on, got {k!r}.")
         if input_ids is None:
-            return self.coupled.strongest(self.embed_images(pixel_values), "image", k)
-        return self.coupled.strongest(self.embed_texts(input_ids, attention_mask), "text", k)
+            found = self.concepts_of(self.embed_images(pixel_values), "image", k)
+        else:
+            found = self.concepts_of(self.embed_texts(input_ids, attention_mask), "text", k)
+        return [found.of(row) for row in range(len(found))]
+
+    @torch.no_grad()
+    def concepts_of(self, embeds: Tensor, modality: str, k: int = 5) -> ConceptShares | None:
+        """See `NoisyITMModel.concepts_of`."""
+        return None if self.coupled is None else self.coupled.strongest(embeds, modality, k)
 
     def losses(self, batch: PairBatch, image_embeds: Tensor, text_embeds: Tensor) -> PairLosses:
         """Of each pair, in both branches; in evaluation CLIP's loss within the batch."""

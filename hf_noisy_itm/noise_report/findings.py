@@ -8,6 +8,7 @@ from ..functional.mismatch import add_witness, probability_wrong, signal_weights
 from ..functional.mismatch_rate import NoiseRate, estimate_rate
 from ..memory.bank import EncodedPairs
 from .alike import Alike, find_alike
+from .concepts import PairConcepts
 from .signals import Neighbours, measure
 
 TRAINING_WEIGHT = "training weight"
@@ -28,6 +29,7 @@ class Findings:
         noisy_by_loss: posterior of the loss mixture's worse component, (N,).
         rate: estimated share of wrong pairs.
         alike: near-duplicates and captions that may fit another picture.
+        concepts: of pictures and captions, where the scorer knows any.
     """
 
     signals: dict[str, np.ndarray]
@@ -39,6 +41,7 @@ class Findings:
     noisy_by_loss: np.ndarray
     rate: NoiseRate
     alike: Alike
+    concepts: PairConcepts | None = None
 
     def __len__(self) -> int:
         return len(self.suspicion)

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
 from .arguments import ReportArguments
+from .concepts import PairConcepts
 from .dataset import check_output, other_columns, write_data
 from .doubts import doubts_of
 from .features import embeddings_of
@@ -85,7 +86,8 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
         "run": shown(args.run) if args.run else None,
     }
     scale = float(model.logit_scale.detach())
-    findings, figures = write_report(args.output, pairs, encoded, scale, told, weight, groups, args)
+    concepts = PairConcepts.of(model, encoded)
+    findings, figures = write_report(args.output, pairs, encoded, scale, told, weight, groups, args, concepts)
     if args.cleaned or args.weighted:
         print(told_first(figures))
     for folder, weighted in ((args.cleaned, False), (args.weighted, True)):
@@ -104,6 +106,7 @@ def write_report(
     training_weight: np.ndarray | None = None,
     groups: dict[str, np.ndarray] | None = None,
     args: ReportArguments | None = None,
+    concepts: PairConcepts | None = None,
 ) -> tuple[Findings, dict]:
     """Looks at embedded pairs and writes the report of them.
 
@@ -116,6 +119,7 @@ def write_report(
         training_weight: mean weight of each pair in a training, (N,).
         groups: names of groups of pairs, beside those by caption length.
         args: sizes and thresholds; the usual ones if left out.
+        concepts: what the scorer names in these pairs, if it knows any.
 
     Returns:
         What was found, and the content of `report.json`.
@@ -126,6 +130,7 @@ def write_report(
     args = args or ReportArguments(told["scorer"]["model"])
     folder = Path(folder)
     findings = examine(encoded, logit_scale, pairs.captions, training_weight, args.duplicate_cosine, args.seed)
+    findings = replace(findings, concepts=concepts)
     truth = truth_of(findings, pairs.is_noisy, kinds_of(pairs))
     known = pairs.is_noisy if truth else None
     by_group = noise_by_group(

@@ -11,6 +11,7 @@ from ..memory.scores import weights_sha256
 from ..memory.weights import PairWeights
 from ..methods import NoisyITMModel
 from ..training_arguments import NoisyITMArguments
+from .concepts import PairConcepts
 from .make import check_folder, says_something, write_report
 from .summary import told
 
@@ -52,7 +53,9 @@ def report_training(
     collator = collator_of_all(pairs, model, processor, args.cache_pictures, args.picture_cache)
     size, workers = args.per_device_eval_batch_size, args.dataloader_num_workers
     encoded = encode(model, collator, size, workers, exchange, "Embedding for the noise report")
-    sha256, scale = weights_sha256(model.clip, exchange), float(model.logit_scale.detach())  # which may lie in parts
+    # All processes, since the model may lie in parts.
+    sha256, scale = weights_sha256(model.clip, exchange), float(model.logit_scale.detach())
+    concepts = PairConcepts.of(model, encoded)
     if args.process_index:
         return
     weight = weights.own_mean().numpy()
@@ -63,5 +66,5 @@ def report_training(
         "run": shown(args.output_dir) if weighs else None,
     }
     folder = Path(args.output_dir) / FOLDER
-    _, figures = write_report(folder, pairs, encoded, scale, facts, weight if weighs else None)
+    _, figures = write_report(folder, pairs, encoded, scale, facts, weight if weighs else None, concepts=concepts)
     print(f"{told(figures)}\nOpen {folder / 'report.html'}.")

@@ -60,6 +60,7 @@ def write_page(
         alike=_alike(findings, pairs, thumbnails),
         plots={name: _uri(content, "png") for name, content in plots.items()},
         has_weights=TRAINING_WEIGHT in findings.signals,
+        knows_concepts=findings.concepts is not None,
         knows_truth=figures["truth"] is not None,
         **figures,
     )
@@ -78,6 +79,7 @@ def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count:
             "image_id": str(pairs.name[picture]),
             "caption_id": str(pairs.caption_name[row]),
             "caption": _cut(pairs.captions[row]),
+            "concepts": _concepts(findings, row, picture),
             "better": _cut(pairs.captions[better[row]]) if better[row] >= 0 else "",
             "probability": float(findings.probability[row]),
             "cosine": -float(signals["cosine"][row]),
@@ -87,6 +89,12 @@ def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count:
             "weight": None if weight is None or np.isnan(weight[row]) else -float(weight[row]),
             "wrong": bool(pairs.is_noisy[row]),
         }
+
+
+def _concepts(findings: Findings, row: int, picture: int) -> dict[str, list[tuple[str, float]]]:
+    known = findings.concepts
+    found = {} if known is None else {"picture": known.images.of(picture), "caption": known.texts.of(row)}
+    return {what: [(_cut(word), share) for word, share in words] for what, words in found.items()}
 
 
 def _alike(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails") -> dict[str, list[dict]]:

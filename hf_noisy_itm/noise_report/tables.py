@@ -22,7 +22,8 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
     """Writes one row per pair, in the order of the pairs.
 
     `image_id` and `caption_id` are those of the data, or what stands for them, so that the file can be joined; rank 1
-    is the most suspicious; `weight` is the probability of being right. Where truth is known there is `is_noisy`.
+    is the most suspicious; `weight` is the probability of being right. Where truth is known there is `is_noisy`,
+    and where the scorer knows concepts `image_concepts` and `caption_concepts`, lists of words, the strongest first.
     """
     rank = np.empty(len(pairs), dtype=np.int64)
     rank[findings.order] = np.arange(1, len(pairs) + 1)
@@ -46,6 +47,8 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
         columns["training_weight"] = -findings.signals[TRAINING_WEIGHT]
     if pairs.is_noisy.any():
         columns["is_noisy"] = pairs.is_noisy
+    if findings.concepts is not None:
+        columns |= findings.concepts.columns(pairs.image_row)
     columns["suggested_caption_id"] = _at(pairs.caption_name, better)
     columns["suggested_caption"] = _strings([pairs.captions[row] if row >= 0 else None for row in better.tolist()])
     _write(path, columns)

@@ -61,7 +61,24 @@ def test_another_language(tmp_path):
         ("/r/IsA\t/c/en/cat\t/c/en/animal\t{weight}\n", "Line 1 of .* is no edge"),
         ("/r/IsA\t/c/en/cat\t/c/en/animal\t[1]\n", "Line 1 of .* is no edge"),
         ('/r/IsA\t/c/en/cat\t/c/en/animal\t{"weight": -1}\n', "Line 1 of .* is no edge"),
-        ('/r/IsA\t/c/en/cat\t/c/en/animal\t{"weight": NaN}\n', "Line 1 of .* is no edge"),
+        *(
+            (
+                f'/r/IsA\t/c/en/cat\t/c/en/animal\t{{"weight": {weight}}}\n',
+                "Line 1 of .* is no edge: .*from 0 to 1,000,000",
+            )
+            for weight in (
+                "NaN",
+                "-Infinity",
+                "1e400",
+                f"1{'0' * 400}",
+                "1e7",
+                "true",
+                '"1"',
+                "null",
+                "[1]",
+                "1" * 5000,
+            )
+        ),
     ],
 )
 def test_what_is_no_graph_of_these_concepts_ends_with_one_sentence(tmp_path, text, sentence):
@@ -72,7 +89,11 @@ def test_what_is_no_graph_of_these_concepts_ends_with_one_sentence(tmp_path, tex
 
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "bad.gz").write_bytes(b"no gzip")
+    whole = bytearray(gzip.compress(LINES.encode() * 9))
+    whole[10] ^= 255  # of the packed content
+    (tmp_path / "damaged.gz").write_bytes(whole)
+    (tmp_path / "cut.gz").write_bytes(whole[:40])
     (tmp_path / "latin.csv").write_bytes("/r/IsA\t/c/en/\xe9".encode("latin-1"))
-    for name in ("gone.csv", "bad.gz", "latin.csv"):
+    for name in ("gone.csv", "bad.gz", "damaged.gz", "cut.gz", "latin.csv", "."):
         with pytest.raises(InputError, match="cannot be read"):
             read_knowledge(tmp_path / name, WORDS)

@@ -1,9 +1,12 @@
+import re
+import unicodedata
+
 import numpy as np
 import pytest
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.concepts.association import association
-from hf_noisy_itm.concepts.vocabulary import STOP_WORDS, find_vocabulary
+from hf_noisy_itm.concepts.vocabulary import STOP_WORDS, find_vocabulary, unspaced, words_of
 
 CAPTIONS = [
     "a red cat on the wall",
@@ -46,6 +49,54 @@ def test_whose_caption_it_is_does_not_matter():
     one, other = (find_vocabulary(each, min_captions=2) for each in (CAPTIONS, CAPTIONS[::-1]))
     assert one.words == other.words
     assert np.array_equal(association(one, 1, 0.0), association(other, 1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("कुत्ता घास पर दौड़ता है", ["कुत्ता", "घास", "पर", "दौड़ता", "है"]),  # vowels are marks
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # a joiner within
+        ("Một con chó", ["một", "con", "chó"]),
+        ("cafe\u0301 CAFÉ", ["café", "café"]),  # composed or not
+        ("一只 狗 在 草地", ["一只", "狗", "在", "草地"]),
+        ("개 두 마리", ["개", "두", "마리"]),
+        ("it's a dog_1, 12 !", ["it", "dog_1", "12"]),
+        ("\u2764\ufe0f\u200d\U0001f525 a", []),  # what joins the parts of an emoji is no word
+    ],
+)
+def test_words_of_any_script(caption, words):
+    assert words_of(caption) == [unicodedata.normalize("NFC", word) for word in words]
+
+
+def test_a_vocabulary_in_hindi():
+    captions = ["कुत्ता घास पर दौड़ता है", "कुत्ता पानी पर है"] * 5
+    words = [unicodedata.normalize("NFC", word) for word in ("कुत्ता", "पर", "है", "घास", "दौड़ता", "पानी")]
+    assert find_vocabulary(captions, max_share=1.0).words == words
+
+
+@pytest.mark.parametrize(
+    ("apart", "together"),
+    [
+        (["一只 狗 在 草地 上 奔跑"], ["一只狗在草地上奔跑"]),
+        (["犬 が 芝生 の 上 を 走って いる", "スケートボード に 乗る 男性"], ["犬が芝生の上を走っている"]),
+        (["สุนัข วิ่ง บน หญ้า", "มหาวิทยาลัย ใหญ่ มาก"], ["สุนัขวิ่งบนหญ้าในสวน"]),
+        (
+            ["कुत्ता घास पर", "개 두 마리가 달린다", "a dog", ""] * 9 + ["一只狗在草地上奔跑"],
+            ["a dog"] * 8 + ["一只狗在草地上奔跑"],
+        ),
+    ],
+)
+def test_words_that_do_not_stand_apart_are_told(apart, together):
+    assert unspaced(apart) is None
+    assert unspaced([]) is None
+    assert re.match(r"\d+% of the captions have words without spaces .*: put spaces there", unspaced(together))
+
+
+def test_other_stop_words_than_the_english_ones():
+    captions = ["der Hund und die Katze", "die Katze und der Hund auf dem Dach", "the Dach"] * 3
+    german = ["der", "die", "und", "auf", "dem"]
+    assert find_vocabulary(captions, max_share=1.0, stop_words=german).words == ["dach", "hund", "katze"]
+    assert "und" in find_vocabulary(captions, max_share=1.0).words
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
@@ -21,6 +22,15 @@ def test_a_file_comes_back_as_it_was_written(tmp_path):
     assert read.edges == 8
     assert len(read) == 9
     assert [path.name for path in tmp_path.iterdir()] == ["concepts.safetensors"]
+
+
+def test_the_same_concepts_give_the_same_file(tmp_path):
+    """So that its hash says whether they are the same; safetensors writes several facts in no order."""
+    path, seen = tmp_path / "concepts.safetensors", set()
+    for _ in range(8):
+        concepts(captions="abc", how={"prompt": "a {}"}).save(path)
+        seen.add(path.read_bytes())
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -44,10 +54,17 @@ def test_parts_that_do_not_belong_together_are_refused(change, sentence):
         Concepts(**parts)
 
 
-def spoilt(path, **header):
+def spoilt(path, **facts):
     concepts().save(path)
-    told = {"words": json.dumps(concepts().words), "provenance": "{}", **header}
-    save_file(load_file(path), path, {name: value for name, value in told.items() if value is not None})
+    told = {"words": concepts().words, "provenance": {}, **facts}
+    save_file(load_file(path), path, {"provenance": json.dumps(told)})
+
+
+def spoilt_vectors(path, rows):
+    concepts().save(path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({**load_file(path), "vectors": rows(concepts().vectors)}, path, header)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +73,17 @@ def spoilt(path, **header):
         (lambda path: None, "There is no file of concepts .*: make it with recipes/build_concepts.py"),
         (lambda path: path.write_text("no"), "is no file of concepts"),
         (lambda path: spoilt(path, words=None), "is no file of concepts"),
-        (lambda path: spoilt(path, words='["one"]'), r"1 concept makes no graph: .*build it again"),
-        (lambda path: spoilt(path, words='"string"'), "its words are no list"),
-        (lambda path: spoilt(path, provenance="[]"), "its provenance is no object"),
-        (lambda path: spoilt(path, provenance="{"), "is no file of concepts"),
-        (
-            lambda path: save_file({"links": torch.zeros(2, 2)}, path, {"words": "[]", "provenance": "{}"}),
-            "is no file",
-        ),
+        (lambda path: spoilt(path, words=["one"]), r"1 concept makes no graph: .*build it again"),
+        (lambda path: spoilt(path, words="string"), "its words are no list"),
+        (lambda path: spoilt(path, words=[["a"]] * 9), "its words are not all different"),
+        (lambda path: spoilt(path, words=[*map(str, range(8)), "\ud800"]), "surrogates not allowed"),
+        (lambda path: spoilt(path, provenance=["a"]), "its provenance is no object"),
+        (lambda path: spoilt(path, provenance={"scorer": 5}), "the scorer in its provenance is no object"),
+        (lambda path: save_file(load_file(concepts().save(path) or path), path, {"provenance": "{"}), "is no file"),
+        (lambda path: save_file({"links": torch.zeros(2, 2)}, path, {"provenance": '{"words": []}'}), "is no file"),
+        (lambda path: spoilt_vectors(path, torch.zeros_like), "vectors of 9 words, 'word0' for one, are not of unit"),
+        (lambda path: spoilt_vectors(path, lambda rows: 1.01 * rows), "are not of unit length.*build it again"),
+        (lambda path: spoilt_vectors(path, lambda rows: rows.bfloat16()), "not float32"),
     ],
 )
 def test_another_file_is_refused_in_one_sentence(spoil, sentence, tmp_path):

@@ -1,6 +1,9 @@
 """CODER against its formulae (methods spec: acceptance list CODER-like 1 to 3), part by part."""
 
+import hashlib
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -308,6 +311,9 @@ def test_the_strongest_concepts_are_told_of_pictures_or_captions(trained):
     assert all(len(row) == 9 and sum(value for _, value in row) == pytest.approx(1, abs=1e-4) for row in told)
     with pytest.raises(InputError, match="Give pictures or captions, and not both"):
         model.concepts(pixel_values=batch["pixel_values"], input_ids=batch["input_ids"])
+    for k in (0, -1, 2.5, None):
+        with pytest.raises(InputError, match=f"k is how many concepts to name, a whole number from 1 on, got {k}"):
+            model.concepts(pixel_values=batch["pixel_values"], k=k)
     with pytest.raises(InputError, match="The model has no concepts"):
         trained(concept_branch=False)[0].concepts(pixel_values=batch["pixel_values"])
 
@@ -417,6 +423,9 @@ def test_concepts_of_another_width_or_of_other_words_are_refused(clip_config, tm
     model.save_pretrained(tmp_path / "model")
     with pytest.raises(InputError, match="holds other concepts than the model was trained with: leave it out"):
         CODERModel.from_pretrained(tmp_path / "model", concepts=str(tmp_path / "more"))
+    replace(concepts(), links=concepts().links * 0.5).save(tmp_path / "ties")
+    with pytest.raises(InputError, match="holds other concepts than the model was trained with: leave it out"):
+        CODERModel.from_pretrained(tmp_path / "model", concepts=str(tmp_path / "ties"))
     again = CODERModel.from_pretrained(tmp_path / "model", concepts=str(CONCEPTS))
     assert torch.equal(again.coupled.graph.vectors, model.coupled.graph.vectors)
 
@@ -438,6 +447,27 @@ def test_a_stored_branch_may_be_left_out_and_words_alone_are_no_concepts(clip_co
     model, _ = make(CODERModel, CODERConfig, {"concept_words": ["a", "b"]}, clip_config)
     with pytest.raises(InputError, match="concept_words alone are no concepts: give --concepts"):
         model.begin_run()
+
+
+def test_a_run_goes_on_with_the_concepts_that_it_began_with(clip_config, processor, pairs, tmp_path):
+    one, other = concepts(), replace(concepts(), links=concepts().links * 0.5)  # the same words
+    for name, each in (("one", one), ("copy", one), ("other", other)):
+        each.save(tmp_path / name)
+
+    def trainer(name, **fields):
+        model, _ = make(CODERModel, CODERConfig, {**CODER, "concepts": str(tmp_path / name), **fields}, clip_config)
+        settings = {"per_device_train_batch_size": 16, "disable_tqdm": True, "max_steps": 2, "save_steps": 1}
+        return NoisyITMTrainer(model, NoisyITMArguments(output_dir=str(tmp_path), **settings), pairs, pairs, processor)
+
+    trainer("one").train()
+    checkpoint = tmp_path / "checkpoint-1"
+    sha256 = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("one", "other")]
+    assert json.loads((checkpoint / "config.json").read_text())["concepts_sha256"] == sha256[0]
+    trainer("copy").train(resume_from_checkpoint=str(checkpoint))
+    sentence = f"was trained with concepts_sha256='{sha256[0]}', and now it is '{sha256[1]}': give the same"
+    with pytest.raises(InputError, match=sentence) as error:
+        trainer("other").train(resume_from_checkpoint=str(checkpoint))
+    assert "\n" not in str(error.value)
 
 
 def around(model):
@@ -497,6 +527,8 @@ def test_adapters_are_taken_over_by_the_twin_and_resume_exactly(clip_config, pro
         ({"concept_branch": False, "graph_layers": 1}, "With concept_branch=False there is no use for graph_layers=1"),
         ({"pseudo_labels": False, "clusters": 9}, "With pseudo_labels=False there is no use for clusters=9"),
         ({"negatives": "fne"}, "leave negatives out"),
+        ({"concept_words": ["alone"]}, "1 concept makes no graph"),
+        ({"concept_words": ["a", "a"]}, "its words are not all different"),
     ],
 )
 def test_wrong_numbers_are_refused(fields, sentence):
