@@ -68,6 +68,23 @@ def test_groups_of_empty_cells_and_of_lists(tmp_path):
         column_of(data, pairs, "tags")
 
 
+def test_groups_are_of_the_pair_s_own_row_and_caption(tmp_path):
+    """Rows 2k and 2k + 1 share a picture; their sites differ, and so do the writers of their captions."""
+    cells = [{"bytes": png(row // 2), "path": None} for row in range(16)]
+    table = {"image": cells, "image_id": [row // 2 for row in range(16)], "site": [f"s{row}" for row in range(16)]}
+    table |= {"captions": [[f"a {row}", f"b {row}"] for row in range(16)]}
+    table |= {"writer": [[f"x{row}", None] if row % 3 else None for row in range(16)]}
+    rows = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image())
+    rows.to_parquet(tmp_path / "p.parquet")
+    data = DataArguments(dataset=str(tmp_path / "p.parquet"), holdout_every=4, noise_rate=0.5)
+    clean, _ = load_pairs(replace(data, noise_rate=None))
+    pairs, _ = load_pairs(data)
+    own = [text.split() for text in clean.captions]
+    assert column_of(data, pairs, "site").tolist() == [f"s{row}" for _, row in own]
+    writers = [f"x{row}" if word == "a" and int(row) % 3 else "(empty)" for word, row in own]
+    assert column_of(data, pairs, "writer").tolist() == writers
+
+
 @pytest.mark.usefixtures("without_plots")
 def test_long_captions_and_pictures_that_do_not_decode_are_borne(tmp_path):
     pairs, encoded = small_world(pictures=40)
