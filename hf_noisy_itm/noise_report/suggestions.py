@@ -13,8 +13,8 @@ from .findings import Findings
 def suggestions(findings: Findings, image_row: np.ndarray) -> np.ndarray:
     """For each pair, row (N,), the pair whose caption may belong to its picture; -1 where none is likely to.
 
-    Of a flagged pair it is the caption of another picture that fits its picture best, if it fits better than the pair's
-    own, if it is a possible match (`Alike.may_fit`: at least as near to the picture as half of the pairs that seem
+    Of a flagged pair it is the caption of another picture that fits its picture best, if it fits better than the
+    own one, if it is a possible match (`Alike.may_fit`: at least as near to the picture as half of the pairs that seem
     right), and if it is flagged where it stands: a caption that is right there was hardly written for this one too.
     A scorer that tells right pairs from random ones poorly suggests nothing. docs/noise_report.md has what
     this is worth.
