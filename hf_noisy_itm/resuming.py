@@ -43,12 +43,13 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
     """The checkpoint to go on from.
 
     Args:
-        asked: its folder; or True, or "true", for the last one in `output_dir` that is whole; or None, False, "false".
+        asked: its folder; or True, or "true", for the last one in `output_dir` that is whole; or "auto" for that, if
+            there is one, so that one command begins a run and goes on with it; or None, False, "false".
         output_dir: of the training.
         tells: name those that are passed over, since they are not whole, in a warning.
 
     Returns:
-        Its folder; None where none is asked for.
+        Its folder; None where none is asked for, or "auto" finds none.
 
     Raises:
         InputError: it is not whole, or there is none.
@@ -56,12 +57,14 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
     word = str(asked or "false")
     if word.lower() == "false":
         return None
-    if word.lower() != "true":
+    if word.lower() not in ("true", "auto"):
         if missing := missing_parts(word):
             raise InputError(f"There is no checkpoint {word} to resume from: it {_lacks(missing, word)}.")
         return word
     checkpoints = _checkpoints(Path(output_dir))
     if not checkpoints:
+        if word.lower() == "auto":
+            return None
         raise InputError(f"There is no checkpoint in {output_dir} to resume from; leave resume_from_checkpoint out.")
     for place, folder in enumerate(checkpoints):
         if not missing_parts(folder):
@@ -72,6 +75,11 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
                 )
             return str(folder)
     newest = checkpoints[0]
+    if word.lower() == "auto":
+        if tells:
+            lacks = _and(missing_parts(newest))
+            logger.warning(f"No checkpoint in {output_dir} is whole, {newest.name} lacks {lacks}: starting anew.")
+        return None
     raise InputError(
         f"There is no checkpoint in {output_dir} to resume from: the last one, {newest.name}, "
         f"{_lacks(missing_parts(newest), newest)}."

@@ -46,6 +46,16 @@ def test_a_checkpoint_of_any_engine_may_be_resumed(tmp_path, names):
     assert _resume(parse_recipe(["--output_dir", str(tmp_path), "--resume_from_checkpoint", "True"])) == folder
 
 
+def test_auto_begins_anew_where_there_is_nothing_to_go_on_with(tmp_path, caplog):
+    assert to_resume("auto", tmp_path) is None
+    broken = tmp_path / "checkpoint-3"
+    a_checkpoint(broken, state=None)
+    assert to_resume("auto", tmp_path) is None
+    assert "is whole, checkpoint-3 lacks trainer_state.json: starting anew" in caplog.text
+    whole = a_checkpoint(tmp_path / "checkpoint-2")
+    assert to_resume("auto", tmp_path) == to_resume("AUTO", tmp_path) == whole
+
+
 @pytest.mark.parametrize("asked", [None, False, "false", ""])
 def test_none_is_resumed_where_none_is_asked_for(tmp_path, asked):
     a_checkpoint(tmp_path / "checkpoint-3")

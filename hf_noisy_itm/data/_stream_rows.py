@@ -57,8 +57,7 @@ def cells_of(row: dict[str, Any], args: DataArguments, folder: PictureFolder | N
     """
     row = with_fields(row)
     image = _first(row, args.image_column, *(key for key, cell in row.items() if _is_picture(cell)))
-    captions = _first(row, *([args.caption_column] if args.caption_column else CAPTION_COLUMNS), "txt")
-    captions = captions if isinstance(captions, list) else [captions]
+    captions = captions_of(row, args)
     if wrong := [text for text in captions if not isinstance(text, str | None)]:
         raise InputError(
             f"The captions of {args.dataset} hold {type(wrong[0]).__name__}, not strings or lists of strings."
@@ -70,6 +69,17 @@ def cells_of(row: dict[str, Any], args: DataArguments, folder: PictureFolder | N
         )
     image_id = image_id if image_id is None or type(image_id) is int else str(image_id)
     return Cells(_encoded(image, folder), captions, image_id, row)
+
+
+def captions_of(row: dict[str, Any], args: DataArguments) -> list:
+    """What stands where captions should, whatever it is.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    names = [args.caption_column] if args.caption_column else CAPTION_COLUMNS
+    captions = _first(with_fields(row), *names, "txt")
+    return captions if isinstance(captions, list) else [captions]
 
 
 def read_row(row: dict[str, Any], args: DataArguments, folder: PictureFolder | None) -> list[dict[str, Any]]:

@@ -89,9 +89,8 @@ def picture_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> 
 
 
 def _caption_ids(pairs: Pairs, id_type: str) -> list:
-    """The source's own ids; where it has none, numbers from 0, of the captions that are used."""
-    own = pairs.caption_id if pairs.caption_name.dtype.kind in "iu" else pairs.caption_name
-    return _as(id_type, own)
+    """The source's own ids; where it has none, the captions' numbers as loaded, as wherever else ids are written."""
+    return _as(id_type, pairs.caption_name)
 
 
 def _as(id_type: str, ids: np.ndarray) -> list:

@@ -13,7 +13,7 @@ from ._passing import PassingRows
 from ._paths import PictureFolder
 from ._report import BadRows
 from ._stream_load import condition
-from ._stream_rows import Cells, cells_of, decodes, reading
+from ._stream_rows import Cells, captions_of, cells_of, decodes, reading
 from .stream import undecoded
 
 REPEATED = (
@@ -64,11 +64,12 @@ def stream_pictures(
     keep = condition(args.where) if args.where is not None else None
     passing = passing or PassingRows("streamed")
     report = passing.report
-    seen = 0  # captions that can be used, also of pictures that do not decode
+    next_id = 0  # of a caption without one: its number as loaded, whether or not it is kept
     for number, row in enumerate(reading(undecoded(rows), args)):
         if report.rows == limit:
             return
         if keep is not None and not keep(row):
+            next_id += len(captions_of(row, args))
             continue
         report.rows += 1
         cells = cells_of(row, args, folder)
@@ -78,10 +79,10 @@ def stream_pictures(
         _refuse_noisy(cells.row, image_id, number)
         usable = passing.picture(number, cells.image, None if cells.image_id is None else image_id)
         kept = []
-        for caption, caption_id in zip(cells.captions, _caption_ids(cells, number)):
+        for place, (caption, caption_id) in enumerate(zip(cells.captions, _caption_ids(cells, number)), next_id):
             if passing.caption(number, caption, caption_id) and usable:
-                kept.append((caption, seen if caption_id is None else caption_id))
-                seen += 1
+                kept.append((caption, place if caption_id is None else caption_id))
+        next_id += len(cells.captions)
         if usable and args.on_bad_row == "skip" and not decodes(cells.image):
             report.add("broken", number)
             usable = False

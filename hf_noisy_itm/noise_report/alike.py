@@ -72,7 +72,7 @@ def find_alike(
         duplicate_cosine: above this two are near-duplicates.
         is_right: the pairs that seem right, bool (N,).
     """
-    text, picture = _text_numbers(captions), encoded.image_of_pair.cpu().numpy()
+    text, picture = text_numbers(captions), encoded.image_of_pair.cpu().numpy()
     texts = _Places(text, picture)
     trusted = _Trusted(encoded, is_right)
     return Alike(
@@ -146,7 +146,7 @@ def _alike_captions(
     return couples[apart], values[apart]
 
 
-def _text_numbers(captions: list[str]) -> np.ndarray:
+def text_numbers(captions: list[str]) -> np.ndarray:
     """Numbers that are equal where the words are, case and spaces apart, (N,)."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(" ".join(caption.split()).casefold(), len(known)) for caption in captions])

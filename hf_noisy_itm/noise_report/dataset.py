@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
 from ..hub import content_hash, escape
 from .findings import Findings
+from .truth import knows_noise
 
 logger = logging.get_logger(__name__)
 _OURS = "noise_report"  # in noise.json; a folder without it is never replaced
@@ -37,19 +38,25 @@ def check_output(folder: str | Path, overwrite: bool) -> None:
         raise InputError(f"{folder} is there already: name another folder, or give --overwrite true.")
 
 
-def other_columns(data: DataArguments, pairs: Pairs, weighted: bool) -> OtherColumns:
-    """The columns of the data that go along; a warning names those that do not, for what is written has their names.
+def other_columns(data: DataArguments, pairs: Pairs, folder: str | Path, weighted: bool) -> OtherColumns:
+    """The columns of the data that go along; warnings name those that do not, and those that change their type.
 
     Args:
         data: what the pairs were loaded with.
         pairs: to train on.
-        weighted: whether data with weights are written.
+        folder: that is made, for the warnings.
+        weighted: whether it is the weighted data; what names are taken differs.
     """
-    found = OtherColumns(data, pairs, ["weight"] if weighted else [])
+    found = OtherColumns(data, pairs, ["weight"] if weighted or pairs.weight is not None else [])
     if found.clashes:
         logger.warning(
-            f"Left out of the data that are written, for columns of these names are made here: "
-            f"{', '.join(found.clashes)}; rename them to keep them."
+            f"Left out of {folder}, for columns of these names are made here: {', '.join(found.clashes)}; rename them "
+            f"to keep them."
+        )
+    if found.taken_apart:
+        logger.warning(
+            f"Taken apart in {folder}, for they have an entry for each caption in every row: "
+            f"{', '.join(found.taken_apart)}."
         )
     return found
 
@@ -66,7 +73,7 @@ def write_data(
     """Writes a folder that `recipes/train.py --dataset FOLDER` and `datasets.load_dataset(FOLDER)` read.
 
     Training rows are as those of recipes/make_noise.py, in `data/`; the pictures to evaluate on go along as they are,
-    in `pictures/`.
+    in `pictures/`. Where nothing is known of noise, `is_noisy` and `noise_source` are empty.
 
     Args:
         folder: to make; one of its kind is replaced.
@@ -94,6 +101,8 @@ def write_data(
         id_type_of(pairs.caption_name, held_out.caption_name),
     )
     features, rows = pair_features(*id_types), pair_rows(training, *id_types)
+    if not knows_noise(pairs):
+        rows = ({**row, "is_noisy": None, "noise_source": None} for row in rows)
     if weighted or pairs.weight is not None:
         weight = (1 - findings.probability if weighted else 1.0) * (1.0 if pairs.weight is None else pairs.weight)
         features = datasets.Features({**features, "weight": datasets.Value("float32")})

@@ -19,7 +19,7 @@ def doubts_of(findings: Findings) -> list[str]:
             "Nearly all pairs look like random ones: either they are, or the scorer does not know such pictures and "
             "captions; try another scorer."
         )
-    elif rate.is_bound or apart < _LEAST_AUC:
+    elif is_poor_scorer(findings):
         doubts.append(
             f"This scorer tells right pairs from pairs of random partners poorly (AUC about {apart:.2f}), so that the "
             f"estimated share is an upper bound at best, and right pairs are among those that look wrong: take a "
@@ -36,6 +36,11 @@ def doubts_of(findings: Findings) -> list[str]:
     if weight is not None and np.isnan(weight).any():
         doubts.append(f"The training never saw {np.isnan(weight).mean():.1%} of the pairs; it says nothing of these.")
     return doubts
+
+
+def is_poor_scorer(findings: Findings) -> bool:
+    """Whether right pairs and pairs of random partners look so much alike that no figure can be trusted."""
+    return findings.rate.is_bound or auc_of_right(findings) < _LEAST_AUC
 
 
 def auc_of_right(findings: Findings) -> float:

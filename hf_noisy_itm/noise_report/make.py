@@ -73,9 +73,8 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     print(table([pairs.report]))
     weight = training_weights(args.run, pairs) if args.run else None
     groups = {column: column_of(data, pairs, column) for column in args.group_by or ()}
-    others = None
-    if args.cleaned or args.weighted:
-        others = other_columns(data, pairs, bool(args.weighted) or pairs.weight is not None)
+    folders = [(folder, folder == args.weighted) for folder in (args.cleaned, args.weighted) if folder]
+    others = {folder: other_columns(data, pairs, folder, weighted) for folder, weighted in folders}
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     collator = collator_of_all(pairs, model, processor)
     sha256 = weights_sha256(model.clip)
@@ -88,12 +87,11 @@ def make_report(args: ReportArguments, data: DataArguments) -> dict:
     scale = float(model.logit_scale.detach())
     concepts = PairConcepts.of(model, encoded)
     findings, figures = write_report(args.output, pairs, encoded, scale, told, weight, groups, args, concepts)
-    if args.cleaned or args.weighted:
+    if folders:
         print(told_first(figures))
-    for folder, weighted in ((args.cleaned, False), (args.weighted, True)):
-        if folder:
-            kept = write_data(folder, findings, pairs, held_out, figures, weighted, others)
-            print(f"{folder} holds {kept:,} of {len(pairs):,} pairs{', each with a weight' if weighted else ''}.")
+    for folder, weighted in folders:
+        kept = write_data(folder, findings, pairs, held_out, figures, weighted, others[folder])
+        print(f"{folder} holds {kept:,} of {len(pairs):,} pairs{', each with a weight' if weighted else ''}.")
     return figures
 
 

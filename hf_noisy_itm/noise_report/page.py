@@ -18,7 +18,7 @@ from ..data import Pairs
 from ..errors import InputError
 from ..files import atomic_path
 from .findings import TRAINING_WEIGHT, Findings
-from .tables import suggestions
+from .suggestions import suggestions
 
 _HERE = Path(__file__).parent
 _THUMBNAIL = 96  # pixels
@@ -69,7 +69,7 @@ def write_page(
 
 
 def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count: int) -> Iterable[dict]:
-    better, weight = suggestions(findings, pairs), findings.signals.get(TRAINING_WEIGHT)
+    suggested, weight = suggestions(findings, pairs.image_row), findings.signals.get(TRAINING_WEIGHT)
     signals = {name: findings.signals[name] for name in ("cosine", "loss", "agreement", "prediction")}
     for place, row in enumerate(findings.order[:count].tolist()):
         picture = int(pairs.image_row[row])
@@ -80,7 +80,7 @@ def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count:
             "caption_id": str(pairs.caption_name[row]),
             "caption": _cut(pairs.captions[row]),
             "concepts": _concepts(findings, row, picture),
-            "better": _cut(pairs.captions[better[row]]) if better[row] >= 0 else "",
+            "suggested": _cut(pairs.captions[suggested[row]]) if suggested[row] >= 0 else "",
             "probability": float(findings.probability[row]),
             "cosine": -float(signals["cosine"][row]),
             "loss": float(signals["loss"][row]),

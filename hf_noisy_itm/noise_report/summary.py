@@ -19,7 +19,7 @@ def told(figures: Mapping) -> str:
         _line("more likely wrong than right", f"{figures['flagged']:,}", "pairs"),
         _line("near-duplicate pictures", f"{figures['duplicates']['pictures']:,}", "couples"),
         _line("captions also of another picture", f"{figures['duplicates']['equal_captions']:,}", "word for word"),
-        _line("possible false negatives", f"{figures['duplicates']['possible_matches']:,}", "pictures"),
+        _line("may fit another's caption", f"{figures['duplicates']['possible_matches']:,}", "pictures"),
     ]  # fmt: skip
     if truth is not None:
         hits = truth["at_rate"]

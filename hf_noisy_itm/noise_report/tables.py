@@ -9,25 +9,21 @@ import pyarrow.parquet as pq
 from ..data import Pairs
 from ..files import atomic_path
 from .findings import TRAINING_WEIGHT, Findings
-
-
-def suggestions(findings: Findings, pairs: Pairs) -> np.ndarray:
-    """For each flagged pair the row of a caption of the data that fits its picture better by the scorer, else -1."""
-    best = findings.alike.foreign[pairs.image_row, 0]
-    is_better = findings.alike.foreign_cosines[pairs.image_row, 0] > -findings.signals["cosine"]
-    return np.where(findings.flagged & is_better, best, -1)
+from .suggestions import suggestions
+from .truth import knows_noise
 
 
 def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
     """Writes one row per pair, in the order of the pairs.
 
     `image_id` and `caption_id` are those of the data, or what stands for them, so that the file can be joined; rank 1
-    is the most suspicious; `weight` is the probability of being right. Where truth is known there is `is_noisy`,
-    and where the scorer knows concepts `image_concepts` and `caption_concepts`, lists of words, the strongest first.
+    is the most suspicious; `weight` is the probability of being right. Where something is known of noise there is
+    `is_noisy`, and where the scorer knows concepts `image_concepts` and `caption_concepts`, lists of words, the
+    strongest first. What `suggested_caption` is, see `suggestions`.
     """
     rank = np.empty(len(pairs), dtype=np.int64)
     rank[findings.order] = np.arange(1, len(pairs) + 1)
-    better = suggestions(findings, pairs)
+    suggested = suggestions(findings, pairs.image_row)
     columns = {
         "image_id": _column(pairs.name[pairs.image_row]),
         "caption_id": _column(pairs.caption_name),
@@ -45,12 +41,12 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
     }
     if TRAINING_WEIGHT in findings.signals:
         columns["training_weight"] = -findings.signals[TRAINING_WEIGHT]
-    if pairs.is_noisy.any():
+    if knows_noise(pairs):
         columns["is_noisy"] = pairs.is_noisy
     if findings.concepts is not None:
         columns |= findings.concepts.columns(pairs.image_row)
-    columns["suggested_caption_id"] = _at(pairs.caption_name, better)
-    columns["suggested_caption"] = _strings([pairs.captions[row] if row >= 0 else None for row in better.tolist()])
+    columns["suggested_caption_id"] = _at(pairs.caption_name, suggested)
+    columns["suggested_caption"] = _strings([pairs.captions[row] if row >= 0 else None for row in suggested.tolist()])
     _write(path, columns)
 
 

@@ -10,6 +10,14 @@ from .findings import Findings
 _BINS = 10  # of the calibration
 
 
+def knows_noise(pairs: Pairs) -> bool:
+    """Whether anything is known of which captions are wrong: noise was put in, or the data call some pairs wrong.
+
+    Else `is_noisy` is false for every pair because nobody has looked.
+    """
+    return pairs.pedigree is not None or bool(pairs.is_noisy.any())
+
+
 def kinds_of(pairs: Pairs) -> dict[str, np.ndarray]:
     """Wrong pairs by what was done to them, bool (N,) by name: captions that were moved, and that were damaged.
 

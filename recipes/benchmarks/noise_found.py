@@ -5,9 +5,11 @@
 
 The pictures and captions of a data set are embedded once. Then every kind of noise, at every rate and seed, is drawn
 over them, and `noise_report.examine` looks at what comes out: AUC of each signal and of their sum, the estimated share
-beside the true one, precision and recall of as many pairs as are estimated to be wrong, and how far the probabilities
-are off. Near captions ("semantic") are those that share words, as in recipes/make_noise.py. The data themselves, with
-no noise, come first; where their own captions are not all right, the estimate there is of that.
+beside the true one, precision and recall of as many pairs as are estimated to be wrong, how far the probabilities are
+off, and how many captions that are suggested were written for the picture (`suggestions`; `nearest`: had the best fit
+been suggested for every flagged pair). Near captions ("semantic") are those that share words, as in
+recipes/make_noise.py. The data themselves, with no noise, come first; where their own captions are not all right, the
+estimate there is of that.
 """
 
 import sys
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import torch
 from _measure import machine
 
@@ -31,6 +34,7 @@ from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.memory.scores import weights_sha256
 from hf_noisy_itm.noise_report import examine, kinds_of, truth_of
+from hf_noisy_itm.noise_report.suggestions import right_suggestions, suggestions
 from hf_noisy_itm.run import clean_exit
 
 _NEAR = 10  # captions that "semantic" draws from
@@ -93,6 +97,7 @@ class Embedder:
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.encoded = encode(model, self.collator)
         self.scale = float(model.logit_scale.detach())
+        self.picture_key = [pairs.content_key(row) for row in range(len(pairs.image_id))]
         self.known = dict(zip(pairs.captions, self.encoded.text_embeds))
 
     @torch.no_grad()
@@ -121,6 +126,10 @@ def look_at(embedder: Embedder, pairs: Pairs) -> dict:
     if truth is not None:
         found |= {name: truth[name] for name in ("auc", "average_precision", "at_rate")}
         found["calibration_error"] = truth["calibration"]["expected_error"]
+        suggested = suggestions(findings, pairs.image_row)
+        found["suggestions"] = right_suggestions(suggested, pairs, embedder.picture_key)
+        nearest = np.where(findings.flagged, findings.alike.foreign[pairs.image_row, 0], -1)
+        found["nearest"] = right_suggestions(nearest, pairs, embedder.picture_key)
     return found
 
 

@@ -101,6 +101,17 @@ def test_every_pair_has_the_cells_of_its_row_and_of_its_caption(lists, more):
     assert others.features["tags"] == datasets.List(datasets.Value("string"))
 
 
+def test_what_a_column_is_does_not_depend_on_the_rows_that_are_used(tmp_path):
+    """Only the last row has another number of tags than of captions."""
+    table = {"image": [png(row) for row in range(12)], "captions": [["a", "b"]] * 12}
+    table |= {"tags": [["x", "y"]] * 11 + [["x"]], "writers": [["v", "w"]] * 12}
+    pq.write_table(pa.table(table), tmp_path / "p.parquet")
+    data = DataArguments(dataset=str(tmp_path / "p.parquet"), holdout_every=4, max_train_pictures=4)
+    others = OtherColumns(data, load_pairs(data)[0])
+    assert others.taken_apart == ["writers"]
+    assert next(others.rows(np.arange(2))) == {"tags": ["x", "y"], "writers": "v"}
+
+
 def test_they_are_written_and_read_again_with_their_types(lists, tmp_path):
     _, data = lists
     pairs, _ = load_pairs(data)

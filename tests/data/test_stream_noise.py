@@ -86,7 +86,14 @@ def test_bad_rows_stop_or_are_left_out_as_in_memory(kind):
     assert passing.report.rows == 5
     assert passing.report.captions == len(pairs)
     assert [row["caption"] for row in clean_pairs(got)] == pairs.captions
-    assert [row["caption_id"] for row in clean_pairs(got)] == pairs.caption_id.tolist()
+    assert [row["caption_id"] for row in clean_pairs(got)] == pairs.caption_name.tolist()
+
+
+def test_captions_without_ids_are_numbered_as_loaded_whatever_is_kept():
+    table = rows(6).add_column("tag", ["x", "y"] * 3)
+    got = stream_pictures(table.to_iterable_dataset(), DataArguments(where="tag=y"), None, None)
+    numbers = [row["caption_id"] for row in clean_pairs(got)]
+    assert numbers == [2, 3, 6, 7, 10, 11]
 
 
 @settings(max_examples=60)

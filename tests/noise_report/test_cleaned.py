@@ -82,7 +82,10 @@ def test_all_columns_of_the_source_go_along(tmp_path, caplog):
     words += ["--cleaned", tmp_path / "clean", "--weighted", tmp_path / "weighted"]
     figures = make_report(*parse_report(list(map(str, words))))
     (warning,) = [record.getMessage() for record in caplog.records if "Left out" in record.getMessage()]
-    assert "columns of these names are made here: weight; rename" in warning
+    assert f"Left out of {tmp_path / 'weighted'}, for columns of these names are made here: weight; rename" in warning
+    apart = [record.getMessage() for record in caplog.records if "Taken apart" in record.getMessage()]
+    assert len(apart) == 2
+    assert all(text.endswith("in every row: writer.") for text in apart)
     for name, count in (("clean", 180 - figures["flagged"]), ("weighted", 180)):
         found = datasets.load_dataset(str(tmp_path / name), split="train").remove_columns("image").to_list()
         assert len(found) == count
@@ -90,5 +93,47 @@ def test_all_columns_of_the_source_go_along(tmp_path, caplog):
             place = tuple(map(int, row["writer"].split()))
             assert row["caption"] == texts[place]
             assert (row["source"], row["image_id"]) == (f"s{place[0]}", place[0])
+            assert row["is_noisy"] is None  # nobody has looked
+            assert row["noise_source"] is None
+            assert row["weight"] == "kg" if name == "clean" else 0 <= row["weight"] <= 1
         assert ("3 0" in [row["writer"] for row in found]) == (name == "weighted")
         assert len(row.keys() - {"weight"}) == 7
+    assert "is_noisy" not in pq.read_schema(tmp_path / "r" / "scores.parquet").names
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize("source", ["parquet", "parquet with ids", "imagefolder", "scenes"])
+def test_scores_and_data_are_joined_by_id(source, tmp_path):
+    """Every fourth picture is held out and one row is bad, so that the captions used are not the first ones."""
+    words = ["--dataset", "scenes", "--max_train_pictures", "30", "--noise_rate", "0.2"]
+    if source != "scenes":
+        rows = [draw_row("street", (0, 1, 0), row) for row in range(30)]
+        folder = tmp_path / "data"
+        folder.mkdir()
+        if source == "imagefolder":
+            for number, row in enumerate(rows):
+                (folder / f"{number}.png").write_bytes(row["image"]["bytes"])
+            named = [{"file_name": f"{row // 2}.png", "caption": rows[row // 2]["captions"][row % 2]}
+                     for row in range(60)]  # fmt: skip
+            (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, named)))
+        else:
+            table = {"image": [row["image"] for row in rows], "captions": [row["captions"] for row in rows]}
+            table["captions"][1] = ["", *table["captions"][1][1:]]
+            if source == "parquet with ids":
+                table["caption_id"] = [[1000 - 5 * row - number for number in range(5)] for row in range(30)]
+            datasets.Dataset.from_dict(table).cast_column("image", datasets.Image()).to_parquet(folder / "p.parquet")
+        words = ["--dataset", folder, "--holdout_every", "4", "--on_bad_row", "skip", "--noise_rate", "0.2"]
+    words = ["scenes-clip", *words, "--output", tmp_path / "r"]
+    words += ["--cleaned", tmp_path / "c", "--weighted", tmp_path / "w"]
+    make_report(*parse_report(list(map(str, words))))
+    scores = pq.read_table(tmp_path / "r" / "scores.parquet").to_pylist()
+    by_id = {row["caption_id"]: row for row in scores}
+    assert len(by_id) == len(scores)
+    for name in ("c", "w"):
+        found = datasets.load_dataset(str(tmp_path / name), split="train").remove_columns("image").to_list()
+        assert len(found) > 10
+        for row in found:
+            score = by_id[row["caption_id"]]
+            assert (row["caption"], row["image_id"]) == (score["caption"], score["image_id"])
+            assert row["is_noisy"] == score["is_noisy"]
+            assert name == "c" or row["weight"] == pytest.approx(score["weight"], abs=1e-6)

@@ -13,20 +13,50 @@ from hf_noisy_itm import InputError
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.groups import column_of
 from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
+from hf_noisy_itm.noise_report.findings import examine
+from hf_noisy_itm.noise_report.suggestions import right_suggestions, suggestions
 from hf_noisy_itm.noise_report.summary import told_first
 
 from .conftest import DATA, HOSTILE, TOLD, png, small_world, unit
 
 
-def test_a_suggestion_fits_better_than_what_is_there_and_the_page_has_the_same(small):
+def test_a_suggestion_is_a_suspicious_caption_that_fits_and_the_page_has_the_same(small):
     findings, pairs = small.findings, small.pairs
     rows = pq.read_table(small.folder / "scores.parquet").to_pydict()
-    best = findings.alike.foreign_cosines[pairs.image_row, 0]
-    expected = findings.flagged & (best > np.array(rows["cosine"]))
-    assert [text is not None for text in rows["suggested_caption"]] == expected.tolist()
-    assert 0 < expected.sum() < (best > -np.inf).sum()
+    best, level = findings.alike.foreign_cosines[pairs.image_row, 0], findings.alike.levels[0]
+    of_id = dict(zip(rows["caption_id"], zip(rows["caption"], rows["is_flagged"])))
+    offered = np.array([text is not None for text in rows["suggested_caption"]])
+    for row in np.flatnonzero(offered):
+        text, flagged = of_id[rows["suggested_caption_id"][row]]
+        assert flagged
+        assert rows["is_flagged"][row]
+        assert text == rows["suggested_caption"][row]
+        assert best[row] >= max(rows["cosine"][row], level)
+    assert 0 < offered.sum() < findings.flagged.sum()
     page = (small.folder / "report.html").read_text()
-    assert page.count('class="better"') == expected[findings.order[:200]].sum()
+    assert page.count('class="suggested"') == offered[findings.order[:200]].sum()
+
+
+def test_most_suggestions_are_right_and_a_poor_scorer_has_none():
+    """Of the nearest captions less than half were written for the picture."""
+    pairs, encoded = small_world(pictures=500, width=16, noise=0.3)
+    findings, keys = examine(encoded, 30.0, pairs.captions), list(range(500))
+    offered = right_suggestions(suggestions(findings, pairs.image_row), pairs, keys)
+    nearest = np.where(findings.flagged, findings.alike.foreign[pairs.image_row, 0], -1)
+    assert offered["right"] > right_suggestions(nearest, pairs, keys)["right"] + 0.1
+    assert offered["offered"] > 20
+    dim = unit(encoded.text_embeds + 0.6 * torch.randn(1500, 16, generator=torch.Generator().manual_seed(0)))
+    poor = examine(replace(encoded, text_embeds=dim), 30.0, pairs.captions)
+    assert (suggestions(poor, pairs.image_row) == -1).all()
+
+
+def test_suggestions_are_counted_by_hand():
+    """Pictures 0 and 1 are equal; captions 0 and 2 have changed places, and 3 reads like 0."""
+    pairs, _ = small_world(pictures=4, captions=1, noise=0.0)
+    pairs = replace(pairs, captions=["c", "b", "a", " A"], caption_image_id=np.array([2, 1, 0, 3]))
+    found = right_suggestions(np.array([3, 2, 0, 1]), pairs, ["x", "x", "y", "z"])
+    assert found == {"offered": 4, "right": 0.75}  # " A" for 0 and "a" for 1, as "x" has it; "c" for 2; not "b" for 3
+    assert right_suggestions(np.full(4, -1), pairs, ["x", "x", "y", "z"]) == {"offered": 0, "right": None}
 
 
 @pytest.mark.usefixtures("without_plots")
@@ -66,6 +96,23 @@ def test_groups_of_empty_cells_and_of_lists(tmp_path):
     assert set(column_of(data, pairs, "year")) == {"1", "3", "(empty)"}
     with pytest.raises(InputError, match="'tags' holds list in row"):
         column_of(data, pairs, "tags")
+
+
+def test_groups_are_of_the_pair_s_own_row_and_caption(tmp_path):
+    """Rows 2k and 2k + 1 share a picture; their sites differ, and so do the writers of their captions."""
+    cells = [{"bytes": png(row // 2), "path": None} for row in range(16)]
+    table = {"image": cells, "image_id": [row // 2 for row in range(16)], "site": [f"s{row}" for row in range(16)]}
+    table |= {"captions": [[f"a {row}", f"b {row}"] for row in range(16)]}
+    table |= {"writer": [[f"x{row}", None] if row % 3 else None for row in range(16)]}
+    rows = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image())
+    rows.to_parquet(tmp_path / "p.parquet")
+    data = DataArguments(dataset=str(tmp_path / "p.parquet"), holdout_every=4, noise_rate=0.5)
+    clean, _ = load_pairs(replace(data, noise_rate=None))
+    pairs, _ = load_pairs(data)
+    own = [text.split() for text in clean.captions]
+    assert column_of(data, pairs, "site").tolist() == [f"s{row}" for _, row in own]
+    writers = [f"x{row}" if word == "a" and int(row) % 3 else "(empty)" for word, row in own]
+    assert column_of(data, pairs, "writer").tolist() == writers
 
 
 @pytest.mark.usefixtures("without_plots")
