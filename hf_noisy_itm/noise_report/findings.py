@@ -7,9 +7,10 @@ import numpy as np
 from ..functional.mismatch import add_witness, probability_wrong, signal_weights
 from ..functional.mismatch_rate import NoiseRate, estimate_rate
 from ..memory.bank import EncodedPairs
-from .alike import Alike, find_alike
+from .alike import Alike, find_alike, text_numbers
 from .concepts import PairConcepts
 from .signals import Neighbours, measure
+from .suggestions import suggestions
 
 TRAINING_WEIGHT = "training weight"
 _SHARES = {"cosine": 0.2, "loss": 0.15, "agreement": 0.125, "prediction": 0.525}  # ours, see docs/noise_report.md
@@ -29,6 +30,7 @@ class Findings:
         noisy_by_loss: posterior of the loss mixture's worse component, (N,).
         rate: estimated share of wrong pairs.
         alike: near-duplicates and captions that may fit another picture.
+        suggested: row of a caption that may belong to a pair's picture instead of its own, (N,), -1 for none.
         concepts: of pictures and captions, where the scorer knows any.
     """
 
@@ -41,6 +43,7 @@ class Findings:
     noisy_by_loss: np.ndarray
     rate: NoiseRate
     alike: Alike
+    suggested: np.ndarray
     concepts: PairConcepts | None = None
 
     def __len__(self) -> int:
@@ -108,4 +111,5 @@ def examine(
         signals.noisy_by_loss,
         rate,
         find_alike(encoded, captions, neighbours, duplicate_cosine, probability < 0.5),
+        suggestions(encoded, text_numbers(captions), probability, -signals.own["cosine"]),
     )

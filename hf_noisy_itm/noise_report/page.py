@@ -18,7 +18,6 @@ from ..data import Pairs
 from ..errors import InputError
 from ..files import atomic_path
 from .findings import TRAINING_WEIGHT, Findings
-from .suggestions import suggestions
 
 _HERE = Path(__file__).parent
 _THUMBNAIL = 96  # pixels
@@ -69,7 +68,7 @@ def write_page(
 
 
 def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count: int) -> Iterable[dict]:
-    suggested, weight = suggestions(findings, pairs.image_row), findings.signals.get(TRAINING_WEIGHT)
+    suggested, weight = findings.suggested, findings.signals.get(TRAINING_WEIGHT)
     signals = {name: findings.signals[name] for name in ("cosine", "loss", "agreement", "prediction")}
     for place, row in enumerate(findings.order[:count].tolist()):
         picture = int(pairs.image_row[row])

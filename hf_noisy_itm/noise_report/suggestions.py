@@ -1,37 +1,71 @@
-"""Captions of the data that may belong to pictures whose own look wrong, and how often they do."""
+"""For a pair that looks wrong a caption of the data that was likely written for its picture, where that can be told.
+
+A caption that looks wrong where it stands is offered to the picture that it lies nearest to. Most such offers are
+wrong, with a poor scorer nearly all, so they are made only where the same rule, asked for captions whose picture is
+known, is right: among the captions of pairs that seem right, those that are as near to a picture, and nearer to it
+than to any other by as much, must in four of five cases be nearest to their own. Where no lead is enough for that,
+nothing is offered. The rule is ours; docs/noise_report.md says how often it was right.
+"""
 
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+import torch
 
 from ..data import Pairs
+from ..functional.nearest_k import nearest_k
+from ..memory.bank import EncodedPairs
 from .alike import text_numbers
-from .doubts import is_poor_scorer
-from .findings import Findings
+
+_RIGHT = 0.8  # ours: share of those who are asked and must be right
+_LEAST = 30  # ours: captions that this share rests on
+_MOST = 20_000  # captions that are asked, for time
 
 
-def suggestions(findings: Findings, image_row: np.ndarray) -> np.ndarray:
-    """For each pair, row (N,), the pair whose caption may belong to its picture; -1 where none is likely to.
-
-    Of a flagged pair it is the caption of another picture that fits its picture best, if it fits better than the
-    own one, if it is a possible match (`Alike.may_fit`: at least as near to the picture as half of the pairs that seem
-    right), and if it is flagged where it stands: a caption that is right there was hardly written for this one too.
-    A scorer that tells right pairs from random ones poorly suggests nothing. docs/noise_report.md has what
-    this is worth.
+def suggestions(encoded: EncodedPairs, text: np.ndarray, probability: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+    """For each pair the row whose caption may belong to its picture, int64 (N,); -1 where none is likely to.
 
     Args:
-        findings: of N pairs.
-        image_row: row of each pair's picture, (N,).
+        encoded: N pairs.
+        text: number of each caption's words, equal where these are, (N,).
+        probability: of being wrong, (N,).
+        cosine: of each pair, (N,).
     """
-    if is_poor_scorer(findings):
-        return np.full(len(findings), -1)
-    alike = findings.alike
-    best = alike.foreign[:, 0]
-    offered = np.zeros(len(best), dtype=bool)
-    offered[alike.may_fit] = True
-    offered &= findings.flagged[best] & (best >= 0)
-    is_better = alike.foreign_cosines[image_row, 0] > -findings.signals["cosine"]
-    return np.where(findings.flagged & offered[image_row] & is_better, best[image_row], -1)
+    suggested = np.full(len(text), -1)
+    wrong, right = np.flatnonzero(probability > 0.5), np.flatnonzero(probability < 0.5)
+    if not len(wrong) or not len(right) or len(encoded.image_embeds) < 2:
+        return suggested
+    level = np.median(cosine[right])
+    picture = encoded.image_of_pair.cpu().numpy()
+    asked = right[:: -(-len(right) // _MOST)]
+    nearest, cosines, leads = _nearest_pictures(encoded, asked)
+    near = cosines >= level
+    lead = _least_lead(leads[near], (nearest == picture[asked])[near])
+    nearest, cosines, leads = _nearest_pictures(encoded, wrong)
+    width = int(text.max()) + 1
+    is_own = np.isin(nearest * width + text[wrong], picture * width + text)
+    offered = np.flatnonzero((cosines >= level) & (leads >= lead) & ~is_own)
+    offered = offered[np.argsort(cosines[offered], kind="stable")]  # of several to one picture the last one stays
+    of_picture, its_cosine = np.full(len(encoded.image_embeds), -1), np.full(len(encoded.image_embeds), -np.inf)
+    of_picture[nearest[offered]], its_cosine[nearest[offered]] = wrong[offered], cosines[offered]
+    gains = its_cosine[picture[wrong]] - cosine[wrong] >= lead
+    suggested[wrong[gains]] = of_picture[picture[wrong[gains]]]
+    return suggested
+
+
+def _nearest_pictures(encoded: EncodedPairs, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of some captions the nearest picture, its cosine, and by how much that is above the second's."""
+    texts = encoded.text_embeds[torch.from_numpy(rows).to(encoded.text_embeds.device)]
+    cosines, found = (each.cpu().numpy() for each in nearest_k(texts, encoded.image_embeds, 2))
+    return found[:, 0], cosines[:, 0], cosines[:, 0] - cosines[:, 1]
+
+
+def _least_lead(leads: np.ndarray, is_right: np.ndarray) -> float:
+    """The least lead such that of those that have it or more `_RIGHT` are right; infinite where there is none."""
+    order = np.argsort(-leads, kind="stable")
+    count = np.arange(1, len(order) + 1)
+    enough = np.flatnonzero((np.cumsum(is_right[order]) >= _RIGHT * count) & (count >= _LEAST))
+    return float(leads[order[enough[-1]]]) if len(enough) else np.inf
 
 
 def right_suggestions(suggested: np.ndarray, pairs: Pairs, picture_key: Sequence[Hashable]) -> dict:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from ..data import Pairs
 from ..files import atomic_path
 from .findings import TRAINING_WEIGHT, Findings
-from .suggestions import suggestions
 from .truth import knows_noise
 
 
@@ -23,7 +22,7 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
     """
     rank = np.empty(len(pairs), dtype=np.int64)
     rank[findings.order] = np.arange(1, len(pairs) + 1)
-    suggested = suggestions(findings, pairs.image_row)
+    suggested = findings.suggested
     columns = {
         "image_id": _column(pairs.name[pairs.image_row]),
         "caption_id": _column(pairs.caption_name),

@@ -34,7 +34,7 @@ from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.memory.scores import weights_sha256
 from hf_noisy_itm.noise_report import examine, kinds_of, truth_of
-from hf_noisy_itm.noise_report.suggestions import right_suggestions, suggestions
+from hf_noisy_itm.noise_report.suggestions import right_suggestions
 from hf_noisy_itm.run import clean_exit
 
 _NEAR = 10  # captions that "semantic" draws from
@@ -126,8 +126,7 @@ def look_at(embedder: Embedder, pairs: Pairs) -> dict:
     if truth is not None:
         found |= {name: truth[name] for name in ("auc", "average_precision", "at_rate")}
         found["calibration_error"] = truth["calibration"]["expected_error"]
-        suggested = suggestions(findings, pairs.image_row)
-        found["suggestions"] = right_suggestions(suggested, pairs, embedder.picture_key)
+        found["suggestions"] = right_suggestions(findings.suggested, pairs, embedder.picture_key)
         nearest = np.where(findings.flagged, findings.alike.foreign[pairs.image_row, 0], -1)
         found["nearest"] = right_suggestions(nearest, pairs, embedder.picture_key)
     return found

@@ -113,7 +113,12 @@ def page(pairs: int) -> dict[str, float]:
         levels=(0.0, 0.0),
     )
     given = (signals, {"cosine": 1.0}, probability, probability, probability, probability, cosine)
-    values = dict(zip((each.name for each in fields(Findings)), (*given, NoiseRate(0.4, 0.3, 0.5), alike)))
+    values = dict(
+        zip(
+            (each.name for each in fields(Findings)),
+            (*given, NoiseRate(0.4, 0.3, 0.5), alike, rng.integers(-1, pairs, size=pairs)),
+        )
+    )
     encoded = EncodedPairs(torch.empty(picture[-1] + 1, 0), torch.empty(pairs, 0), torch.from_numpy(picture), "")
     made_up = made_up_pairs(encoded, np.arange(pairs), words=200)
     figures = {

@@ -22,7 +22,7 @@ WORDS += ["--resume_from_checkpoint", "auto"]
 
 
 def start(folder):
-    """The command, which begins or goes on; its caches lie in the folder, so that they are killed while written too."""
+    """The command, which begins or goes on; its caches lie in the folder too, and are killed while written."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = ["--output_dir", str(folder / "run"), "--score_cache", str(folder / "scores")]
     words += ["--picture_cache", str(folder / "pictures")]

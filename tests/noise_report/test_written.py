@@ -14,7 +14,7 @@ from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data.groups import column_of
 from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.findings import examine
-from hf_noisy_itm.noise_report.suggestions import right_suggestions, suggestions
+from hf_noisy_itm.noise_report.suggestions import right_suggestions
 from hf_noisy_itm.noise_report.summary import told_first
 
 from .conftest import DATA, HOSTILE, TOLD, png, small_world, unit
@@ -23,7 +23,6 @@ from .conftest import DATA, HOSTILE, TOLD, png, small_world, unit
 def test_a_suggestion_is_a_suspicious_caption_that_fits_and_the_page_has_the_same(small):
     findings, pairs = small.findings, small.pairs
     rows = pq.read_table(small.folder / "scores.parquet").to_pydict()
-    best, level = findings.alike.foreign_cosines[pairs.image_row, 0], findings.alike.levels[0]
     of_id = dict(zip(rows["caption_id"], zip(rows["caption"], rows["is_flagged"])))
     offered = np.array([text is not None for text in rows["suggested_caption"]])
     for row in np.flatnonzero(offered):
@@ -31,7 +30,10 @@ def test_a_suggestion_is_a_suspicious_caption_that_fits_and_the_page_has_the_sam
         assert flagged
         assert rows["is_flagged"][row]
         assert text == rows["suggested_caption"][row]
-        assert best[row] >= max(rows["cosine"][row], level)
+        other = findings.suggested[row]
+        fits = small.encoded.image_embeds[pairs.image_row[row]] @ small.encoded.text_embeds[other]
+        assert fits > rows["cosine"][row]
+        assert fits > rows["cosine"][other]
     assert 0 < offered.sum() < findings.flagged.sum()
     page = (small.folder / "report.html").read_text()
     assert page.count('class="suggested"') == offered[findings.order[:200]].sum()
@@ -41,13 +43,13 @@ def test_most_suggestions_are_right_and_a_poor_scorer_has_none():
     """Of the nearest captions less than half were written for the picture."""
     pairs, encoded = small_world(pictures=500, width=16, noise=0.3)
     findings, keys = examine(encoded, 30.0, pairs.captions), list(range(500))
-    offered = right_suggestions(suggestions(findings, pairs.image_row), pairs, keys)
+    offered = right_suggestions(findings.suggested, pairs, keys)
     nearest = np.where(findings.flagged, findings.alike.foreign[pairs.image_row, 0], -1)
     assert offered["right"] > right_suggestions(nearest, pairs, keys)["right"] + 0.1
     assert offered["offered"] > 20
     dim = unit(encoded.text_embeds + 0.6 * torch.randn(1500, 16, generator=torch.Generator().manual_seed(0)))
     poor = examine(replace(encoded, text_embeds=dim), 30.0, pairs.captions)
-    assert (suggestions(poor, pairs.image_row) == -1).all()
+    assert (poor.suggested == -1).all()
 
 
 def test_suggestions_are_counted_by_hand():
