@@ -101,6 +101,7 @@ def examine(
     if training_weight is not None:
         told[TRAINING_WEIGHT] = -np.asarray(training_weight, dtype=np.float64)
         suspicion, probability = add_witness(suspicion, probability, told[TRAINING_WEIGHT])
+    alike = find_alike(encoded, captions, neighbours, duplicate_cosine, probability < 0.5)
     return Findings(
         told,
         dict(zip(signals.own, weights.tolist())),
@@ -110,6 +111,6 @@ def examine(
         probability,
         signals.noisy_by_loss,
         rate,
-        find_alike(encoded, captions, neighbours, duplicate_cosine, probability < 0.5),
-        suggestions(encoded, text_numbers(captions), probability, -signals.own["cosine"]),
+        alike,
+        suggestions(encoded, alike, text_numbers(captions), probability, -signals.own["cosine"]),
     )

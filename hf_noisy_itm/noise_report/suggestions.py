@@ -15,18 +15,21 @@ import torch
 from ..data import Pairs
 from ..functional.nearest_k import nearest_k
 from ..memory.bank import EncodedPairs
-from .alike import text_numbers
+from .alike import Alike, text_numbers
 
 _RIGHT = 0.8  # ours: share of those who are asked and must be right
 _LEAST = 30  # ours: captions that this share rests on
-_MOST = 20_000  # captions that are asked, for time
+_MOST = 5_000  # captions that are asked, for time
 
 
-def suggestions(encoded: EncodedPairs, text: np.ndarray, probability: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+def suggestions(
+    encoded: EncodedPairs, alike: Alike, text: np.ndarray, probability: np.ndarray, cosine: np.ndarray
+) -> np.ndarray:
     """For each pair the row whose caption may belong to its picture, int64 (N,); -1 where none is likely to.
 
     Args:
         encoded: N pairs.
+        alike: of these; the captions of other pictures that are nearest to a picture may be offered to it.
         text: number of each caption's words, equal where these are, (N,).
         probability: of being wrong, (N,).
         cosine: of each pair, (N,).
@@ -41,13 +44,18 @@ def suggestions(encoded: EncodedPairs, text: np.ndarray, probability: np.ndarray
     nearest, cosines, leads = _nearest_pictures(encoded, asked)
     near = cosines >= level
     lead = _least_lead(leads[near], (nearest == picture[asked])[near])
-    nearest, cosines, leads = _nearest_pictures(encoded, wrong)
+    its_pictures = np.unique(picture[wrong])
+    fits = alike.foreign[its_pictures][alike.foreign_cosines[its_pictures] >= level]
+    rows = np.intersect1d(fits, wrong)
+    if not len(rows) or np.isinf(lead):
+        return suggested
+    nearest, cosines, leads = _nearest_pictures(encoded, rows)
     width = int(text.max()) + 1
-    is_own = np.isin(nearest * width + text[wrong], picture * width + text)
+    is_own = np.isin(nearest * width + text[rows], picture * width + text)
     offered = np.flatnonzero((cosines >= level) & (leads >= lead) & ~is_own)
     offered = offered[np.argsort(cosines[offered], kind="stable")]  # of several to one picture the last one stays
     of_picture, its_cosine = np.full(len(encoded.image_embeds), -1), np.full(len(encoded.image_embeds), -np.inf)
-    of_picture[nearest[offered]], its_cosine[nearest[offered]] = wrong[offered], cosines[offered]
+    of_picture[nearest[offered]], its_cosine[nearest[offered]] = rows[offered], cosines[offered]
     gains = its_cosine[picture[wrong]] - cosine[wrong] >= lead
     suggested[wrong[gains]] = of_picture[picture[wrong[gains]]]
     return suggested
