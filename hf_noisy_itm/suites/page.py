@@ -55,10 +55,11 @@ def best(table: Table) -> list[tuple[Noise, Line, list[str]]]:
     return found
 
 
-def below(table: Table) -> list[tuple[Noise, Line]]:
+def below(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line]]:
     """What does not work: methods that are below the control in most seeds."""
     return [
-        (noise, line)
+        (table, noise, line)
+        for table in tables
         for noise, lines in table.lines.items()
         for line in lines
         if line.to_control and line.wins * 2 < len(line.to_control.values)

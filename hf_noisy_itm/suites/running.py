@@ -153,7 +153,9 @@ def _one_run(words: list[str], is_choice: bool, end: float) -> dict | None:
         "peak_mb": peak / (1 << 20 if sys.platform == "darwin" else 1 << 10),
     }
     kept = {name: value for name, value in metrics.items() if name not in _LEFT_OUT}
-    return {**kept, "cost": cost, "command": ["recipes/train.py", *words]}
+    kept["training"] = {name: value for name, value in kept["training"].items() if name not in _NO_SETTINGS}
+    recipe = Path(*Path(words[0]).parts[-3:]).as_posix()  # where the repository lies is nobody's business
+    return {**kept, "cost": cost, "command": ["recipes/train.py", recipe, *words[1:]]}
 
 
 def _refuse_other(file: Path, now: dict) -> None:

@@ -164,8 +164,11 @@ def _curve(runs: Iterable[dict]) -> list[tuple[int, float]]:
     """Means over seeds of what was reached on the way, at the steps that all have."""
     points: dict[int, list[float]] = {}
     for run in runs:
-        for point in run["curve"]:
-            points.setdefault(point["step"], []).append(point["rsum" if "rsum" in point else "map"])
+        at = {
+            point["step"]: point["rsum" if "rsum" in point else "map"] for point in run["curve"]
+        }  # the last one twice
+        for step, value in at.items():
+            points.setdefault(step, []).append(value)
     most = max((len(values) for values in points.values()), default=0)
     return [(step, mean(values)) for step, values in sorted(points.items()) if len(values) == most]
 
