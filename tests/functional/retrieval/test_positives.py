@@ -87,10 +87,13 @@ def test_ties_go_on_beyond_what_is_looked_at():
     """All items tie, but those that rounding puts first are right: that the next one scores less must not end it."""
     rng = torch.Generator().manual_seed(0)
     items = torch.randn(16, generator=rng).double() * (1 + torch.rand(60, 1, generator=rng).double())
-    for query in torch.randn(20, 1, 16, generator=rng).double():
+    tried = 0
+    for query in torch.randn(200, 1, 16, generator=rng).double():
         score, order = exact_cosines(query, items)[0].sort(descending=True)
-        right = order[: int((score[1:-1] > score[2:]).nonzero()[0]) + 2].tolist()
-        assert extended_recall(query, items, [right], (2,))["r@2"] == 0
+        if len(drops := (score[1:-1] > score[2:]).nonzero()):  # how a processor rounds is its own affair
+            tried += 1
+            assert extended_recall(query, items, [order[: int(drops[0]) + 2].tolist()], (2,))["r@2"] == 0
+    assert tried
 
 
 def test_figures_by_hand():
