@@ -104,6 +104,12 @@ def exchange_among(num_processes: int) -> Exchange:
     return ProcessExchange() if num_processes > 1 else Exchange()
 
 
+def leave() -> None:
+    """Ends a process's part among several, if it has one: interpreters that end with it open may abort."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 class _Gather(torch.autograd.Function):
     """Rows of all processes; the gradient of a row is the sum of what all processes want of it.
 

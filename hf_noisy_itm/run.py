@@ -27,6 +27,7 @@ from .data import (
     table,
 )
 from .errors import InputError, last_line
+from .exchange import leave
 from .files import write_json
 from .hub import on_hub, without_tokens, write_model_card
 from .loading import start_model
@@ -192,12 +193,13 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
-    """Turns an `InputError` into its sentence on the error stream and exit status 2.
+    """Leaves other processes in good order; turns an `InputError` into its sentence on the error stream and status 2.
 
     A launcher of several processes reports at its end what it finds in the file that it named: the sentence, too.
     """
     try:
         yield
+        leave()
     except InputError as error:
         sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it
         print(f"error: {sentence}", file=sys.stderr)

@@ -6,6 +6,7 @@ import torch.distributed as dist  # noqa: TID251
 import torch.multiprocessing as mp
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
+from hf_noisy_itm.run import clean_exit
 
 
 def gradient_of_a_neighbour(exchange):
@@ -114,3 +115,12 @@ def test_one_process_has_everything():
     gathered = exchange.gather_all({("a", "b"): rows})["a", "b"]
     assert torch.equal(gathered, rows)
     assert not gathered.requires_grad
+
+
+def test_a_run_ends_its_part_among_processes(tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    with clean_exit():
+        assert dist.is_initialized()
+    assert not dist.is_initialized()
+    with clean_exit():  # of one process alone there is none
+        pass

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+_ALIGNMENT = 64  # bytes, of torch's own CPU tensors
+
 
 class StartingModel(PreTrainedModel):
     """A model of parts that start, remember and are published as said above.
@@ -43,6 +45,7 @@ class StartingModel(PreTrainedModel):
         absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()}
         model._start(absent)
         model.fresh = frozenset(name for name, _ in model.named_parameters() if name in absent)
+        _align(_tensors(model))
         return (model, report) if output_loading_info else model
 
     def save_pretrained(self, *args, state_dict: dict[str, Tensor] | None = None, **kwargs):
@@ -145,6 +148,16 @@ class StartingModel(PreTrainedModel):
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
+
+
+def _align(tensors: Iterable[Tensor]) -> None:
+    """Copies what lies in memory as it lay in a file: where that is odd, some processors round otherwise.
+
+    So a training does not depend on how the file of its first weights was written, and no longer needs that file.
+    """
+    for tensor in tensors:
+        if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def _is_part(name: str, whole: str) -> bool:
