@@ -28,7 +28,7 @@ class Knowledge:
 
     Args:
         strength: float32 (K, K), in [0, 1), symmetric, without loops.
-        edges: lines between two different concepts.
+        edges: lines between two different concepts, of a weight above 0.
         unknown: lines of which one node, or both, are no concepts here.
         apart: lines that say that two nodes differ.
     """
@@ -62,14 +62,14 @@ def read_knowledge(path: str | Path, words: Sequence[str], language: str = "en")
             apart += 1
         elif one is None or other is None:
             unknown += 1
-        elif one != other:
+        elif one != other and more > 0:
             weight[one, other] += more
             weight[other, one] += more
             edges += 1
     if not edges:
         raise InputError(
-            f"No edge of {path} is between two of the {len(words)} concepts ({unknown:,} have other nodes): is it in "
-            f"the language {language!r}, and of the words of these captions?"
+            f"No edge of {path} is between two of the {len(words)} concepts and weighs more than 0 ({unknown:,} have "
+            f"other nodes): is it in the language {language!r}, and of the words of these captions?"
         )
     return Knowledge((weight / (1 + weight)).astype(np.float32), edges, unknown, apart)
 

@@ -37,19 +37,21 @@ def spread_of_negatives(cosines: Tensor, is_negative: Tensor) -> Tensor:
     return centred.square().masked_fill(~is_negative, 0.0).sum(dim=1).div(count).sqrt()
 
 
-def adaptive_log_weight(cosines: Tensor, is_negative: Tensor, kappa: float, typical_spread: Tensor) -> Tensor:
+def adaptive_log_weight(cosines: Tensor, is_negative: Tensor, kappa: float, spread: Tensor) -> Tensor:
     """Weights of mean 1 that grow with how far a negative stands above its anchor's others.
 
-    With mean m_i and deviation s_i of anchor i's N_i negatives, a negative's standing is `h_ij = (c_ij - m_i) / s_i`,
-    and its weight `N_i * softmax_j(kappa_i * h_ij)`. Anchors of diverse negatives tell them apart more sharply:
-    `kappa_i = kappa * s_i / S` with the typical deviation S of all anchors. So s_i cancels, and the exponent is
-    `kappa * (c_ij - m_i) / S`.
+    With mean m_i of anchor i's N_i negatives and a spread s_i to count in, a negative's standing is
+    `h_ij = (c_ij - m_i) / s_i`, and its weight `N_i * softmax_j(kappa * h_ij)`. Counted in each anchor's deviation,
+    hard negatives of all anchors have the same odds; counted in one number for all, the mean S of these, the odds are
+    sharper where negatives are diverse, as by `kappa_i = kappa * s_i / S` of own standings, in which s_i cancels.
+    (m_i cancels in either, by the softmax.)
 
     Args:
         cosines: (B, K).
         is_negative: bool (B, K).
         kappa: >= 0; 0 makes all weights exactly 1, and a large one leaves the hardest negative alone.
-        typical_spread: mean of `spread_of_negatives` over the anchors of all processes, scalar.
+        spread: what `spread_of_negatives` returns, (B,), or one number for all, scalar; where it is 0, standings
+            are.
 
     Returns:
         float32 (B, K), -inf for what is no negative; the weights of a row add up to the number of its negatives.
@@ -57,9 +59,8 @@ def adaptive_log_weight(cosines: Tensor, is_negative: Tensor, kappa: float, typi
     if kappa == 0:
         return uniform_log_weight(cosines.float(), is_negative)
     count = is_negative.sum(dim=1).clamp(min=1)
-    sharpness = kappa / typical_spread.clamp(min=torch.finfo(torch.float32).tiny)
-    sharpness = torch.where(typical_spread > 0, sharpness, 0.0)
-    standing = (cosines.float() - _mean(cosines, is_negative, count)[:, None]) * sharpness
+    sharpness = torch.where(spread > 0, kappa / spread.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
+    standing = (cosines.float() - _mean(cosines, is_negative, count)[:, None]) * sharpness[..., None]
     standing = standing.masked_fill(~is_negative, -torch.inf)
     total = standing.logsumexp(dim=1, keepdim=True)
     total = torch.where(total.isfinite(), total, 0.0)  # a row without negatives

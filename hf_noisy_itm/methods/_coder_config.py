@@ -35,6 +35,9 @@ class CODERConfig(NoisyITMConfig):
             or by the chance that they are wrong, as FNE estimates it ("fne", see `NoisyITMConfig`).
         kappa: of "adaptive", >= 0: how much more harder ones count; 0 is uniform. (Of 0.25 and 1 the better on both;
             1 lost to the control on emoji, where 0 was better still. Likewise.)
+        spread: of "adaptive", what the standing of a wrong answer is counted in: the deviation of its own anchor's
+            ("anchor": odds of hard ones are alike for all anchors), or the mean of these deviations over the batch
+            ("batch": they are sharper for anchors of diverse wrong answers).
         concepts: file of recipes/build_concepts.py, read when the model is made; checkpoints do not need it. Where
             neither it nor a checkpoint has concepts, there is no concept branch.
         concepts_sha256: of that file, by which a training is resumed with the concepts that it began with; not to be
@@ -59,7 +62,7 @@ class CODERConfig(NoisyITMConfig):
     model_type = "noisy_itm_coder"
     choices = (
         Choice("weighting", lambda weighting: weighting != "fne", dict.fromkeys(POSTERIOR, DEFAULT)),
-        Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT}),
+        Choice("weighting", lambda weighting: weighting != "adaptive", {"kappa": DEFAULT, "spread": DEFAULT}),
         Choice("dictionaries", operator.not_, dict.fromkeys(_OF_DICTIONARIES, DEFAULT)),
         Choice("in_batch", lambda in_batch: in_batch != "embeds", {"dictionary_weight": DEFAULT}),
         Choice("concept_branch", operator.not_, dict.fromkeys(_OF_CONCEPTS, DEFAULT)),
@@ -74,6 +77,7 @@ class CODERConfig(NoisyITMConfig):
     dictionary_weight: float = 1.0
     weighting: Literal["uniform", "adaptive", "fne"] = "adaptive"
     kappa: float = 0.25
+    spread: Literal["batch", "anchor"] = "batch"
     concepts: str | None = None
     concepts_sha256: str | None = None
     concepts_made_from: dict | None = None

@@ -19,13 +19,15 @@ Weighting = Callable[[Tensor, Tensor], Tensor]  # of cosines and of which are ne
 
 
 def weighting_of(
-    name: str, kappa: float, moments: MatchMoments | None, seen: InBatch, exchange: Exchange
+    name: str, kappa: float, spread: str, moments: MatchMoments | None, seen: InBatch, exchange: Exchange
 ) -> Weighting:
     """How wrong answers are weighed.
 
     Args:
         name: "uniform", "adaptive" or "fne".
         kappa: of "adaptive".
+        spread: of "adaptive", what standings are counted in: the deviation of each anchor's negatives ("anchor"), or
+            the mean of these ("batch").
         moments: of "fne".
         seen: the batch.
         exchange: the processes, whose anchors all count.
@@ -38,8 +40,10 @@ def weighting_of(
         return uniform_log_weight
 
     def weigh(cosines: Tensor, is_negative: Tensor) -> Tensor:
-        spread = spread_of_negatives(cosines, is_negative).mean()
-        return adaptive_log_weight(cosines, is_negative, kappa, exchange.mean([spread])[0])
+        own = spread_of_negatives(cosines, is_negative)
+        return adaptive_log_weight(
+            cosines, is_negative, kappa, own if spread == "anchor" else exchange.mean([own.mean()])[0]
+        )
 
     return weigh
 

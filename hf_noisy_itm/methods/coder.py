@@ -123,8 +123,10 @@ class CODERModel(NoisyITMModel):
             raise InputError("The model has no concepts: train it with a file of recipes/build_concepts.py.")
         if (pixel_values is None) == (input_ids is None):
             raise InputError("Give pictures or captions, and not both.")
-        if not isinstance(k, int) or k < 1:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InputError(f"k is how many concepts to name, a whole number from 1 on, got {k!r}.")
+        if not len(input_ids if pixel_values is None else pixel_values):
+            return []  # CLIP embeds no empty batch
         if input_ids is None:
             found = self.concepts_of(self.embed_images(pixel_values), "image", k)
         else:
@@ -144,7 +146,8 @@ class CODERModel(NoisyITMModel):
         keys = (embeds[0].detach(), embeds[1].detach()) if self.twin is None else self.twin.embed(batch, self.chunk)
         seen = InBatch.of(*embeds, batch, self.exchange, config.same_image)
         candidates = Candidates.of(batch, seen, self.queue, self.exchange)
-        weigh = weighting_of(config.weighting, config.kappa, self.match_moments, seen, self.exchange)
+        how = config.weighting, config.kappa, config.spread
+        weigh = weighting_of(*how, self.match_moments, seen, self.exchange)
         how = config.same_image, config.in_batch, config.dictionary_weight
         contrast = Contrast(candidates, *how, weigh, self.exchange)
         stored = None if self.queue is None else (self.queue.image_keys, self.queue.text_keys)

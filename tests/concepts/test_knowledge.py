@@ -53,8 +53,9 @@ def test_another_language(tmp_path):
     [
         (
             "/r/IsA\t/c/en/lion\t/c/en/beast\n" * 3,
-            r"No edge of .* is between two of the 4 concepts \(3 have other nodes\)",
+            r"No edge of .* is between two of the 4 concepts and weighs more than 0 \(3 have other nodes\)",
         ),
+        ('/r/IsA\t/c/en/cat\t/c/en/animal\t{"weight": 0}\n', "No edge of .* weighs more than 0"),
         ("", r"No edge of .* \(0 have other nodes\)"),
         (LINES + "cat,animal,1\n", r"Line 12 of .* is no edge: .*; got 'cat,animal,1'\."),
         ("/r/IsA\t/c/en/cat\n", "Line 1 of .* is no edge"),

@@ -16,8 +16,8 @@ def drawn(seed, rows=4, columns=9):
     return cosines, torch.rand(rows, columns, generator=generator) < 0.7
 
 
-def naive(cosines, is_negative, kappa):
-    """The formula anchor by anchor, with the deviation that cancels."""
+def naive(cosines, is_negative, kappa, own=False):
+    """The formula anchor by anchor, with the deviation that cancels unless it is the anchor's `own`."""
     kept = [[c for c, there in zip(row, mask) if there] for row, mask in zip(cosines.tolist(), is_negative.tolist())]
     means = [sum(row) / len(row) if row else 0.0 for row in kept]
     spreads = [math.sqrt(sum((c - m) ** 2 for c in row) / len(row)) if row else 0.0 for row, m in zip(kept, means)]
@@ -26,7 +26,7 @@ def naive(cosines, is_negative, kappa):
     for i, row in enumerate(kept):
         if not row:
             continue
-        own_kappa = kappa * spreads[i] / typical
+        own_kappa = kappa if own else kappa * spreads[i] / typical
         shares = [math.exp(own_kappa * (c - means[i]) / spreads[i]) if spreads[i] else 1.0 for c in row]
         places = is_negative[i].nonzero().squeeze(1)
         weights[i, places] = torch.tensor([len(row) * share / sum(shares) for share in shares])
@@ -41,6 +41,8 @@ def test_weights_equal_a_loop_over_anchors(seed, kappa):
     assert spread.item() == pytest.approx(typical, abs=1e-6)
     weights = adaptive_log_weight(cosines, is_negative, kappa, spread).exp()
     torch.testing.assert_close(weights, wanted, atol=1e-5, rtol=1e-4)
+    weights = adaptive_log_weight(cosines, is_negative, kappa, spread_of_negatives(cosines, is_negative)).exp()
+    torch.testing.assert_close(weights, naive(cosines, is_negative, kappa, own=True)[0], atol=1e-5, rtol=1e-4)
 
 
 def test_two_anchors_by_hand():
@@ -49,6 +51,9 @@ def test_two_anchors_by_hand():
     spread = spread_of_negatives(cosines, all_of_them)
     torch.testing.assert_close(spread, torch.tensor([0.1, 0.3]))
     weights = adaptive_log_weight(cosines, all_of_them, 1.0, spread.mean()).exp()
+    own = adaptive_log_weight(cosines, all_of_them, 1.0, spread).exp()
+    for row in own.tolist():  # standings of -1 and 1 in either
+        assert row == pytest.approx([2 / (1 + math.e**2), 2 * math.e**2 / (1 + math.e**2)], rel=1e-5)
     # kappa_0 = 1/2 with standings -1 and 1: the odds are e; kappa_1 = 3/2: e^3.
     for row, odds in zip(weights.tolist(), (math.e, math.e**3)):
         assert row == pytest.approx([2 / (1 + odds), 2 * odds / (1 + odds)], rel=1e-5)
@@ -95,5 +100,6 @@ def test_rows_without_negatives_and_negatives_without_spread_have_numbers():
     is_negative = torch.tensor([[False, False, False], [False, True, True]])
     spread = spread_of_negatives(cosines, is_negative)
     assert spread.tolist() == [0.0, 0.0]
-    weights = adaptive_log_weight(cosines, is_negative, 1.0, spread.mean()).exp()
-    assert weights.tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
+    for unit in (spread, spread.mean()):
+        weights = adaptive_log_weight(cosines, is_negative, 1.0, unit).exp()
+        assert weights.tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]

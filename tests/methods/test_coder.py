@@ -50,8 +50,8 @@ def embeds_and_keys(model, batch):
     return embeds, model.twin.embed(batch) if model.twin else tuple(each.detach() for each in embeds)
 
 
-def naive_losses(anchors, others, queue, image_id, queue_id, scale, kappa, in_batch=True):
-    """Section 5.3 of the spec, anchor by anchor: the weighted cross-entropy of one direction."""
+def naive_losses(anchors, others, queue, image_id, queue_id, scale, kappa, in_batch=True, spread="batch"):
+    """Anchor by anchor: the weighted cross-entropy of one direction."""
     candidates = torch.cat([others, queue]).detach().tolist()
     ids = [*image_id.tolist(), *queue_id.tolist()]
     rows = []
@@ -65,7 +65,7 @@ def naive_losses(anchors, others, queue, image_id, queue_id, scale, kappa, in_ba
         spreads.append(math.sqrt(sum((cosines[j] - mean) ** 2 for j in negatives) / max(len(negatives), 1)))
     losses = []
     for i, (cosines, negatives) in enumerate(rows):
-        kappa_i = kappa * spreads[i] / (sum(spreads) / len(spreads))
+        kappa_i = kappa if spread == "anchor" else kappa * spreads[i] / (sum(spreads) / len(spreads))
         mean = sum(cosines[j] for j in negatives) / max(len(negatives), 1)
         shares = [math.exp(kappa_i * (cosines[j] - mean) / spreads[i]) for j in negatives]
         weights = [len(negatives) * share / sum(shares) for share in shares]
@@ -75,7 +75,7 @@ def naive_losses(anchors, others, queue, image_id, queue_id, scale, kappa, in_ba
     return torch.tensor(losses)
 
 
-def naive_contrast(anchors, keys, queues, ids, scale, kappa, in_batch="embeds", weight=1.0):
+def naive_contrast(anchors, keys, queues, ids, scale, kappa, in_batch="embeds", weight=1.0, spread="batch"):
     """The batch as in CLIP's loss, and own keys against the dictionaries; or own keys against all that is said."""
     image_id, queue_id = ids
     wanted = torch.zeros(len(image_id))
@@ -83,26 +83,26 @@ def naive_contrast(anchors, keys, queues, ids, scale, kappa, in_batch="embeds", 
         among = anchors[way], keys[other], queues[other], image_id, queue_id, scale, kappa
         if in_batch == "embeds":
             wanted += naive_losses(
-                anchors[way], anchors[other], queues[other][:0], image_id, queue_id[:0], scale, kappa
+                anchors[way], anchors[other], queues[other][:0], image_id, queue_id[:0], scale, kappa, spread=spread
             )
-            wanted += weight * naive_losses(*among, in_batch=False)
+            wanted += weight * naive_losses(*among, in_batch=False, spread=spread)
         else:
-            wanted += naive_losses(*among, in_batch=in_batch == "keys")
+            wanted += naive_losses(*among, in_batch=in_batch == "keys", spread=spread)
     return wanted / 2
 
 
-@pytest.mark.parametrize("kappa", [0.0, 0.7])
+@pytest.mark.parametrize(("kappa", "spread"), [(0.0, "batch"), (0.7, "batch"), (0.7, "anchor")])
 @pytest.mark.parametrize("in_batch", ["embeds", "keys", "own"])
-def test_the_instance_branch_equals_a_loop_over_anchors_and_candidates(trained, kappa, in_batch):
+def test_the_instance_branch_equals_a_loop_over_anchors_and_candidates(trained, kappa, spread, in_batch):
     """With `own` and kappa 0 this is MoCo: the own key against the queue."""
     weight = {"dictionary_weight": 0.3} if in_batch == "embeds" else {}
-    model, batch = trained(concept_branch=False, kappa=kappa, in_batch=in_batch, **weight)
+    model, batch = trained(concept_branch=False, kappa=kappa, spread=spread, in_batch=in_batch, **weight)
     embeds, keys = embeds_and_keys(model, batch)
     filled, scale = int(model.queue.filled), model.logit_scale.item()
     assert filled == 36
     queues = model.queue.image_keys[:filled], model.queue.text_keys[:filled]
     ids = batch["image_id"], model.queue.image_id[:filled]
-    wanted = naive_contrast(embeds, keys, queues, ids, scale, kappa, in_batch, 0.3)
+    wanted = naive_contrast(embeds, keys, queues, ids, scale, kappa, in_batch, 0.3, spread)
     torch.testing.assert_close(model(**batch).loss_per_pair, wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -311,7 +311,8 @@ def test_the_strongest_concepts_are_told_of_pictures_or_captions(trained):
     assert all(len(row) == 9 and sum(value for _, value in row) == pytest.approx(1, abs=1e-4) for row in told)
     with pytest.raises(InputError, match="Give pictures or captions, and not both"):
         model.concepts(pixel_values=batch["pixel_values"], input_ids=batch["input_ids"])
-    for k in (0, -1, 2.5, None):
+    assert model.concepts(pixel_values=batch["pixel_values"][:0]) == []
+    for k in (0, -1, 2.5, None, True):
         with pytest.raises(InputError, match=f"k is how many concepts to name, a whole number from 1 on, got {k}"):
             model.concepts(pixel_values=batch["pixel_values"], k=k)
     with pytest.raises(InputError, match="The model has no concepts"):
@@ -522,6 +523,7 @@ def test_adapters_are_taken_over_by_the_twin_and_resume_exactly(clip_config, pro
         ({"dictionaries": False, "in_batch": "own"}, "With dictionaries=False there is no use for in_batch='own'"),
         ({"dictionaries": False, "queue_size": 9}, "With dictionaries=False there is no use for queue_size=9"),
         ({"match_prior": 0.1}, "With weighting='adaptive' there is no use for match_prior=0.1"),
+        ({"weighting": "uniform", "spread": "anchor"}, "With weighting='uniform' there is no use for spread='anchor'"),
         ({"weighting": "fne", "kappa": 2.0}, "With weighting='fne' there is no use for kappa=2.0"),
         ({"weighting": "fne", "moments": "per_epoch", "moments_kept": 0.5}, "no use for moments_kept=0.5"),
         ({"concept_branch": False, "graph_layers": 1}, "With concept_branch=False there is no use for graph_layers=1"),
