@@ -1,11 +1,9 @@
 """One training run from a recipe: data, model, trainer, figures. The scripts under recipes/ are thin over this."""
 
-import contextlib
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,8 +24,7 @@ from .data import (
     load_test,
     table,
 )
-from .errors import InputError, last_line
-from .exchange import leave
+from .errors import InputError
 from .files import write_json
 from .hub import on_hub, without_tokens, write_model_card
 from .loading import start_model
@@ -189,25 +186,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-
-
-@contextlib.contextmanager
-def clean_exit() -> Iterator[None]:
-    """Leaves other processes in good order; turns an `InputError` into its sentence on the error stream and status 2.
-
-    A launcher of several processes reports at its end what it finds in the file that it named: the sentence, too.
-    """
-    try:
-        yield
-        leave()
-    except InputError as error:
-        sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it
-        print(f"error: {sentence}", file=sys.stderr)
-        if place := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-            told = {"message": f"error: {sentence}", "extraInfo": {"timestamp": str(int(time.time()))}}
-            with contextlib.suppress(OSError):
-                write_json(place, {"message": told})
-        raise SystemExit(2) from None
 
 
 def _read_bank(recipe: Recipe, pairs: Pairs | StreamedPairs) -> MemoryBank:

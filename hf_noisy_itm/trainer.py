@@ -1,6 +1,5 @@
 """`NoisyITMTrainer`: a `transformers.Trainer` that lends every method its five verbs and names none of them."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from transformers.utils import logging
 
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, add_lora, merged_state, save_adapter
+from .bad_batches import LossWatch, is_left_out, tell_of_left_out
 from .batches import collator_of, stream_loader
 from .callbacks import Verbs
 from .checkpoint import load_memory, save_memory
@@ -109,9 +109,12 @@ class NoisyITMTrainer(PublishingTrainer):
         self.exchange = exchange_of(self.accelerator)
         model.embed_in_chunks(args.grad_cache_chunk or None)
         refuse(model, self.exchange)
+        if args.skip_bad_batches and self.exchange.engine:
+            raise InputError(f"{self.exchange.engine} holds gradients itself: leave --skip_bad_batches out.")
         self._flattened = flatten_scalars(model) if self.exchange.engine else []
         self.is_match = is_match
         self.reports = RunningMeans()  # since the last log
+        self.watch = LossWatch()
         self.add_callback(Verbs(self))
         self.model.attach(self.exchange, self.optimizer)  # methods gather in evaluation too
 
@@ -150,6 +153,11 @@ class NoisyITMTrainer(PublishingTrainer):
             inputs["scores"] = self.memory.of(inputs["index"].cpu())  # no worker's job: weights change each step
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
+        step = self.state.global_step + 1
+        if self.args.skip_bad_batches and is_left_out(self.model, loss, self.exchange):
+            tell_of_left_out(index, self.train_dataset, step, self.exchange, tells=self.is_world_process_zero())
+            return torch.zeros_like(loss)
+        self.watch.add(loss, step)
         gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
         if outputs.to_remember:
             self.model.remember(**{name: gathered["remember", name] for name in outputs.to_remember})
@@ -179,12 +187,7 @@ class NoisyITMTrainer(PublishingTrainer):
             InputError: the loss is not finite; the last checkpoint is of before.
         """
         if "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise InputError(
-                    f"The loss is not finite ({logs['loss']}) at step {self.state.global_step} or in the steps since "
-                    f"the last log: training diverged. Go on from an earlier checkpoint, or start anew, with a "
-                    f"smaller learning_rate."
-                )
+            self.watch.check()
             logs |= self.reports.take()
             if self.is_match is not None and self.memory.negatives is not None:
                 shares = match_shares(*self.memory.negatives.take_fresh(), self.is_match)
@@ -235,6 +238,7 @@ class NoisyITMTrainer(PublishingTrainer):
         """
         checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
         self.reports.take()  # those of a training that was interrupted
+        self.watch = LossWatch()
         if self.args.gradient_accumulation_steps > 1 and self.is_world_process_zero():
             logger.warning(
                 "Gradient accumulation adds no negatives: each pair is told apart from those of its own batch alone. "
@@ -253,6 +257,11 @@ class NoisyITMTrainer(PublishingTrainer):
         done = super().train(checkpoint, *args, **kwargs)
         self.model.end_run()
         return done
+
+    def _save_checkpoint(self, *args, **kwargs) -> None:
+        """See `Trainer`; weights of after a loss that was no number make no checkpoint."""
+        self.watch.check()
+        super()._save_checkpoint(*args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along.

@@ -56,6 +56,13 @@ class NoisyITMArguments(TrainingArguments):
         metadata={"help": "The adapters' part is scaled by lora_alpha / lora_r; twice the rank if unset."},
     )
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of what enters the adapters."})
+    skip_bad_batches: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave batches out whose loss or gradient is no number, and name their pairs; looks at all "
+            "gradients in each step. Else the training ends."
+        },
+    )
     picture_cache: str | None = field(
         default=None,
         metadata={
@@ -135,6 +142,8 @@ class NoisyITMArguments(TrainingArguments):
             raise InputError(f"lora_dropout must be at least 0 and below 1, got {self.lora_dropout}.")
         if not self.lora_r and (self.lora_alpha is not None or self.lora_dropout):
             raise InputError("lora_alpha and lora_dropout are of adapters, and there are none: give --lora_r too.")
+        if self.skip_bad_batches and self.fp16:
+            raise InputError("With fp16 such steps are left out already: leave --skip_bad_batches out.")
         if self.hub_strategy in ("checkpoint", "all_checkpoints"):
             raise InputError(
                 "Checkpoints are not pushed, the finished model is, with its figures: leave hub_strategy out, and use "

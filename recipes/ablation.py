@@ -31,8 +31,9 @@ from transformers.utils.logging import disable_progress_bar
 from hf_noisy_itm.arguments import Recipe, parse_recipe
 from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.errors import InputError, last_line
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import write_json
-from hf_noisy_itm.run import clean_exit, train, versions
+from hf_noisy_itm.run import train, versions
 from hf_noisy_itm.suites.running import settings_of
 
 RESULTS = Path(__file__).parent / "results"

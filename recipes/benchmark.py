@@ -15,7 +15,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside each other, one thread each
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.run import clean_exit
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.suites import best_rates, choices, make_runs, read_suite, read_table, table_runs
 from hf_noisy_itm.suites.tables import as_markdown
 

@@ -12,7 +12,7 @@ pairs are known, how well they were found.
 import sys
 
 from hf_noisy_itm.banking import make_bank, parse_bank, told
-from hf_noisy_itm.run import clean_exit
+from hf_noisy_itm.failures import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

@@ -13,7 +13,7 @@ as --noise_kind shuffle leaves them, are the same captions.
 import sys
 
 from hf_noisy_itm.concepts import make_concepts, parse_concepts, told
-from hf_noisy_itm.run import clean_exit
+from hf_noisy_itm.failures import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hf_noisy_itm.comparison import compare, fill_tables
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import atomic_path
-from hf_noisy_itm.run import clean_exit
 
 
 def main(arguments: list[str]) -> None:

@@ -11,7 +11,7 @@ a model that was saved whole, or as TorchScript, is refused.
 import sys
 
 from hf_noisy_itm.export import convert, parse_convert
-from hf_noisy_itm.run import clean_exit
+from hf_noisy_itm.failures import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

@@ -19,9 +19,10 @@ from hf_noisy_itm.arguments import Recipe, parse_recipe
 from hf_noisy_itm.checkpoint import BANK_FILE, WEIGHTS_FILE
 from hf_noisy_itm.data import PairCollator, Pairs, load_pairs
 from hf_noisy_itm.encode import encode, evaluate_pairs
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import write_json
 from hf_noisy_itm.loading import load_model
-from hf_noisy_itm.run import clean_exit, train
+from hf_noisy_itm.run import train
 
 RECIPES = {method: str(Path(__file__).parent / method / "scenes_noise40.yaml") for method in ("baseline", "npc")}
 KEYS = ("i2t_r@1", "i2t_r@5", "i2t_r@10", "t2i_r@1", "t2i_r@5", "t2i_r@10", "rsum")

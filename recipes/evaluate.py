@@ -12,8 +12,8 @@ Right answers beyond the given ones come from `--positives FILE.json` (of `scene
 import sys
 
 from hf_noisy_itm.evaluation import evaluate_model, parse_evaluation
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.report import recall_table
-from hf_noisy_itm.run import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

@@ -11,8 +11,8 @@ what is in the folder.
 
 import sys
 
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.noisy_set import make_noisy_set, parse_noisy_set, told
-from hf_noisy_itm.run import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

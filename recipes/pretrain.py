@@ -11,8 +11,9 @@ import transformers
 
 from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.methods import BaselineConfig, BaselineModel
-from hf_noisy_itm.run import clean_exit, load_and_report, train_model
+from hf_noisy_itm.run import load_and_report, train_model
 from hf_noisy_itm.small_clip import SmallCLIPArguments, small_clip
 
 

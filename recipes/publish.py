@@ -10,8 +10,8 @@ A folder is the run of a training, a noisy data set of make_noise.py, or the met
 
 import sys
 
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.hub import parse_publish, publish
-from hf_noisy_itm.run import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

@@ -11,8 +11,8 @@ data sets that recipes/train.py reads. `recipes/train.py … --report true` leav
 
 import sys
 
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.noise_report import make_report, parse_report, told
-from hf_noisy_itm.run import clean_exit
 
 if __name__ == "__main__":
     with clean_exit():

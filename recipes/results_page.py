@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import atomic_path
-from hf_noisy_itm.run import clean_exit
 from hf_noisy_itm.suites import read_suite, read_table
 from hf_noisy_itm.suites.page import draw, render
 

@@ -3,7 +3,8 @@
 import sys
 
 from hf_noisy_itm.arguments import parse_recipe
-from hf_noisy_itm.run import clean_exit, train
+from hf_noisy_itm.failures import clean_exit
+from hf_noisy_itm.run import train
 
 if __name__ == "__main__":
     with clean_exit():

@@ -35,9 +35,21 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "batches": ({"data", "methods", "training_arguments"}, {"accelerate", "datasets"}),
+    "bad_batches": (set(), {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {"batches", "callbacks", "checkpoint", "data", "encode", "even_batches", "memory", "methods", "resuming"}
+        {
+            "bad_batches",
+            "batches",
+            "callbacks",
+            "checkpoint",
+            "data",
+            "encode",
+            "even_batches",
+            "memory",
+            "methods",
+            "resuming",
+        }
         | {"adapters", "engines", "publishing_trainer", "scoring", "training_arguments", "truth"},
         {"accelerate", "datasets"},
     ),
@@ -68,6 +80,7 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "suites": ({"arguments", "run"}, {"torch", "accelerate", "datasets", "transformers"}),
+    "failures": (set(), {"accelerate", "datasets", "transformers"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),

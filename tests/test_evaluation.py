@@ -16,11 +16,11 @@ from transformers import CLIPModel
 from hf_noisy_itm import InputError, evaluation
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.evaluation import LEAST_SAMPLES, evaluate_model, parse_evaluation
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.functional.retrieval import Ranks, bootstrap_recall
 from hf_noisy_itm.loading import ASSETS
 from hf_noisy_itm.methods import NPCModel
 from hf_noisy_itm.report import recall_table
-from hf_noisy_itm.run import clean_exit
 
 SMALL = ["--dataset", "scenes", "--max_train_pictures", "10", "--max_eval_pictures", "30"]
 

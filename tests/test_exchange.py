@@ -6,7 +6,7 @@ import torch.distributed as dist  # noqa: TID251
 import torch.multiprocessing as mp
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
-from hf_noisy_itm.run import clean_exit
+from hf_noisy_itm.failures import clean_exit
 
 
 def gradient_of_a_neighbour(exchange):

@@ -404,7 +404,7 @@ def test_a_loss_that_is_no_number_ends_the_training(clip_config, processor, pair
     trainer = make_trainer(BaselineModel, BaselineConfig, {}, clip_config, processor, pairs, tmp_path, max_steps=3)
     with torch.no_grad():
         next(trainer.model.clip.text_model.parameters()).fill_(float("nan"))
-    with pytest.raises(InputError, match=r"loss is not finite \(nan\) at step 1 .* smaller learning_rate"):
+    with pytest.raises(InputError, match=r"loss is not finite from step 1 on: .* smaller learning_rate"):
         trainer.train()
 
 

@@ -5,6 +5,7 @@
 | wrong or no extension | the content decides |
 | cut short within the pixels | refused: half a picture would teach something wrong |
 | text, SVG, PDF: nothing that Pillow knows | refused; the first bytes are shown |
+| longer than `PICTURE_SECONDS` in the decoder | refused, the limit is named (in main threads, as workers') |
 | no bytes; no such file; no picture at all | refused |
 | EPS | refused: Pillow would start Ghostscript on it |
 | more than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million) pixels | refused, the limit is named; nothing is decoded |
@@ -20,11 +21,18 @@ Reducing while decoding, which libjpeg does in the frequency domain, moves a pix
 at most. recipes/benchmarks/collation.py measures that, and what a picture 20,000 pixels wide takes.
 """
 
+import contextlib
 import io
+import os
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+PICTURE_SECONDS = float(os.environ.get("NOISY_ITM_PICTURE_SECONDS", "60"))  # 0 for no limit
 
 RULES = 1  # of the table above; another number when an outcome changes, so that caches are not believed
 
@@ -48,7 +56,8 @@ def decode(source: bytes | str | None) -> Image.Image:
     if not source:
         raise ValueError("it is empty")
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with _within(PICTURE_SECONDS), Image.open(file) as image:
             if image.format == "EPS":
                 raise ValueError("EPS is a program, not pixels")
             if image.width * image.height > _REDUCE_ABOVE:
@@ -63,6 +72,38 @@ def decode(source: bytes | str | None) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise ValueError(f"no format that Pillow knows; the file begins with {_beginning(source)!r}") from error
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Ends what takes longer with a ValueError, as soon as it is back in Python, which Pillow's decoders are often.
+
+    Workers of a data loader decode in their main thread. In other threads, and on Windows, there is no limit.
+    """
+    if not seconds or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    is_over = False
+
+    def stop(*_):
+        if not is_over:
+            raise _TooLong(f"it took longer than {seconds:g} seconds, see NOISY_ITM_PICTURE_SECONDS")
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _TooLong as error:
+        raise ValueError(str(error)) from None
+    finally:
+        is_over = True
+        signal.setitimer(signal.ITIMER_REAL, left, interval)  # of somebody else, who waits the longer for it
+        signal.signal(signal.SIGALRM, handler)
+
+
+class _TooLong(BaseException):
+    """No `Exception`: Pillow catches many of these where it tries one decoder after the other."""
 
 
 def _beginning(source: bytes | str) -> bytes:

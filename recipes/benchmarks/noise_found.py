@@ -28,6 +28,7 @@ from hf_noisy_itm.data.pedigree import pedigree_of
 from hf_noisy_itm.data.words import embed_by_words
 from hf_noisy_itm.encode import encode
 from hf_noisy_itm.errors import InputError
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import shown, write_json
 from hf_noisy_itm.functional.noise import KINDS, draw_noise
 from hf_noisy_itm.loading import load_model
@@ -35,7 +36,6 @@ from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.memory.scores import weights_sha256
 from hf_noisy_itm.noise_report import examine, kinds_of, truth_of
 from hf_noisy_itm.noise_report.suggestions import right_suggestions
-from hf_noisy_itm.run import clean_exit
 
 _NEAR = 10  # captions that "semantic" draws from
 

@@ -2,9 +2,12 @@
 
 import importlib.util
 import io
+import signal
 import struct
+import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -333,3 +336,26 @@ def test_decoding_does_not_make_others_repeat_their_warnings(fresh_decode):
         warnings.warn("once", UserWarning, stacklevel=1)
         decode(encoded(PALETTE))
     assert [str(each.message) for each in seen] == ["once"]
+
+
+def endless(*args, **kwargs):
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:  # as Pillow does, where it tries one decoder after the other
+            continue
+
+
+def test_a_decoder_that_does_not_end_is_stopped(monkeypatch):
+    monkeypatch.setattr(_pictures, "PICTURE_SECONDS", 0.2)
+    monkeypatch.setattr(Image, "open", endless)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(ValueError, match="it took longer than 0.2 seconds, see NOISY_ITM_PICTURE_SECONDS"):
+        decode(b"anything")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_other_threads_decode_without_a_limit():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(decode, encoded(Image.new("RGB", (2, 2)))).result().size == (2, 2)

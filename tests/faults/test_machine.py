@@ -1,0 +1,167 @@
+"""What a machine does to a run ends it with one sentence, and what was whole before is whole still."""
+
+import errno
+import json
+import os
+import resource
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import ImageFile
+from safetensors import SafetensorError
+
+from hf_noisy_itm.data import _pictures
+from hf_noisy_itm.failures import clean_exit, sentence_of
+from hf_noisy_itm.methods import BaselineModel
+from hf_noisy_itm.resuming import to_resume
+
+ROOT = Path(__file__).parents[2]
+WORDS = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "4", "--logging_steps", "10"]
+WORDS += ["--per_device_train_batch_size", "16", "--disable_tqdm", "true", "--save_strategy", "steps"]
+WORDS += ["--save_steps", "1"]
+
+
+def train(folder, *words, monkeypatch):
+    recipe = ["recipes/baseline/scenes_noise40.yaml", *WORDS, "--output_dir", folder, *words]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["recipes/train.py", *map(str, recipe)])
+    runpy.run_path("recipes/train.py", run_name="__main__")
+
+
+def ended(folder, *words, monkeypatch, capsys):
+    """Exit status, and the sentence."""
+    with pytest.raises(SystemExit) as stop:
+        train(folder, *words, monkeypatch=monkeypatch)
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return stop.value.code, [line for line in error.splitlines() if line.startswith("error: ")][-1]
+
+
+@pytest.fixture
+def largest_file():
+    """Sets how long a file may be: beyond, writing fails midway, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [100_000, 4_000_000])  # model.safetensors has 3.6 MB, optimizer.pt twice that
+def test_a_full_disk(size, largest_file, monkeypatch, capsys, tmp_path):
+    whole = {"model.safetensors": None}
+    save = torch.save
+
+    def save_until_full(*args, **kwargs):
+        if (tmp_path / "checkpoint-2").exists():
+            largest_file(size)
+        return save(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", save_until_full)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 1
+    assert "cannot be written" in sentence
+    assert "--resume_from_checkpoint auto" in sentence
+    assert not [name for name in whole if not (tmp_path / "checkpoint-1" / name).exists()]
+    assert Path(to_resume("auto", tmp_path)).name == "checkpoint-1"
+
+
+def test_a_folder_that_is_not_ours(monkeypatch, capsys):
+    status, sentence = ended("/sys/kernel/run", monkeypatch=monkeypatch, capsys=capsys)
+    assert (status, "/sys/kernel" in sentence, "name a folder that you may write to" in sentence) == (1, True, True)
+
+
+def spoil(monkeypatch, *steps):
+    """Makes the loss of some batches no number, counted from 1."""
+    seen, losses = [], BaselineModel.losses
+
+    def spoilt(self, *args):
+        found = losses(self, *args)
+        if self.training:
+            seen.append(None)
+            if len(seen) in steps:
+                found.per_pair.data[0] = torch.nan
+                return type(found)(found.per_pair * torch.where(found.per_pair.isnan(), torch.nan, 1.0))
+        return found
+
+    monkeypatch.setattr(BaselineModel, "losses", spoilt)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(monkeypatch, capsys, tmp_path):
+    """The log is ten steps away: without a look before saving, checkpoint-2 would hold weights that are no numbers."""
+    spoil(monkeypatch, 2)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 2
+    assert "The loss is not finite from step 2 on" in sentence
+    assert "--skip_bad_batches true" in sentence
+    assert Path(to_resume("auto", tmp_path)).name == "checkpoint-1"
+
+
+def test_a_batch_whose_loss_is_no_number_can_be_left_out(monkeypatch, caplog, tmp_path):
+    spoil(monkeypatch, 2)
+    train(tmp_path / "run", "--skip_bad_batches", "true", monkeypatch=monkeypatch)
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("The loss of a batch in step 2 is not finite, and the batch is left out: pairs ")
+    assert len(told[0].split("pairs ")[1].split(", ")) == 16
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]["rsum"] > 0
+
+
+def test_leaving_out_changes_nothing_where_all_is_well(monkeypatch, tmp_path):
+    for name, words in (("plain", []), ("looking", ["--skip_bad_batches", "true"])):
+        train(tmp_path / name, *words, monkeypatch=monkeypatch)
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "looking"))
+    assert one == other
+
+
+def test_a_picture_that_does_not_end_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(_pictures, "PICTURE_SECONDS", 0.3)
+
+    def endless(*_):
+        while True:
+            pass
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", endless)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 2
+    assert "does not decode (it took longer than 0.3 seconds, see NOISY_ITM_PICTURE_SECONDS)" in sentence
+
+
+def raise_wrapped(error):
+    try:
+        raise error
+    except Exception as inner:
+        raise RuntimeError("while something was done") from inner
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "/a/b cannot be written (No space left on device)"),
+        (OSError(errno.EROFS, "Read-only file system", "/a/b"), "/a/b cannot be read or written (Read-only file"),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "the disk is full",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "give fewer --dataloader_num_workers",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "--grad_cache_chunk"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), "ran short"),
+        (MemoryError(), "Memory ran short (MemoryError)"),
+    ],
+)
+def test_each_gets_its_sentence(error, told, capsys):
+    with pytest.raises(SystemExit) as stop, clean_exit():
+        raise_wrapped(error)
+    assert stop.value.code == 1
+    assert told in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_keeps_its_traceback():
+    assert sentence_of(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+    assert sentence_of(OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))) is None
+    with pytest.raises(KeyError), clean_exit():
+        raise KeyError("name")
