@@ -108,27 +108,30 @@ def make_bank(args: BankArguments, data: DataArguments) -> tuple[MemoryBank, Pai
     return bank, pairs
 
 
-def truth(bank: MemoryBank, is_noisy: np.ndarray) -> dict:
+def truth(bank: MemoryBank, is_noisy: np.ndarray, known: np.ndarray | None = None) -> dict:
     """What a bank got right, as far as wrong pairs are known.
 
     Args:
         bank: of N pairs.
         is_noisy: bool (N,).
+        known: of which pairs that is known, bool (N,); of all if left out.
 
     Returns:
         `entries`: by kind, the share of entries that are right pairs. Of a bank with scores also `auc` (the chance
         that a right pair scores better than a wrong one), and `precision` and `recall` of the clean set. Empty where
         no pair is known to be wrong, or none to be right.
     """
-    if not is_noisy.any() or is_noisy.all():
+    known = np.ones(len(is_noisy), dtype=bool) if known is None else known
+    if not is_noisy.any() or is_noisy[known].all():
         return {}
-    figures = {"entries": {name: float(1 - is_noisy[rows.numpy()].mean()) for name, rows in bank.entries.items()}}
+    entries = {name: rows.numpy() for name, rows in bank.entries.items()}
+    figures = {"entries": {name: float(1 - is_noisy[rows[known[rows]]].mean()) for name, rows in entries.items()}}
     if (score := bank.provenance.get("score")) in bank.scores:
-        auc = separation(bank.scores[score].numpy(), is_noisy)["auc"]
+        auc = separation(np.where(known, bank.scores[score].numpy(), np.nan), is_noisy)["auc"]
         clean = bank.scores["clean_posterior"].numpy() > bank.provenance["clean_threshold"]
         figures["auc"] = 1 - auc if score == "loss" else auc
-        figures["precision"] = float(1 - is_noisy[clean].mean())
-        figures["recall"] = float(clean[~is_noisy].mean())
+        figures["precision"] = float(1 - is_noisy[clean & known].mean())
+        figures["recall"] = float(clean[known & ~is_noisy].mean())
     return figures
 
 
@@ -154,7 +157,7 @@ def told(bank: MemoryBank, pairs: Pairs, output: str | Path) -> str:
     ):
         if facts.get(name) is not None:
             lines.append(f"  {words:46} {'':9} {facts[name]:7.1%}")
-    lines += _told_truth(truth(bank, pairs.is_noisy), float(pairs.is_noisy.mean()))
+    lines += _told_truth(truth(bank, pairs.is_noisy, pairs.noise_is_known), float(pairs.is_noisy.mean()))
     return "\n".join([*lines, *(f"warning: {doubt}" for doubt in facts.get("doubts", []))])
 
 

@@ -7,6 +7,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from transformers import CLIPProcessor
@@ -36,7 +37,7 @@ from .resuming import to_resume
 from .scorer import scores_for
 from .trainer import NoisyITMTrainer
 from .training_arguments import NoisyITMArguments
-from .truth import negatives_in_truth, separation
+from .truth import negatives_in_truth, separation, where_known
 
 Loaded = tuple[Pairs | StreamedPairs | FeatureRows, Pairs | FeatureRows, Pairs | FeatureRows | None]
 
@@ -135,10 +136,10 @@ def train_model(
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "curve": _curve(trainer.state.log_history),
         "seconds": {"train": seconds, "train_cpu": worked, "eval": figures["eval_runtime"]},
-        "weights": None if is_stream else separation(trainer.memory.weights.mean().numpy(), train_pairs.is_noisy),
+        "weights": None if is_stream else _told_apart(trainer.memory.weights.mean().numpy(), train_pairs),
         "negatives": None if is_stream else negatives_in_truth(trainer.memory.negatives.read(), is_match),
         "bank_scores": {
-            name: separation(score.numpy(), train_pairs.is_noisy) for name, score in trainer.memory.bank.scores.items()
+            name: _told_apart(score.numpy(), train_pairs) for name, score in trainer.memory.bank.scores.items()
         }
         if trainer.memory.bank
         else None,
@@ -204,12 +205,16 @@ def _score(
     return None
 
 
+def _told_apart(scores: np.ndarray, pairs: Pairs | FeatureRows) -> dict | None:
+    return separation(where_known(scores, pairs), pairs.is_noisy)
+
+
 def _told_trust(trainer: NoisyITMTrainer, pairs: Pairs) -> dict | None:
     """Who scored the pairs, by which levels, and how well the cosines tell right from wrong."""
     trust = trainer.memory.trust
     if trust is None:
         return None
-    return {**trust.provenance, "levels": trust.levels, "cosine": separation(trust.cosine.numpy(), pairs.is_noisy)}
+    return {**trust.provenance, "levels": trust.levels, "cosine": _told_apart(trust.cosine.numpy(), pairs)}
 
 
 def _told_noise(recipe: Recipe, pairs: Pairs | StreamedPairs | FeatureRows) -> dict:
@@ -221,7 +226,8 @@ def _told_noise(recipe: Recipe, pairs: Pairs | StreamedPairs | FeatureRows) -> d
     told = {"nominal": recipe.data.noise_rate or 0.0, "realised": None, **(pairs.pedigree or {})}
     if isinstance(pairs, StreamedPairs):
         return told
-    wrong = float((pairs.is_noisy | pairs.label_is_noisy).mean())
+    known = where_known((pairs.is_noisy | pairs.label_is_noisy).astype(float), pairs)
+    wrong = float(np.nanmean(known))
     return {**told, **({"samples_wrong": wrong} if "labels" in told else {"realised": wrong})}
 
 

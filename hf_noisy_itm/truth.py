@@ -6,12 +6,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
+from .data import FeatureRows, Pairs
 from .data.matches import IsMatch
 
 Choices = Mapping[str, Mapping[str, ArrayLike]]
 
 _WAYS = ("i2t", "t2i")
 _HARDEST = "hardest"
+
+
+def where_known(values: np.ndarray, pairs: Pairs | FeatureRows) -> np.ndarray:
+    """Numbers of pairs, (N,), with NaN where nobody knows whether the pair is wrong; as given if nothing is known."""
+    known = pairs.noise_is_known
+    return np.where(known, values, np.nan) if known.any() else values
 
 
 def separation(scores: np.ndarray, is_noisy: np.ndarray) -> dict[str, float] | None:

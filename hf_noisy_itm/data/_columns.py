@@ -153,12 +153,13 @@ def read_caption_ids(
 
 def read_noise(
     rows: datasets.Dataset, row_of: np.ndarray, number: np.ndarray, image_ids: np.ndarray | None
-) -> tuple[np.ndarray | None, np.ndarray]:
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     """What the columns `is_noisy` and `noise_source` say of C captions.
 
     Returns:
         The id of the picture that each caption was written for, as text, (C,), or None where nothing is said of any;
-        and which captions are wrong though it is their own, bool (C,): damaged, or nobody says whose they are.
+        which captions are wrong though it is their own, bool (C,): damaged, or nobody says whose they are; and of
+        which anything is said, bool (C,), or None where of none.
 
     Raises:
         InputError: the columns contradict each other, or a cell is neither true nor false; the row is named.
@@ -170,21 +171,26 @@ def read_noise(
                 f"The column 'is_noisy' is neither true nor false in row {number[row_of[wrong[0]]]}: "
                 f"{noisy[wrong[0]]!r}."
             )
+    said = [
+        np.array([cell is not None for cell in cells], dtype=bool) for cells in (noisy, sources) if cells is not None
+    ]
+    is_said = np.any(said, axis=0) if any(each.any() for each in said) else None
+    if noisy is not None:
         noisy = np.array([cell in YES for cell in noisy], dtype=bool)
     if sources is None or all(source is None for source in sources):
-        return None, np.zeros(len(row_of), dtype=bool) if noisy is None else noisy
+        return None, np.zeros(len(row_of), dtype=bool) if noisy is None else noisy, is_said
     if image_ids is None:
         raise InputError("The column 'noise_source' names pictures, so there must be their ids: --image_id_column.")
     own = image_ids[row_of]
     written_for = np.array([own[place] if cell is None else str(cell) for place, cell in enumerate(sources)])
     if noisy is None:
-        return written_for, np.zeros(len(row_of), dtype=bool)
+        return written_for, np.zeros(len(row_of), dtype=bool), is_said
     if (wrong := np.flatnonzero((written_for != own) & ~noisy)).size:
         raise InputError(
             f"Row {number[row_of[wrong[0]]]} has the caption of picture {written_for[wrong[0]]} (noise_source), "
             f"but is_noisy is false; mend one of the two columns."
         )
-    return written_for, noisy & (written_for == own)
+    return written_for, noisy & (written_for == own), is_said
 
 
 def read_weights(

@@ -45,6 +45,8 @@ class Pairs:
             is when captions move. None where the data say nothing.
         place: number, as loaded, of the caption that each pair came with, int64 (N,); stays where it is likewise. None
             where the pairs are of no data that can be loaded again.
+        is_judged: whether the data say of each caption if it is wrong, bool (N,); moves with the text. None where they
+            say it of none.
     """
 
     pictures: datasets.Dataset
@@ -63,6 +65,7 @@ class Pairs:
     labels: Labels | None = None
     weight: np.ndarray | None = None
     place: np.ndarray | None = None
+    is_judged: np.ndarray | None = None
 
     def __post_init__(self):
         if self.row is None:
@@ -76,6 +79,7 @@ class Pairs:
         if self.caption_name is None:
             object.__setattr__(self, "caption_name", self.caption_id)
         of_captions = ("image_row", "caption_image_id", "caption_id", "damaged", "caption_name", "weight", "place")
+        of_captions += ("is_judged",)
         lengths = {len(values) for name in of_captions if (values := getattr(self, name)) is not None}
         if lengths != {len(self.captions)}:
             raise ValueError(f"{len(self.captions)} captions, but arrays of {sorted(lengths)} for them.")
@@ -100,6 +104,13 @@ class Pairs:
         As far as is known, and for analysis: no batch contains it.
         """
         return (self.image_id[self.image_row] != self.caption_image_id) | self.damaged
+
+    @property
+    def noise_is_known(self) -> np.ndarray:
+        """Whether it is known of a pair if it is wrong, bool (N,): the data say so, or noise was put in on purpose."""
+        if self.is_judged is not None:
+            return self.is_judged | self.is_noisy
+        return np.full(len(self), self.pedigree is not None or bool(self.is_noisy.any()))
 
     @property
     def label_is_noisy(self) -> np.ndarray:
@@ -197,6 +208,7 @@ class Pairs:
             caption_image_id=self.caption_image_id[noise.source],
             caption_id=self.caption_id[noise.source],
             caption_name=self.caption_name[noise.source],
+            is_judged=None if self.is_judged is None else self.is_judged[noise.source],
             damaged=damaged if noise.captions is None else damaged | noise.is_noisy,
             pedigree=pedigree,
             labels=None if self.labels is None else self.labels.taken(text=noise.source),
@@ -234,6 +246,7 @@ class Pairs:
             damaged=self.damaged[kept],
             weight=None if self.weight is None else self.weight[kept],
             place=None if self.place is None else self.place[kept],
+            is_judged=None if self.is_judged is None else self.is_judged[kept],
             name=self.name[rows],
             elsewhere=self.elsewhere | names,
             labels=None if self.labels is None else self.labels.taken(image=rows, text=kept),

@@ -71,6 +71,11 @@ class FeatureRows:
         """Whether a sample has a wrong label in any modality, bool (N,): for analysis, no batch contains it."""
         return np.any(list(self.labels.is_wrong.values()), axis=0)
 
+    @property
+    def noise_is_known(self) -> np.ndarray:
+        """Whether it is known of a row if its labels are wrong, bool (N,): as far as `label_is_noisy` is."""
+        return np.ones(len(self), dtype=bool)
+
     is_noisy = label_is_noisy  # there are no captions that could be wrong
 
     @cached_property

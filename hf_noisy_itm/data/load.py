@@ -149,7 +149,7 @@ def read_pairs(
     of_row = read_cells(rows, CAPTION) if CAPTION in rows.column_names else number_captions(rows, caption_column)
     place = np.asarray(of_row)[row_of] + np.arange(len(row_of)) - np.searchsorted(row_of, row_of)
     caption_ids, caption_names = read_caption_ids(rows, row_of, number) or (None, place)
-    written_for, damaged = read_noise(rows, row_of, number, image_ids)
+    written_for, damaged, is_judged = read_noise(rows, row_of, number, image_ids)
     weights = read_weights(rows, args.weight_column, row_of, number)
     pictures = read_pictures(rows, image_column, args)
     report, keep = check_rows(pictures, captions, row_of, number, what, image_ids, caption_ids)
@@ -194,6 +194,7 @@ def read_pairs(
         labels=labels,
         weight=None if weights is None else weights[kept],
         place=place[kept],
+        is_judged=None if is_judged is None else is_judged[kept],
     )
     if args.on_bad_row == "skip":
         pairs = _without_broken_pictures(pairs, what)

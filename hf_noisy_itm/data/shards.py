@@ -52,7 +52,7 @@ def id_type_of(*ids: np.ndarray) -> str:
 
 
 def pair_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> Iterator[dict]:
-    """The rows of `pair_features`, in the order of the pairs.
+    """The rows of `pair_features`, in the order of the pairs; of noise nothing is said where nothing is known.
 
     Raises:
         InputError: a picture's file cannot be read.
@@ -60,8 +60,10 @@ def pair_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> Ite
     names, sources = (_as(id_type, ids) for ids in (pairs.name, pairs.noise_source))
     last, cell = -1, None
     caption_ids = _caption_ids(pairs, caption_id_type)
-    rows = zip(pairs.image_row.tolist(), pairs.captions, caption_ids, pairs.is_noisy.tolist(), sources)
-    for row, caption, caption_id, is_noisy, source in rows:
+    truth = pairs.is_noisy.tolist(), sources, pairs.noise_is_known.tolist()
+    for row, caption, caption_id, is_noisy, source, is_known in zip(
+        pairs.image_row.tolist(), pairs.captions, caption_ids, *truth
+    ):
         if row != last:
             last, cell = row, _cell(pairs, row)
         yield {
@@ -69,8 +71,8 @@ def pair_rows(pairs: Pairs, id_type: str, caption_id_type: str = "int64") -> Ite
             "caption": caption,
             "image_id": names[row],
             "caption_id": caption_id,
-            "is_noisy": is_noisy,
-            "noise_source": source,
+            "is_noisy": is_noisy if is_known else None,
+            "noise_source": source if is_known else None,
         }
 
 

@@ -5,7 +5,7 @@ from .findings import Findings, examine
 from .make import make_report, training_weights, write_report
 from .of_training import check_report_of_training, report_training
 from .summary import told
-from .truth import kinds_of, truth_of
+from .truth import kinds_of, known_truth, truth_of
 
 __all__ = [
     "Findings",
@@ -13,6 +13,7 @@ __all__ = [
     "check_report_of_training",
     "examine",
     "kinds_of",
+    "known_truth",
     "make_report",
     "parse_report",
     "report_training",

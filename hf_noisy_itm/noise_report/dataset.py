@@ -16,7 +16,6 @@ from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
 from ..hub import content_hash, escape
 from .findings import Findings
-from .truth import knows_noise
 
 logger = logging.get_logger(__name__)
 _OURS = "noise_report"  # in noise.json; a folder without it is never replaced
@@ -73,7 +72,7 @@ def write_data(
     """Writes a folder that `recipes/train.py --dataset FOLDER` and `datasets.load_dataset(FOLDER)` read.
 
     Training rows are as those of recipes/make_noise.py, in `data/`; the pictures to evaluate on go along as they are,
-    in `pictures/`. Where nothing is known of noise, `is_noisy` and `noise_source` are empty.
+    in `pictures/`. `is_noisy` and `noise_source` are empty in rows of which nobody knows.
 
     Args:
         folder: to make; one of its kind is replaced.
@@ -101,8 +100,6 @@ def write_data(
         id_type_of(pairs.caption_name, held_out.caption_name),
     )
     features, rows = pair_features(*id_types), pair_rows(training, *id_types)
-    if not knows_noise(pairs):
-        rows = ({**row, "is_noisy": None, "noise_source": None} for row in rows)
     if weighted or pairs.weight is not None:
         weight = (1 - findings.probability if weighted else 1.0) * (1.0 if pairs.weight is None else pairs.weight)
         features = datasets.Features({**features, "weight": datasets.Value("float32")})

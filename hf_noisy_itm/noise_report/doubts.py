@@ -14,7 +14,12 @@ def doubts_of(findings: Findings) -> list[str]:
     """What a user must know before any figure, the weightiest first."""
     doubts, rate = [], findings.rate
     apart = auc_of_right(findings)
-    if rate.value >= _MOST_WRONG:
+    if findings.alike.equal_captions == len(findings.suspicion):
+        doubts.append(
+            "Every caption stands at another picture too, word for word: captions cannot tell which picture they "
+            "belong to, and no figure here means anything."
+        )
+    elif rate.value >= _MOST_WRONG:
         doubts.append(
             "Nearly all pairs look like random ones: either they are, or the scorer does not know such pictures and "
             "captions; try another scorer."

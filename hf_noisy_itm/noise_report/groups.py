@@ -19,14 +19,14 @@ def by_length(captions: list[str]) -> np.ndarray:
 
 
 def noise_by_group(
-    groups: Mapping[str, np.ndarray], probability: np.ndarray, is_noisy: np.ndarray | None
+    groups: Mapping[str, np.ndarray], probability: np.ndarray, truth: np.ndarray | None
 ) -> dict[str, list[dict]]:
     """How many pairs of each group are wrong.
 
     Args:
         groups: name of each pair's group, (N,), by what they are groups of.
         probability: of being wrong, (N,).
-        is_noisy: bool (N,), None where nobody knows.
+        truth: see `truth.known_truth`.
 
     Returns:
         By the same names, the groups with most pairs: `name`, `pairs`, `estimated` and, where known, `wrong`, the
@@ -37,14 +37,17 @@ def noise_by_group(
         known, place = np.unique(names, return_inverse=True)
         counts = np.bincount(place)
         estimated = np.bincount(place, probability) / counts
-        wrong = None if is_noisy is None else np.bincount(place, is_noisy) / counts
+        judged, wrong = counts * 0, counts * 0.0
+        if truth is not None:
+            judged = np.bincount(place, np.isfinite(truth))
+            wrong = np.bincount(place, truth == 1) / np.maximum(judged, 1)
         largest = np.argsort(-counts, kind="stable")[:MOST]
         found[what] = [
             {
                 "name": str(known[group]),
                 "pairs": int(counts[group]),
                 "estimated": float(estimated[group]),
-                **({} if wrong is None else {"wrong": float(wrong[group])}),
+                **({"wrong": float(wrong[group])} if judged[group] else {}),
             }
             for group in largest[np.argsort(-estimated[largest], kind="stable")]
         ]

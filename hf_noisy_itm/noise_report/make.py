@@ -43,7 +43,7 @@ from .page import write_page
 from .plots import all_plots
 from .summary import told_first
 from .tables import write_alike, write_scores
-from .truth import kinds_of, truth_of
+from .truth import kinds_of, known_truth, truth_of
 
 _LIBRARIES = ("hf-noisy-itm", "numpy", "scikit-learn", "torch")
 _FILES = ("report.html", "report.json", "scores.parquet", "alike.parquet")
@@ -129,8 +129,8 @@ def write_report(
     folder = Path(folder)
     findings = examine(encoded, logit_scale, pairs.captions, training_weight, args.duplicate_cosine, args.seed)
     findings = replace(findings, concepts=concepts)
-    truth = truth_of(findings, pairs.is_noisy, kinds_of(pairs))
-    known = pairs.is_noisy if truth else None
+    known = known_truth(pairs)
+    truth = None if known is None else truth_of(findings, known, kinds_of(pairs))
     by_group = noise_by_group(
         {"words of the caption": by_length(pairs.captions), **(groups or {})}, findings.probability, known
     )

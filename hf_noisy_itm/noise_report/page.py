@@ -23,6 +23,7 @@ _HERE = Path(__file__).parent
 _THUMBNAIL = 96  # pixels
 _CAPTION = 300  # letters
 _COUPLES = 12
+_JOINERS = "\u200c\u200d"  # without them a family falls apart into persons, and Persian into other words
 
 
 def write_page(
@@ -68,7 +69,7 @@ def write_page(
 
 
 def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count: int) -> Iterable[dict]:
-    suggested, weight = findings.suggested, findings.signals.get(TRAINING_WEIGHT)
+    is_known, suggested, weight = pairs.noise_is_known, findings.suggested, findings.signals.get(TRAINING_WEIGHT)
     signals = {name: findings.signals[name] for name in ("cosine", "loss", "agreement", "prediction")}
     for place, row in enumerate(findings.order[:count].tolist()):
         picture = int(pairs.image_row[row])
@@ -86,7 +87,7 @@ def _gallery(findings: Findings, pairs: Pairs, thumbnails: "_Thumbnails", count:
             "agreement": -float(signals["agreement"][row]),
             "prediction": -float(signals["prediction"][row]),
             "weight": None if weight is None or np.isnan(weight[row]) else -float(weight[row]),
-            "wrong": bool(pairs.is_noisy[row]),
+            "wrong": bool(pairs.is_noisy[row]) if is_known[row] else None,
         }
 
 
@@ -144,7 +145,8 @@ class _Thumbnails:
 
 def _cut(text: str) -> str:
     """A caption as one line, cut; letters that only steer (among them those that turn text around) are left out."""
-    line = "".join(letter for letter in " ".join(text[: 4 * _CAPTION].split()) if letter.isprintable())
+    line = " ".join(text[: 4 * _CAPTION].split())
+    line = "".join(letter for letter in line if letter.isprintable() or letter in _JOINERS)
     return line if len(line) <= _CAPTION else f"{line[:_CAPTION]}…"
 
 

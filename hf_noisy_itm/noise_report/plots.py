@@ -19,30 +19,30 @@ _BINS = 60
 
 
 def all_plots(
-    findings: Findings, groups: Mapping[str, list[dict]], is_noisy: np.ndarray | None, truth: dict | None
+    findings: Findings, groups: Mapping[str, list[dict]], known: np.ndarray | None, truth: dict | None
 ) -> dict[str, bytes]:
     """PNG files by name.
 
     Args:
         findings: of N pairs.
         groups: see `groups.noise_by_group`.
-        is_noisy: bool (N,), None where nobody knows.
+        known: see `truth.known_truth`.
         truth: see `truth.truth_of`, None likewise.
     """
-    plots = {"suspicion": plot_suspicion(findings, is_noisy), "signals": plot_signals(findings, is_noisy)}
+    plots = {"suspicion": plot_suspicion(findings, known), "signals": plot_signals(findings, known)}
     if truth is not None:
-        plots["separation"] = plot_separation(findings, is_noisy, truth)
+        plots["separation"] = plot_separation(findings, known, truth)
         plots["calibration"] = plot_calibration(truth["calibration"])
     for number, (what, rows) in enumerate(groups.items()):
         plots[f"groups_{number}"] = plot_groups(what, rows)
     return plots
 
 
-def plot_suspicion(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
+def plot_suspicion(findings: Findings, known: np.ndarray | None) -> bytes:
     """Pairs by probability of being wrong, right and wrong ones side by side where that is known."""
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.subplots()
-    _histogram(axes, findings.probability, is_noisy, np.linspace(0, 1, 21), stacked=False)
+    _histogram(axes, findings.probability, known, np.linspace(0, 1, 21), stacked=False)
     axes.set_yscale("log")  # where stacked bars would deceive
     axes.set_ylim(bottom=0.8)
     axes.set_xlabel("probability that the pair is wrong")
@@ -50,14 +50,13 @@ def plot_suspicion(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
     return _png(figure)
 
 
-def plot_signals(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
+def plot_signals(findings: Findings, known: np.ndarray | None) -> bytes:
     """Pairs by each signal, the more suspicious to the right: where that is less of it the axis is turned around."""
     figure = Figure(figsize=(3.6 * len(findings.signals), 2.8), layout="constrained")
     for axes, (name, values) in zip(np.ravel(figure.subplots(1, len(findings.signals))), findings.signals.items()):
         seen = np.isfinite(values)
-        known = None if is_noisy is None else is_noisy[seen]
         turned = name not in _HIGH_IS_WORSE
-        _histogram(axes, -values[seen] if turned else values[seen], known, _BINS)
+        _histogram(axes, -values[seen] if turned else values[seen], None if known is None else known[seen], _BINS)
         if turned:
             axes.invert_xaxis()
         axes.set_xlabel(f"{name} (to the right: more suspicious)")
@@ -67,21 +66,21 @@ def plot_signals(findings: Findings, is_noisy: np.ndarray | None) -> bytes:
     return _png(figure)
 
 
-def plot_separation(findings: Findings, is_noisy: np.ndarray, truth: dict) -> bytes:
+def plot_separation(findings: Findings, known: np.ndarray, truth: dict) -> bytes:
     """ROC and precision-recall curves of the combination and of each signal."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     roc, precise = figure.subplots(1, 2)
     signals = {"combined": findings.suspicion, **findings.signals}
     for number, (name, values) in enumerate(signals.items()):
-        seen = np.isfinite(values)
+        seen = np.isfinite(values) & np.isfinite(known)
         style = {"color": _LINES[number % len(_LINES)], "linewidth": 2.2 if name == "combined" else 1.2}
         style["zorder"] = 3 if name == "combined" else 2
         auc, average = truth["auc"].get(name), truth["average_precision"].get(name)
         if auc is None:
             continue
-        false, true, _ = roc_curve(is_noisy[seen], values[seen])
+        false, true, _ = roc_curve(known[seen], values[seen])
         roc.plot(*_thinned(false, true), label=f"{name}, AUC {auc:.3f}", **style)
-        precision, recall, _ = precision_recall_curve(is_noisy[seen], values[seen])
+        precision, recall, _ = precision_recall_curve(known[seen], values[seen])
         precise.plot(*_thinned(recall, precision), label=f"{name}, AP {average:.3f}", **style)
     roc.set(xlabel="right pairs that are suspected", ylabel="wrong pairs that are found")
     precise.set(xlabel="wrong pairs that are found", ylabel="suspected pairs that are wrong")
@@ -119,8 +118,10 @@ def plot_groups(what: str, rows: list[dict]) -> bytes:
     axes = figure.subplots()
     place = np.arange(len(rows))[::-1]
     axes.barh(place, [row["estimated"] for row in rows], color=RANDOM, label="estimated")
-    if "wrong" in rows[0]:
-        axes.plot([row["wrong"] for row in rows], place, "|", color=WRONG, markersize=12, mew=2.5, label="true")
+    if any("wrong" in row for row in rows):
+        axes.plot(
+            [row.get("wrong", np.nan) for row in rows], place, "|", color=WRONG, markersize=12, mew=2.5, label="true"
+        )
         figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=2)
     names = [f"{_short(row['name'])} ({row['pairs']:,})" for row in rows]
     axes.set_yticks(place, names, fontsize=8, parse_math=False)
@@ -134,14 +135,18 @@ def plot_groups(what: str, rows: list[dict]) -> bytes:
 
 
 def _histogram(
-    axes: Axes, values: np.ndarray, is_noisy: np.ndarray | None, bins: int | np.ndarray, stacked: bool = True
+    axes: Axes, values: np.ndarray, known: np.ndarray | None, bins: int | np.ndarray, stacked: bool = True
 ) -> None:
     shape = "stepfilled" if stacked else "bar"  # one outline for all bins is drawn in a fraction of the time
-    if is_noisy is None:
+    if known is None:
         axes.hist(values, bins, color=GREY, histtype=shape)
     else:
-        parts, labels = [values[~is_noisy], values[is_noisy]], ["right pairs", "wrong pairs"]
-        axes.hist(parts, bins, histtype=shape, stacked=stacked, color=[RIGHT, WRONG], label=labels)
+        parts = {"right pairs": (known == 0, RIGHT), "wrong pairs": (known == 1, WRONG)}
+        if np.isnan(known).any():
+            parts["nobody knows"] = (np.isnan(known), GREY)
+        rows, colours = zip(*parts.values())
+        bars = {"histtype": shape, "stacked": stacked, "color": list(colours), "label": list(parts)}
+        axes.hist([values[chosen] for chosen in rows], bins, **bars)
         axes.legend(frameon=False, fontsize=8)
     _bare(axes)
 

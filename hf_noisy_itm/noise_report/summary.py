@@ -23,7 +23,7 @@ def told(figures: Mapping) -> str:
     ]  # fmt: skip
     if truth is not None:
         hits = truth["at_rate"]
-        lines += ["", _line("wrong, in truth", _share(truth["rate"]), "")]
+        lines += ["", _line("wrong, in truth", _share(truth["rate"]), _of_known(truth, pairs))]
         for what, auc in (("all", truth["auc"]), *((name, each["auc"]) for name, each in truth["kinds"].items())):
             signals = [f"{name} {value:.3f}".replace(" ", _HELD) for name, value in auc.items() if name != "combined"]
             each = [line.replace(_HELD, " ") for line in _wrapped(", ".join(signals), "      ")]
@@ -41,6 +41,10 @@ def told_first(figures: Mapping) -> str:
     estimate = figures["estimate"]
     share = f"Estimated to be wrong: {_share(estimate['rate'])}, more likely wrong than right {figures['flagged']:,}."
     return "\n".join([*_notes(figures), share])
+
+
+def _of_known(truth: Mapping, pairs: Mapping) -> str:
+    return f"of {truth['pairs']:,} that are known" if truth["pairs"] < pairs["captions"] else ""
 
 
 def _notes(figures: Mapping) -> list[str]:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from ..data import Pairs
 from ..files import atomic_path
 from .findings import TRAINING_WEIGHT, Findings
-from .truth import knows_noise
 
 
 def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
@@ -17,8 +16,8 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
 
     `image_id` and `caption_id` are those of the data, or what stands for them, so that the file can be joined; rank 1
     is the most suspicious; `weight` is the probability of being right. Where something is known of noise there is
-    `is_noisy`, and where the scorer knows concepts `image_concepts` and `caption_concepts`, lists of words, the
-    strongest first. What `suggested_caption` is, see `suggestions`.
+    `is_noisy`, empty in rows of which nobody knows. Where the scorer knows concepts there are `image_concepts` and
+    `caption_concepts`, lists of words, the strongest first. What `suggested_caption` is, see `suggestions`.
     """
     rank = np.empty(len(pairs), dtype=np.int64)
     rank[findings.order] = np.arange(1, len(pairs) + 1)
@@ -40,8 +39,8 @@ def write_scores(path: str | Path, findings: Findings, pairs: Pairs) -> None:
     }
     if TRAINING_WEIGHT in findings.signals:
         columns["training_weight"] = -findings.signals[TRAINING_WEIGHT]
-    if knows_noise(pairs):
-        columns["is_noisy"] = pairs.is_noisy
+    if (is_known := pairs.noise_is_known).any():
+        columns["is_noisy"] = pa.array(pairs.is_noisy, mask=~is_known)
     if findings.concepts is not None:
         columns |= findings.concepts.columns(pairs.image_row)
     columns["suggested_caption_id"] = _at(pairs.caption_name, suggested)

@@ -10,12 +10,12 @@ from .findings import Findings
 _BINS = 10  # of the calibration
 
 
-def knows_noise(pairs: Pairs) -> bool:
-    """Whether anything is known of which captions are wrong: noise was put in, or the data call some pairs wrong.
-
-    Else `is_noisy` is false for every pair because nobody has looked.
-    """
-    return pairs.pedigree is not None or bool(pairs.is_noisy.any())
+def known_truth(pairs: Pairs) -> np.ndarray | None:
+    """1 for wrong pairs, 0 for right ones, NaN where nobody knows, (N,); None unless both are known to be there."""
+    is_noisy, known = pairs.is_noisy, pairs.noise_is_known
+    if not is_noisy.any() or is_noisy[known].all():
+        return None
+    return np.where(known, is_noisy, np.nan)
 
 
 def kinds_of(pairs: Pairs) -> dict[str, np.ndarray]:
@@ -39,32 +39,33 @@ def _kinds(pedigree: dict | None) -> list[str]:
     return list(dict.fromkeys([*_kinds(pedigree.get("before")), pedigree["kind"]]))
 
 
-def truth_of(findings: Findings, is_noisy: np.ndarray, kinds: dict[str, np.ndarray]) -> dict | None:
-    """Figures of what was found.
+def truth_of(findings: Findings, truth: np.ndarray, kinds: dict[str, np.ndarray]) -> dict:
+    """Figures of what was found, over the pairs of which the truth is known.
 
     Args:
         findings: of N pairs.
-        is_noisy: bool (N,).
+        truth: see `known_truth`; bool where it is known of all.
         kinds: see `kinds_of`.
 
     Returns:
-        `rate`; `auc` and `average_precision` of the combination and of each signal, over all wrong pairs and for those
-        of each kind against the right ones; `precision` and `recall` of the pairs at the estimated rate, and of those
-        that are flagged; `calibration` with its expected error. None where no pair is known to be wrong, or right.
+        `pairs`, how many are known, and the `rate` of wrong ones among them; `auc` and `average_precision` of the
+        combination and of each signal, over all wrong pairs and for those of each kind against the right ones;
+        `precision` and `recall` of the pairs at the estimated rate, and of those that are flagged; `calibration` with
+        its expected error.
     """
-    if not is_noisy.any() or is_noisy.all():
-        return None
     signals = {"combined": findings.suspicion, **findings.signals}
+    known, is_noisy = np.isfinite(truth), truth == 1
     return {
-        "rate": float(is_noisy.mean()),
-        **_separation(signals, is_noisy, np.ones(len(is_noisy), dtype=bool)),
+        "pairs": int(known.sum()),
+        "rate": float(is_noisy[known].mean()),
+        **_separation(signals, is_noisy, known),
         "kinds": {
-            name: {"pairs": int(mask.sum()), **_separation(signals, mask, mask | ~is_noisy)}
+            name: {"pairs": int(mask.sum()), **_separation(signals, mask, mask | (known & ~is_noisy))}
             for name, mask in kinds.items()
         },
-        "at_rate": _hits(findings.at_rate, is_noisy),
-        "flagged": _hits(findings.flagged, is_noisy),
-        "calibration": calibration(findings.probability, is_noisy),
+        "at_rate": _hits(findings.at_rate & known, is_noisy),
+        "flagged": _hits(findings.flagged & known, is_noisy),
+        "calibration": calibration(findings.probability[known], is_noisy[known]),
     }
 
 

@@ -1,6 +1,7 @@
 """Parquet shards: what is in them, how large they are, and where they are cut."""
 
 import os
+from dataclasses import replace
 
 import datasets
 import pyarrow.parquet as pq
@@ -96,13 +97,15 @@ def test_rows_of_any_columns_can_be_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("cell", [lambda k: 7 * k, lambda k: f"{k:03}"])
 def test_rows_have_the_ids_and_the_bytes_of_the_source(tmp_path, cell):
-    pairs = to_pairs(table := rows(3, image_id=cell), DataArguments(), "training")
+    pairs = replace(to_pairs(table := rows(3, image_id=cell), DataArguments(), "training"), pedigree={"kind": "none"})
     kind = shards.id_type_of(pairs.name)
     contents = [row["image"]["bytes"] for row in table.cast_column("image", datasets.Image(decode=False))]
     got = list(pair_rows(pairs, kind))
     assert [row["image"]["bytes"] for row in got] == [contents[k] for k in (0, 0, 1, 1, 2, 2)]
     assert [row["image_id"] for row in got] == [row["noise_source"] for row in got] == [cell(k // 2) for k in range(6)]
     assert [row["caption_id"] for row in got] == list(range(6))
+    untold = list(pair_rows(replace(pairs, pedigree=None), kind))  # nobody has looked
+    assert {(row["is_noisy"], row["noise_source"]) for row in untold} == {(None, None)}
     (path,) = write_shards(tmp_path, "test", picture_features(kind), picture_rows(pairs, kind), 2**30)
     expected = [(contents[k], [f"{k} one", f"{k} two"], cell(k)) for k in range(3)]
     assert [(row["image"]["bytes"], row["captions"], row["image_id"]) for row in read([path])] == expected

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data.load import to_pairs
 from hf_noisy_itm.data.scenes import draw_row
-from hf_noisy_itm.noise_report import make_report, parse_report, write_report
+from hf_noisy_itm.noise_report import make_report, parse_report, told, write_report
 from hf_noisy_itm.noise_report.dataset import write_data
 
 from .conftest import TOLD, run
@@ -57,6 +59,46 @@ def test_ids_that_are_texts_stay_what_they_are(small, tmp_path):
     assert rows["image_id"] == names["name"][pairs.image_row[~findings.flagged]].tolist()
     scores = pq.read_table(tmp_path / "report" / "scores.parquet").to_pydict()
     assert scores["caption_id"] == names["caption_name"].tolist()
+
+
+def test_what_nobody_judged_is_called_neither_right_nor_wrong(small, tmp_path):
+    """Empty cells of `is_noisy` stay empty: on the page, in the scores, and in data that are read again."""
+    judged = np.arange(len(small.pairs)) % 2 == 0
+    pairs = replace(
+        small.pairs,
+        caption_image_id=small.pairs.image_id[small.pairs.image_row],
+        damaged=small.pairs.is_noisy & judged,
+        pedigree=None,
+        is_judged=judged,
+    )
+    expected = [bool(wrong) if known else None for wrong, known in zip(pairs.is_noisy, judged)]
+    findings, figures = write_report(tmp_path / "report", pairs, small.encoded, 30.0, TOLD)
+    assert figures["truth"]["pairs"] == judged.sum()
+    assert pq.read_table(tmp_path / "report" / "scores.parquet")["is_noisy"].to_pylist() == expected
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert f"Of {judged.sum()} of {len(pairs)} pairs it is known whether they are wrong" in page
+    assert f"of {judged.sum()} that are known" in told(figures)
+    shown = findings.order[:200]
+    assert page.count('data-wrong=""') == (~judged[shown]).sum()
+    write_data(tmp_path / "weighted", findings, pairs, pairs, figures, weighted=True)
+    rows = datasets.load_dataset(str(tmp_path / "weighted"), split="train")
+    assert rows["is_noisy"][:] == expected
+    again = to_pairs(rows, DataArguments(str(tmp_path / "weighted"), caption_column="caption"), "training")
+    assert again.noise_is_known.tolist() == judged.tolist()
+    assert again.is_noisy.tolist() == pairs.is_noisy.tolist()
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_data_that_call_every_pair_right_keep_that(small, tmp_path):
+    right = np.zeros(len(small.pairs), dtype=bool)
+    own = small.pairs.image_id[small.pairs.image_row]
+    pairs = replace(small.pairs, caption_image_id=own, damaged=right, pedigree=None, is_judged=~right)
+    findings, figures = write_report(tmp_path / "report", pairs, small.encoded, 30.0, TOLD)
+    assert figures["truth"] is None
+    assert not any(pq.read_table(tmp_path / "report" / "scores.parquet")["is_noisy"].to_pylist())
+    write_data(tmp_path / "weighted", findings, pairs, pairs, figures, weighted=True)
+    rows = datasets.load_dataset(str(tmp_path / "weighted"), split="train")
+    assert set(rows["is_noisy"]) == {False}
 
 
 def test_given_weights_stay_and_are_multiplied(small, tmp_path):

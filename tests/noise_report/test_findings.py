@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from hf_noisy_itm.memory.bank import EncodedPairs
 from hf_noisy_itm.noise_report.findings import TRAINING_WEIGHT, examine
 from hf_noisy_itm.noise_report.groups import MOST, by_length, noise_by_group
-from hf_noisy_itm.noise_report.truth import calibration, kinds_of, truth_of
+from hf_noisy_itm.noise_report.truth import calibration, kinds_of, known_truth, truth_of
 
 from .conftest import small_world
 
@@ -110,10 +112,41 @@ def test_figures_by_hand():
 
 
 def test_nothing_is_told_of_a_truth_that_nobody_knows():
-    pairs, encoded = small_world(noise=0.0)
+    pairs, _ = small_world(noise=0.0)
+    assert known_truth(pairs) is None
+    for source in (
+        np.roll(pairs.caption_image_id, 3),
+        np.where(np.arange(len(pairs)) % 2, pairs.caption_image_id, -1),
+    ):
+        only_wrong = replace(pairs, caption_image_id=source, is_judged=np.zeros(len(pairs), dtype=bool))
+        assert known_truth(only_wrong) is None
+
+
+def test_figures_are_of_the_pairs_of_which_the_truth_is_known():
+    """Data that judge two thirds of their pairs: the others count neither as right nor as wrong."""
+    pairs, encoded = small_world(pictures=300)
+    judged = np.arange(len(pairs)) % 3 > 0
+    wrong = pairs.is_noisy & judged
+    part = replace(
+        pairs,
+        caption_image_id=pairs.image_id[pairs.image_row],
+        damaged=wrong,
+        is_judged=judged,
+    )
+    truth = known_truth(part)
+    assert np.isnan(truth).tolist() == (~judged).tolist()
     findings = examine(encoded, 30.0, pairs.captions)
-    assert truth_of(findings, pairs.is_noisy, kinds_of(pairs)) is None
-    assert truth_of(findings, np.ones(len(pairs), dtype=bool), {}) is None
+    figures = truth_of(findings, truth, kinds_of(part))
+    assert figures["pairs"] == judged.sum()
+    assert figures["rate"] == pytest.approx(wrong.sum() / judged.sum())
+    everything = truth_of(findings, pairs.is_noisy, {})
+    assert figures["auc"]["combined"] == pytest.approx(everything["auc"]["combined"], abs=0.02)
+    assert figures["at_rate"]["pairs"] == (findings.at_rate & judged).sum()
+    assert figures["at_rate"]["precision"] == pytest.approx(pairs.is_noisy[findings.at_rate & judged].mean())
+    assert figures["flagged"]["recall"] == pytest.approx(findings.flagged[wrong].mean())
+    assert sum(each["pairs"] for each in figures["calibration"]["bins"]) == judged.sum()
+    groups = noise_by_group({"judged": np.where(judged, "yes", "no")}, findings.probability, truth)["judged"]
+    assert {each["name"]: each.get("wrong") for each in groups} == {"no": None, "yes": pytest.approx(figures["rate"])}
 
 
 def test_kinds_are_called_by_the_pedigree():
