@@ -26,7 +26,7 @@ from .data import (
     load_test,
     table,
 )
-from .errors import InputError, last_line
+from .errors import InputError, Interrupted, last_line
 from .files import write_json
 from .hub import on_hub, without_tokens, write_model_card
 from .loading import start_model
@@ -192,12 +192,17 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def clean_exit() -> Iterator[None]:
-    """Turns an `InputError` into its sentence on the error stream and exit status 2.
+    """Turns an `InputError` into its sentence on the error stream and exit status 2, an `Interrupted` into its own.
 
     A launcher of several processes reports at its end what it finds in the file that it named: the sentence, too.
     """
     try:
         yield
+    except Interrupted as error:
+        print(f"\nerror: {last_line(error)}", file=sys.stderr)  # a bar of progress may stand in its line
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.status)  # without waiting for threads, whose requests last as long as the line is slow
     except InputError as error:
         sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it
         print(f"error: {sentence}", file=sys.stderr)
