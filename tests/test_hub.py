@@ -177,7 +177,7 @@ class RecordingApi:
     """A Hub with one repository, which has three shards and more."""
 
     def __init__(self, error=None):
-        self.error, self.created = error, []
+        self.error, self.created, self.content, self.folder = error, [], {}, None
         self.there = {".gitattributes", "README.md", "noise.json", "mine/extra.parquet", "data/notes.txt"}
         self.there |= {f"data/train-0000{n}-of-00003.parquet" for n in range(3)}
         self.there |= {"pictures/test-00000-of-00001.parquet"}
@@ -194,6 +194,13 @@ class RecordingApi:
     def create_commit(self, operations, **where):
         for each in operations:
             (self.there.discard if isinstance(each, CommitOperationDelete) else self.there.add)(each.path_in_repo)
+            if not isinstance(each, CommitOperationDelete):
+                with each.as_file() as file:
+                    self.content[each.path_in_repo] = file.read()
+
+    def hf_hub_download(self, filename, **where):
+        (self.folder / "downloaded").write_bytes(self.content[filename])
+        return self.folder / "downloaded"
 
 
 @pytest.fixture
@@ -255,3 +262,38 @@ def test_what_a_training_left_without_figures_is_no_data_set(tmp_path, left):
     (tmp_path / "noise.json").write_text(json.dumps({"pedigree": None, "fingerprint": "f00"}))
     with pytest.raises(InputError, match="is of a training without figures .* --resume_from_checkpoint auto"):
         publish(tmp_path, PublishArguments("me/x"), RecordingApi())
+
+
+def test_one_repository_holds_several_noises_and_each_keeps_the_others(noisy_folder, tmp_path):
+    api = RecordingApi()
+    api.there, api.folder = {".gitattributes"}, tmp_path
+    for name in ("shuffle40", "shuffle20", "shuffle40"):
+        assert publish(noisy_folder, PublishArguments("me/noisy", config_name=name), api) == "datasets/me/noisy"
+    card = DatasetCard(api.content["README.md"].decode())
+    assert [each["config_name"] for each in card.data.configs] == [
+        *("shuffle20", "shuffle20-pictures", "shuffle40", "shuffle40-pictures")
+    ]
+    shards = [file["path"] for each in card.data.configs for file in each["data_files"]]
+    assert shards[:2] == ["shuffle20/data/train-*.parquet", "shuffle20/pictures/test-*.parquet"]
+    assert "| `shuffle40` | a\\|b | `shuffle` | 0.4 | 0 | `ab12` | unknown |" in card.text
+    assert {"shuffle20/data/train-00001-of-00002.parquet", "shuffle40/data/train-00001-of-00002.parquet"} <= api.there
+    own = api.content["shuffle20/README.md"].decode()
+    assert 'load_dataset("me/noisy", "shuffle20", split="train")' in own
+    assert 'load_dataset("me/noisy", "shuffle20-pictures")' in own
+    assert own.startswith("# ")
+    with pytest.raises(InputError, match="holds the configurations shuffle20, shuffle40: give this one a name"):
+        publish(noisy_folder, PublishArguments("me/noisy"), api)
+    other = RecordingApi()
+    with pytest.raises(InputError, match="holds one data set without a name"):
+        publish(noisy_folder, PublishArguments("me/noisy", config_name="x"), other)
+    with pytest.raises(InputError, match="--config_name must be a name"):
+        PublishArguments("me/noisy", config_name="../x")
+
+
+def test_the_card_of_a_published_data_set_names_its_repository(noisy_folder):
+    api = RecordingApi()
+    publish(noisy_folder, PublishArguments("me/noisy"), api)
+    text = api.content["README.md"].decode()
+    assert 'load_dataset("me/noisy", split="train")' in text
+    assert 'load_dataset("FOLDER"' not in text
+    assert "--dataset me/noisy" in text

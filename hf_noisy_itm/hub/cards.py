@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -133,29 +134,14 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         folder: with the files.
         content: of its `noise.json`. `configs` holds by name, the default first, a pattern of files for each split.
     """
-    configs = {
-        name: [{"split": split, "path": path} for split, path in patterns.items()]
-        for name, patterns in content["configs"].items()
-    }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
     title = one_line(f"{source['dataset']} with {pedigree['kind']} noise{rate}")
-    licence = (
-        {"license": content["license"]} if content["license"] else {"license": "other", "license_name": "unknown"}
-    )
     card_data = DatasetCardData(
-        **licence,
+        **_licence({content["license"]}),
         pretty_name=title,
         tags=[*_TAGS[content["on"]], "hf_noisy_itm"],
-        configs=[
-            {
-                "config_name": name,
-                "data_files": data_files,
-                "description": f"Content {content_hash(content['files'], data_files)}",
-                **({"default": True} if name == next(iter(configs)) else {}),
-            }
-            for name, data_files in configs.items()
-        ],
+        configs=_configs(content, content["configs"], default=True),
     )
     card = DatasetCard.from_template(
         card_data,
@@ -169,6 +155,52 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
     )
     with atomic_path(Path(folder) / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
+
+
+def overview_card(repo: str, contents: dict[str, dict]) -> str:
+    """The card over several noisy data sets in one repository, each in the folder that its configuration names.
+
+    Args:
+        repo: user/name.
+        contents: of each `noise.json`, by the configuration's name.
+    """
+    contents = dict(sorted(contents.items()))
+    configs = [each for name, one in contents.items() for each in _configs(one, named_configs(one, name), f"{name}/")]
+    card_data = DatasetCardData(
+        **_licence({each["license"] for each in contents.values()}),
+        pretty_name=repo.split("/")[-1],
+        tags=[*sorted({tag for each in contents.values() for tag in _TAGS[each["on"]]}), "hf_noisy_itm"],
+        configs=configs,
+    )
+    template = str(shipped("hub_cards") / "configurations.md")
+    fields = {"title": repo, "contents": contents, "escape": escape, "code": code}
+    return str(DatasetCard.from_template(card_data, template_path=template, **fields))
+
+
+def named_configs(content: dict, name: str) -> list[str]:
+    """Names of a data set's configs where it is one of several: its own, and with a suffix those after the default."""
+    return [name, *(f"{name}-{each}" for each in list(content["configs"])[1:])]
+
+
+def _configs(content: dict, names: Iterable[str], folder: str = "", default: bool = False) -> list[dict]:
+    """What the front matter says of a data set's configs, under these names, with its files in a folder."""
+    told = []
+    for name, patterns in zip(names, content["configs"].values()):
+        inside = [{"split": split, "path": path} for split, path in patterns.items()]
+        entry = {
+            "config_name": name,
+            "data_files": [{**each, "path": folder + each["path"]} for each in inside],
+            "description": f"Content {content_hash(content['files'], inside)}",
+        }
+        told.append({**entry, "default": True} if default and not told else entry)
+    return told
+
+
+def _licence(stated: set[str | None]) -> dict[str, str]:
+    """Of all that is in a repository, if it is one and known."""
+    (first, *others) = stated
+    name = "unknown" if not others else "several, see the card"
+    return {"license": first} if first and not others else {"license": "other", "license_name": name}
 
 
 def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:

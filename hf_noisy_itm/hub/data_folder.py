@@ -53,7 +53,7 @@ def stage_dataset(folder: Path) -> tuple[dict, dict[str, Path]]:
         content = json.loads(inside(folder, path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({last_line(error)}): {_AGAIN}.") from error
-    if wrong := _wrong(content):
+    if wrong := wrong_in_noise(content):
         raise InputError(f"{path} is not of a noisy data set, {wrong}: {_AGAIN}.")
     if damage := damage_of(folder, content["files"]):
         raise InputError(f"{folder} is damaged, {damage} ({NOISE}): {_AGAIN}.")
@@ -76,7 +76,8 @@ _AGAIN = "make it anew with recipes/make_noise.py --overwrite true"
 _SHARD = re.compile(r"[\w-]+/[\w.-]+\.parquet")
 
 
-def _wrong(content: object) -> str | None:
+def wrong_in_noise(content: object) -> str | None:
+    """What is not as it should be in the content of a `noise.json`; None if cards can be made of it."""
     if not isinstance(content, dict):
         return "it is no object"
     for name, kind in _KINDS.items():

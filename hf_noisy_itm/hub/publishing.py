@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..files import write_json
 from ..parser import Parser, in_one_process
 from .cards import write_model_card
+from .configurations import Files, beside, named
 from .data_folder import is_of_a_training, stage_dataset
 from .pushing import make_repository, push, reason_of, staging
 from .results import eval_results, figures_of, find_control, known_on_hub
@@ -21,6 +22,8 @@ from .run_metrics import read_metrics
 from .tokens import for_others
 
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
+_FOLDERS_OF_A_DATASET = ("data", "pictures")
+_CONFIG = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
 _FILES_OF_A_SPACE = ("*.py", "README.md", "requirements.txt")
 _REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -44,6 +47,10 @@ class PublishArguments:
         default=None,
         metadata={"help": "Of a run: user/name of the evaluation data on the Hub, if they lie there."},
     )
+    config_name: str | None = field(
+        default=None,
+        metadata={"help": "Of a noisy data set: its name among several in one repository, which keeps the others."},
+    )
     license: str | None = field(default=None, metadata={"help": "Of a model, as the Hub names it: mit, for one."})
 
     def __post_init__(self):
@@ -51,6 +58,13 @@ class PublishArguments:
             raise InputError(f"--repo_id must be user/name on the Hub, got {self.repo_id!r}.")
         if self.dataset_id is not None and not _DATASET_ID.fullmatch(self.dataset_id):
             raise InputError(f"--dataset_id must be user/name of a data set on the Hub, got {self.dataset_id!r}.")
+        if self.config_name is not None and (
+            not _CONFIG.fullmatch(self.config_name) or self.config_name in _FOLDERS_OF_A_DATASET
+        ):
+            raise InputError(
+                f"--config_name must be a name of letters, digits, dots and hyphens, not data or pictures, got "
+                f"{self.config_name!r}."
+            )
         if self.license is not None and not _LICENSE.fullmatch(self.license):
             raise InputError(
                 f"--license must be an identifier of the Hub, such as mit or other, got {self.license!r}."
@@ -101,6 +115,7 @@ def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     if (folder / "metrics.json").is_file():  # a run on a noisy data set keeps its noise.json too
+        _refuse_config_name(args, "a run")
         return publish_run(folder, args, api)
     if is_of_a_training(folder):
         raise InputError(
@@ -112,6 +127,7 @@ def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None
         return upload_dataset(folder, args, api)
     if (folder / "app.py").is_file() and (folder / "README.md").is_file():
         _refuse_of_a_run(args, "a Space")
+        _refuse_config_name(args, "a Space")
         with staging(folder, args.command(folder)):
             found = [inside(folder, path) for each in _FILES_OF_A_SPACE for path in folder.glob(each)]
             files = {path.relative_to(folder).as_posix(): path for path in found}
@@ -156,8 +172,12 @@ def upload_dataset(folder: str | Path, args: PublishArguments, api: HfApi | None
     """
     folder = Path(folder)
     with staging(folder, args.command(folder)):
-        files = stage_dataset(folder)[1]
-        return _push(folder, files, args, api, "dataset", _SHARDS_OF_A_DATASET, "Upload the data set")
+        content, files = stage_dataset(folder)
+        name = args.config_name
+        shards = tuple(f"{name}/{each}" if name else each for each in _SHARDS_OF_A_DATASET)
+        further = beside(content, args.repo_id, name)
+        message = f"Upload the data set {name}" if name else "Upload the data set"
+        return _push(folder, named(content, files, args.repo_id, name), args, api, "dataset", shards, message, further)
 
 
 def reach(args: PublishArguments, api: HfApi | None = None) -> str:
@@ -182,17 +202,21 @@ def reach(args: PublishArguments, api: HfApi | None = None) -> str:
 
 def _push(
     folder: Path,
-    files: dict[str, Path],
+    files: Files,
     args: PublishArguments,
     api: HfApi | None,
     kind: str,
-    only_ours: tuple[str, ...],
-    message: str,
+    *more,
 ) -> str:
-    return push(folder, files, api or HfApi(), kind, args.where, args.command(folder), only_ours, message)
+    return push(folder, files, api or HfApi(), kind, args.where, args.command(folder), *more)
 
 
 def _refuse_of_a_run(args: PublishArguments, what: str) -> None:
     for name in ("with_training_state", "control", "dataset_id", "license"):
         if getattr(args, name) != PublishArguments.__dataclass_fields__[name].default:
             raise InputError(f"--{name} is of a run, and the folder holds {what}: leave it out.")
+
+
+def _refuse_config_name(args: PublishArguments, what: str) -> None:
+    if args.config_name is not None:
+        raise InputError(f"--config_name is of a noisy data set, and the folder holds {what}: leave it out.")

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging
 
 from ..errors import InputError, Interrupted, last_line
+from .data_folder import NOISE
 from .tokens import mask_tokens
 
 logger = logging.get_logger(__name__)
@@ -25,13 +26,14 @@ _SHOWN = 5  # names of files in a warning
 
 def push(
     folder: Path,
-    files: dict[str, Path],
+    files: dict[str, Path | bytes],
     api: HfApi,
     kind: str,
     where: dict[str, Any],
     again: str,
     only_ours: tuple[str, ...] = (),
     message: str = "Upload",
+    beside: Callable[[list[str], Callable[[str], str]], dict[str, Path | bytes]] | None = None,
 ) -> str:
     """Makes the repository if it is not there, and one commit: all of it is there, or nothing.
 
@@ -44,6 +46,7 @@ def push(
         again: the command that does the same.
         only_ours: patterns of files that go if they are there from an earlier push and not in this one.
         message: of the commit.
+        beside: makes further files, of the names of those that are there and of a function that reads one.
 
     Returns:
         Where it is now.
@@ -54,12 +57,19 @@ def push(
 
     def work() -> str:
         place = {"repo_id": make_repository(api, kind, **where), "repo_type": kind, "revision": where["revision"]}
-        operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
-        old = [name for name in api.list_repo_files(**place) if name not in files and name != ".gitattributes"]
+        there = api.list_repo_files(**place)
+
+        def read(name: str) -> str:
+            return Path(api.hf_hub_download(filename=name, **place)).read_text(encoding="utf-8")
+
+        new = files | (beside(there, read) if beside is not None else {})
+        operations = [CommitOperationAdd(name, path) for name, path in sorted(new.items())]
+        old = [name for name in there if name not in new and name != ".gitattributes"]
         gone = [name for name in old if any(fits(name, pattern) for pattern in only_ours)]
         operations += [CommitOperationDelete(name) for name in gone]
         api.create_commit(operations=operations, commit_message=message, **place)
-        if left := sorted(set(old) - set(gone)):
+        ours = {name.removesuffix(NOISE) for name in there if name.endswith(f"/{NOISE}")}  # other configurations
+        if left := [name for name in sorted(set(old) - set(gone)) if not name.startswith(tuple(ours))]:
             names = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
             logger.warning(f"{place['repo_id']} also holds files that were not of this push, and stay: {names}.")
         return place["repo_id"]
