@@ -286,6 +286,8 @@ def test_one_repository_holds_several_noises_and_each_keeps_the_others(noisy_fol
     other = RecordingApi()
     with pytest.raises(InputError, match="holds one data set without a name"):
         publish(noisy_folder, PublishArguments("me/noisy", config_name="x"), other)
+    with pytest.raises(InputError, match="shuffle20-pictures is in me/noisy already, of the configuration shuffle20"):
+        publish(noisy_folder, PublishArguments("me/noisy", config_name="shuffle20-pictures"), api)
     with pytest.raises(InputError, match="--config_name must be a name"):
         PublishArguments("me/noisy", config_name="../x")
 

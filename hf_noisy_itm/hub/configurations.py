@@ -59,6 +59,11 @@ def beside(content: dict, repo: str, name: str | None) -> Callable[[list[str], C
                 f"{repo} holds one data set without a name, which --config_name would hide: take another --repo_id."
             )
         contents = {other: _known(read(f"{other}/{NOISE}"), repo, other) for other in others if other != name}
+        taken = {each: other for other, one in contents.items() for each in named_configs(one, other)}
+        if clash := sorted(taken.keys() & set(named_configs(content, name))):
+            raise InputError(
+                f"{clash[0]} is in {repo} already, of the configuration {taken[clash[0]]}: give another --config_name."
+            )
         return {CARD: overview_card(repo, {**contents, name: content}).encode()}
 
     return make
