@@ -242,7 +242,7 @@ def test_a_missing_figure_is_a_gap_on_a_valid_card(tmp_path, path, value):
     if path == "metrics/rsum":
         assert "rSum not measured, of the control not measured" in card.content
         assert "rsum" not in {each.metric_type for each in card.data.eval_results}
-    assert "nan" not in card.text.replace("finance", "")
+    assert "nan" not in card.text
     assert "Undefined" not in card.text
     assert "None" not in card.text.split("## Training")[0].replace("`None`", "")
 
@@ -257,7 +257,7 @@ def test_each_figure_names_its_split(tmp_path):
     assert "not trained on (split `validation`)" in before
     assert "| image to text | 96.2 |" in before
     assert "| image to text | 50.0 |" in after
-    assert "`model-index` have the figures of the split `test`" in after.replace("has", "have")
+    assert "`model-index` has the figures of the split `test`" in after
     write_model_card(tmp_path, METRICS, BaselineModel, "1")
     card = ModelCard.load(tmp_path / "README.md")
     assert {each.dataset_split for each in card.data.eval_results} == {"held out of train"}
