@@ -8,6 +8,19 @@ class InputError(ValueError):
     """Wrong input. The message is one sentence: what was wrong, where, and what to do."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM where something is to be said of it: one sentence.
+
+    Args:
+        sentence: what is whole, and what to do.
+        status: of the process that ends by it, 130 or 143.
+    """
+
+    def __init__(self, sentence: str, status: int):
+        super().__init__(sentence)
+        self.status = status
+
+
 def last_line(error: BaseException) -> str:
     """The last line of an error's text, where libraries put what matters; its kind if there is no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from safetensors import SafetensorError
 
-from .errors import InputError, last_line
+from .errors import InputError, Interrupted, last_line
 from .exchange import leave
 from .files import write_json
 
@@ -28,12 +28,17 @@ _WRITING = ("I/O error", "file write failed", "PytorchStreamWriter failed", "ios
 def clean_exit() -> Iterator[None]:
     """Leaves other processes in good order; turns an `InputError` into its sentence on the error stream and status 2.
 
-    What the machine did to a run, a full disk for one, gets its sentence too, and status 1. A launcher of several
-    processes reports at its end what it finds in the file that it named: the sentence.
+    What the machine did to a run, a full disk for one, gets its sentence too, and status 1; an `Interrupted` too.
+    A launcher of several processes reports at its end what it finds in the file that it named: the sentence.
     """
     try:
         yield
         leave()
+    except Interrupted as error:
+        print(f"\nerror: {last_line(error)}", file=sys.stderr)  # a bar of progress may stand in its line
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.status)  # without waiting for threads, whose requests last as long as the line is slow
     except Exception as error:
         if isinstance(error, InputError):
             sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it

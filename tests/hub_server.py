@@ -54,6 +54,7 @@ class Fault:
     message: str = "refused"  # {token} is what the client sent to be known
     only_after: str | None = None  # a request that must have come before
     times: int = 10**9
+    stalls: bool = False  # nothing is answered as long as the server is there
 
 
 class HubServer(ThreadingHTTPServer):
@@ -68,13 +69,14 @@ class HubServer(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}  # by SHA-256
         self.faults: list[Fault] = []
         self.requests: list[str] = []
-        self.lock = threading.Lock()
+        self.lock, self.closing = threading.Lock(), threading.Event()
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def __exit__(self, *_):
+        self.closing.set()
         self.shutdown()
         self.server_close()
 
@@ -155,6 +157,8 @@ class Handler(BaseHTTPRequestHandler):
         line = f"{self.command} {unquote(parts.path)}"
         self.query = parse_qs(parts.query)
         fault = self.server.current_fault(line)
+        if fault is not None and fault.stalls:
+            self.server.closing.wait()
         if fault is not None and fault.status is None:
             self.rfile.read(min(100, int(self.headers.get("Content-Length") or 0)))
             self.close_connection = True

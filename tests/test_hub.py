@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -5,12 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from huggingface_hub import DatasetCard, ModelCard
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub import CommitOperationDelete, DatasetCard, ModelCard
 from markdown_it import MarkdownIt
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.hub import escape, upload_dataset, write_dataset_card, write_model_card
+from hf_noisy_itm.hub import PublishArguments, escape, publish, write_dataset_card, write_model_card
 from hf_noisy_itm.methods import BaselineModel, CODERModel, NPCModel
 
 from .hub_server import wrong_in_card
@@ -86,7 +86,7 @@ def test_the_card_tells_the_pedigree_of_the_noise_in_one_line(tmp_path):
     noise = {**noise, "seed": None, "family": "f30k_ncr_0.4", "before": noise}
     write_model_card(tmp_path, {**METRICS, "noise": noise}, BaselineModel, "1")
     text = (tmp_path / "README.md").read_text()
-    assert "seed unknown, family f30k_ncr_0.4, SHA-256 `ab12`, on top of `shuffle` at rate 0.4." in text
+    assert "seed unknown, family `f30k_ncr_0.4`, SHA-256 `ab12`, on top of `shuffle` at rate 0.4." in text
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ class RecordingApi:
     """A Hub with one repository, which has three shards and more."""
 
     def __init__(self, error=None):
-        self.error, self.created, self.uploaded = error, [], []
+        self.error, self.created, self.content, self.folder = error, [], {}, None
         self.there = {".gitattributes", "README.md", "noise.json", "mine/extra.parquet", "data/notes.txt"}
         self.there |= {f"data/train-0000{n}-of-00003.parquet" for n in range(3)}
         self.there |= {"pictures/test-00000-of-00001.parquet"}
@@ -188,24 +188,114 @@ class RecordingApi:
             raise self.error
         return SimpleNamespace(repo_id=given[0])
 
-    def upload_folder(self, repo_id, folder_path, repo_type, delete_patterns=None):
-        """As `HfApi`'s: what is not in the folder and fits a pattern is deleted."""
-        sent = {path.relative_to(folder_path).as_posix() for path in Path(folder_path).rglob("*") if path.is_file()}
-        old = set(filter_repo_objects(self.there, allow_patterns=delete_patterns)) if delete_patterns else set()
-        self.uploaded.append((repo_id, repo_type))
-        self.there = self.there - old | sent
+    def list_repo_files(self, **where):
+        return sorted(self.there)
+
+    def create_commit(self, operations, **where):
+        for each in operations:
+            (self.there.discard if isinstance(each, CommitOperationDelete) else self.there.add)(each.path_in_repo)
+            if not isinstance(each, CommitOperationDelete):
+                with each.as_file() as file:
+                    self.content[each.path_in_repo] = file.read()
+
+    def hf_hub_download(self, filename, **where):
+        (self.folder / "downloaded").write_bytes(self.content[filename])
+        return self.folder / "downloaded"
 
 
-def test_a_data_set_is_uploaded_to_a_private_repository_and_replaces_its_shards(tmp_path):
+@pytest.fixture
+def noisy_folder(tmp_path):
+    """As recipes/make_noise.py leaves it, with what a user may have put there."""
+    folder = tmp_path / "noisy"
+    shards = {f"data/train-0000{n}-of-00002.parquet": f"{n}" for n in range(2)}
+    for name, text in {**shards, ".env": "SECRET", "train.log": "x"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in shards.items()}
+    (folder / "noise.json").write_text(json.dumps(noise_json(files=files)))
+    write_dataset_card(folder, noise_json(files=files))
+    return folder
+
+
+def test_of_a_data_set_its_files_go_to_a_private_repository_and_replace_its_shards(noisy_folder):
     shards = {f"data/train-0000{n}-of-00002.parquet" for n in range(2)}
-    for name in {"README.md", "noise.json", *shards}:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
     api = RecordingApi()
-    upload_dataset(tmp_path, "me/noisy", api)
-    assert api.uploaded == [("me/noisy", "dataset")]
+    assert publish(noisy_folder, PublishArguments("me/noisy"), api) == "datasets/me/noisy"
     assert api.created == [(("me/noisy",), {"repo_type": "dataset", "private": True, "exist_ok": True})]
     kept = {".gitattributes", "mine/extra.parquet", "data/notes.txt"}
     assert api.there == {"README.md", "noise.json", *shards, *kept}
     with pytest.raises(InputError, match="is whole but could not be uploaded to 'me/noisy': no token"):
-        upload_dataset(tmp_path, "me/noisy", RecordingApi(OSError("no token")))
+        publish(noisy_folder, PublishArguments("me/noisy"), RecordingApi(OSError("no token")))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"files": None}, "'files' is 'None'"),
+        ({"pedigree": None}, "'pedigree' is 'None'"),
+        ({"pedigree": {"kind": "shuffle"}}, "it lacks 'pedigree.sha256'"),
+        ({"files": {"../../etc/passwd": "11"}}, "it lists '../../etc/passwd'"),
+        ({"configs": {"pairs": "data/*"}}, "'configs' must give a pattern"),
+        ({"files": {"data/gone.parquet": "11"}}, "data/gone.parquet is not there"),
+        ({"files": {"data/train-00000-of-00002.parquet": "11"}}, "train-00001-of-00002.parquet is not in its list"),
+    ],
+)
+def test_a_data_set_that_is_not_as_its_list_says_is_refused(noisy_folder, change, sentence):
+    content = json.loads((noisy_folder / "noise.json").read_text())
+    (noisy_folder / "noise.json").write_text(json.dumps(content | change))
+    api = RecordingApi()
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        publish(noisy_folder, PublishArguments("me/noisy"), api)
+    assert api.created == []
+
+
+def test_changed_rows_are_refused(noisy_folder):
+    (noisy_folder / "data" / "train-00001-of-00002.parquet").write_text("other")
+    with pytest.raises(InputError, match="train-00001-of-00002.parquet has another content than is listed"):
+        publish(noisy_folder, PublishArguments("me/noisy"), RecordingApi())
+
+
+@pytest.mark.parametrize("left", ["checkpoint-7/model.safetensors", "config.json"])
+def test_what_a_training_left_without_figures_is_no_data_set(tmp_path, left):
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_text("x")
+    (tmp_path / "noise.json").write_text(json.dumps({"pedigree": None, "fingerprint": "f00"}))
+    with pytest.raises(InputError, match="is of a training without figures .* --resume_from_checkpoint auto"):
+        publish(tmp_path, PublishArguments("me/x"), RecordingApi())
+
+
+def test_one_repository_holds_several_noises_and_each_keeps_the_others(noisy_folder, tmp_path):
+    api = RecordingApi()
+    api.there, api.folder = {".gitattributes"}, tmp_path
+    for name in ("shuffle40", "shuffle20", "shuffle40"):
+        assert publish(noisy_folder, PublishArguments("me/noisy", config_name=name), api) == "datasets/me/noisy"
+    card = DatasetCard(api.content["README.md"].decode())
+    assert [each["config_name"] for each in card.data.configs] == [
+        *("shuffle20", "shuffle20-pictures", "shuffle40", "shuffle40-pictures")
+    ]
+    shards = [file["path"] for each in card.data.configs for file in each["data_files"]]
+    assert shards[:2] == ["shuffle20/data/train-*.parquet", "shuffle20/pictures/test-*.parquet"]
+    assert "| `shuffle40` | a\\|b | `shuffle` | 0.4 | 0 | `ab12` | unknown |" in card.text
+    assert {"shuffle20/data/train-00001-of-00002.parquet", "shuffle40/data/train-00001-of-00002.parquet"} <= api.there
+    own = api.content["shuffle20/README.md"].decode()
+    assert 'load_dataset("me/noisy", "shuffle20", split="train")' in own
+    assert 'load_dataset("me/noisy", "shuffle20-pictures")' in own
+    assert own.startswith("# ")
+    with pytest.raises(InputError, match="holds the configurations shuffle20, shuffle40: give this one a name"):
+        publish(noisy_folder, PublishArguments("me/noisy"), api)
+    other = RecordingApi()
+    with pytest.raises(InputError, match="holds one data set without a name"):
+        publish(noisy_folder, PublishArguments("me/noisy", config_name="x"), other)
+    with pytest.raises(InputError, match="shuffle20-pictures is in me/noisy already, of the configuration shuffle20"):
+        publish(noisy_folder, PublishArguments("me/noisy", config_name="shuffle20-pictures"), api)
+    with pytest.raises(InputError, match="--config_name must be a name"):
+        PublishArguments("me/noisy", config_name="../x")
+
+
+def test_the_card_of_a_published_data_set_names_its_repository(noisy_folder):
+    api = RecordingApi()
+    publish(noisy_folder, PublishArguments("me/noisy"), api)
+    text = api.content["README.md"].decode()
+    assert 'load_dataset("me/noisy", split="train")' in text
+    assert 'load_dataset("FOLDER"' not in text
+    assert "--dataset me/noisy" in text

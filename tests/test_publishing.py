@@ -141,6 +141,10 @@ def published(run, tmp_path_factory):
             ],
         ),
         ("noise again", ["publish.py", str(noisy), "--repo_id", f"{USER}/other-noisy"]),
+        *(
+            (name, ["publish.py", str(noisy), "--repo_id", f"{USER}/noises", "--config_name", name])
+            for name in ("shuffle50", "copy")
+        ),
         ("training", [*train, "--output_dir", str(folder / "trained"), "--hub_token", TOKEN]),
         ("training refused", [*train, "--output_dir", str(folder / "untrained"), "--hub_model_id", "them/x"]),
         ("training refused late", [*train, *late]),
@@ -346,6 +350,8 @@ told["commit"] = same(local, AutoModel.from_pretrained(name, revision={sha!r}))
 told["CLIP"] = [type(AutoModel.from_pretrained({scenes!r})).__name__]
 told["CLIP"] += [type(AutoModel.from_config(CLIPConfig())).__name__]
 rows = datasets.load_dataset("someone/noisy", token={token!r})
+told["configs"] = [datasets.load_dataset("someone/noises", each, token={token!r})["train"].num_rows
+                   for each in ("copy", "shuffle50")]
 told["rows"] = [rows["train"].num_rows, sorted(rows["train"].column_names), sum(rows["train"]["is_noisy"])]
 for place in ("someone/private", "someone/nothing"):
     try:
@@ -420,6 +426,7 @@ def test_revisions_folders_fields_and_private_repositories(pulled):
 def test_a_data_set_comes_back_as_it_went(published, pulled):
     local = datasets.Dataset.from_parquet(str(published[3] / "noisy" / "data" / "*.parquet"))
     assert pulled[0]["rows"] == [60, sorted(local.column_names), sum(local["is_noisy"])]
+    assert pulled[0]["configs"] == [60, 60]
 
 
 def test_a_plain_clip_stays_a_plain_clip(pulled):

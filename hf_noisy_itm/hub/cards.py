@@ -1,8 +1,10 @@
 """Cards: templates filled from `metrics.json` or `noise.json`; nobody types a number."""
 
 import hashlib
+import json
 import re
 import shlex
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from ..files import atomic_path, shipped
 from ..methods import NoisyITMModel
-from .results import figures_of, name_of_data
+from .results import figures_of, known_on_hub, name_of_data, split_of
 
 _SHOWN = (
     "learning_rate",
@@ -72,40 +74,45 @@ def write_model_card(
     folder = Path(folder)
     name = one_line(folder.resolve().name if repo is None else repo.split("/")[-1])
     dataset = one_line(name_of_data(metrics))
-    has_vectors = "feature_columns" in metrics["data"]
+    has_vectors, has_test = "feature_columns" in metrics["data"], bool(metrics.get("test"))
     card_data = ModelCardData(
         library_name="transformers",
         pipeline_tag=None if has_vectors else "zero-shot-image-classification",
         license=license,
         datasets=None if dataset_id is None else [dataset_id],
         tags=_TAGS_OF_VECTORS if has_vectors else _TAGS_OF_CLIP,
-        base_model=(metrics.get("on_hub") or {}).get("model"),
+        base_model=known_on_hub(metrics, "model"),
         model_name=name,
         eval_results=[
             EvalResult(
                 task_type="cross-modal-retrieval" if has_vectors else "image-text-retrieval",
                 dataset_type=dataset_id or re.sub(r"[^\w.-]+", "-", Path(dataset).name),
                 dataset_name=dataset,
+                dataset_split=split_of(metrics, has_test),
                 metric_type=metric,
                 metric_value=value,
             )
             for metric, value in figures_of(metrics).items()
-        ],
+        ]
+        or None,
     )
     paper = model_class.paper
     card = ModelCard.from_template(
         card_data,
         template_path=str(shipped("hub_cards") / "model.md"),
         title=name,
-        place=str(folder) if repo is None else repo,
+        place=one_line(str(folder)) if repo is None else repo,
         is_published=repo is not None,
         model_class=model_class.__name__,
         version=version,
         method={"name": metrics["method"], **(vars(paper) if paper else {})},
-        eval_split=f" (split {metrics['data']['eval_split']})" if metrics["data"].get("eval_split") else "",
+        splits={part: split_of(metrics, part == "test") for part in ("metrics", "test")},
         shown=_SHOWN,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
+        share=lambda value: "an unknown share" if value is None else f"{100 * value:.1f} %",
         escape=escape,
+        code=code,
+        quoted=lambda text: json.dumps(text, ensure_ascii=False),
         takes="vectors" if has_vectors else "pictures",
         clip_alone=clip_alone,
         test=metrics.get("test"),
@@ -127,41 +134,73 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         folder: with the files.
         content: of its `noise.json`. `configs` holds by name, the default first, a pattern of files for each split.
     """
-    configs = {
-        name: [{"split": split, "path": path} for split, path in patterns.items()]
-        for name, patterns in content["configs"].items()
-    }
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
     title = one_line(f"{source['dataset']} with {pedigree['kind']} noise{rate}")
-    licence = (
-        {"license": content["license"]} if content["license"] else {"license": "other", "license_name": "unknown"}
-    )
     card_data = DatasetCardData(
-        **licence,
+        **_licence({content["license"]}),
         pretty_name=title,
         tags=[*_TAGS[content["on"]], "hf_noisy_itm"],
-        configs=[
-            {
-                "config_name": name,
-                "data_files": data_files,
-                "description": f"Content {content_hash(content['files'], data_files)}",
-                **({"default": True} if name == next(iter(configs)) else {}),
-            }
-            for name, data_files in configs.items()
-        ],
+        configs=_configs(content, content["configs"], default=True),
     )
     card = DatasetCard.from_template(
         card_data,
         template_path=str(shipped("hub_cards") / "dataset.md"),
         title=title,
         escape=escape,
+        code=code,
         command=" ".join(["python recipes/make_noise.py", *map(shlex.quote, content["arguments"]), "--output FOLDER"]),
         meaning=_MEANING.get(pedigree["kind"], ""),
         **content,
     )
     with atomic_path(Path(folder) / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
+
+
+def overview_card(repo: str, contents: dict[str, dict]) -> str:
+    """The card over several noisy data sets in one repository, each in the folder that its configuration names.
+
+    Args:
+        repo: user/name.
+        contents: of each `noise.json`, by the configuration's name.
+    """
+    contents = dict(sorted(contents.items()))
+    configs = [each for name, one in contents.items() for each in _configs(one, named_configs(one, name), f"{name}/")]
+    card_data = DatasetCardData(
+        **_licence({each["license"] for each in contents.values()}),
+        pretty_name=repo.split("/")[-1],
+        tags=[*sorted({tag for each in contents.values() for tag in _TAGS[each["on"]]}), "hf_noisy_itm"],
+        configs=configs,
+    )
+    template = str(shipped("hub_cards") / "configurations.md")
+    fields = {"title": repo, "contents": contents, "escape": escape, "code": code}
+    return str(DatasetCard.from_template(card_data, template_path=template, **fields))
+
+
+def named_configs(content: dict, name: str) -> list[str]:
+    """Names of a data set's configs where it is one of several: its own, and with a suffix those after the default."""
+    return [name, *(f"{name}-{each}" for each in list(content["configs"])[1:])]
+
+
+def _configs(content: dict, names: Iterable[str], folder: str = "", default: bool = False) -> list[dict]:
+    """What the front matter says of a data set's configs, under these names, with its files in a folder."""
+    told = []
+    for name, patterns in zip(names, content["configs"].values()):
+        inside = [{"split": split, "path": path} for split, path in patterns.items()]
+        entry = {
+            "config_name": name,
+            "data_files": [{**each, "path": folder + each["path"]} for each in inside],
+            "description": f"Content {content_hash(content['files'], inside)}",
+        }
+        told.append({**entry, "default": True} if default and not told else entry)
+    return told
+
+
+def _licence(stated: set[str | None]) -> dict[str, str]:
+    """Of all that is in a repository, if it is one and known."""
+    (first, *others) = stated
+    name = "unknown" if not others else "several, see the card"
+    return {"license": first} if first and not others else {"license": "other", "license_name": name}
 
 
 def content_hash(files: dict[str, str], patterns: list[dict[str, str]]) -> str:
@@ -180,8 +219,17 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def escape(text: str, most: int = 200) -> str:
+def code(value: object, most: int = 200) -> str:
+    """A value of others as one span of Markdown code, in which nothing means anything; cut after `most` characters."""
+    return f"`{_short(value, most).replace('`', chr(39)) or 'none'}`"
+
+
+def _short(value: object, most: int) -> str:
+    line = "".join(letter for letter in one_line(str(value)) if letter.isprintable())
+    return line if len(line) <= most else line[:most] + "…"
+
+
+def escape(text: object, most: int = 200) -> str:
     """Text of others as one line of Markdown that means nothing but itself; cut after `most` characters."""
-    line = "".join(letter for letter in one_line(text) if letter.isprintable())
-    line = line if len(line) <= most else line[:most] + "…"
+    line = _short(text, most)
     return re.sub(r"([!#$&(-+\-./:<>@\[-`{-~])", r"\\\1", line)

@@ -2,25 +2,28 @@
 
 import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub import HfApi
 
-from ..errors import InputError, last_line
+from ..errors import InputError
 from ..files import write_json
 from ..parser import Parser, in_one_process
 from .cards import write_model_card
-from .results import eval_results, find_control, read_metrics
-from .run_folder import EVAL_RESULTS, ONLY_OURS, for_others, stage_model
-from .tokens import mask_tokens
+from .configurations import Files, beside, named
+from .data_folder import is_of_a_training, stage_dataset
+from .pushing import make_repository, push, reason_of, staging
+from .results import eval_results, figures_of, find_control, known_on_hub
+from .run_folder import EVAL_RESULTS, ONLY_OURS, inside, stage_model
+from .run_metrics import read_metrics
+from .tokens import for_others
 
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
+_FOLDERS_OF_A_DATASET = ("data", "pictures")
+_CONFIG = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
 _FILES_OF_A_SPACE = ("*.py", "README.md", "requirements.txt")
 _REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -44,6 +47,10 @@ class PublishArguments:
         default=None,
         metadata={"help": "Of a run: user/name of the evaluation data on the Hub, if they lie there."},
     )
+    config_name: str | None = field(
+        default=None,
+        metadata={"help": "Of a noisy data set: its name among several in one repository, which keeps the others."},
+    )
     license: str | None = field(default=None, metadata={"help": "Of a model, as the Hub names it: mit, for one."})
 
     def __post_init__(self):
@@ -51,10 +58,22 @@ class PublishArguments:
             raise InputError(f"--repo_id must be user/name on the Hub, got {self.repo_id!r}.")
         if self.dataset_id is not None and not _DATASET_ID.fullmatch(self.dataset_id):
             raise InputError(f"--dataset_id must be user/name of a data set on the Hub, got {self.dataset_id!r}.")
+        if self.config_name is not None and (
+            not _CONFIG.fullmatch(self.config_name) or self.config_name in _FOLDERS_OF_A_DATASET
+        ):
+            raise InputError(
+                f"--config_name must be a name of letters, digits, dots and hyphens, not data or pictures, got "
+                f"{self.config_name!r}."
+            )
         if self.license is not None and not _LICENSE.fullmatch(self.license):
             raise InputError(
                 f"--license must be an identifier of the Hub, such as mit or other, got {self.license!r}."
             )
+
+    @property
+    def where(self) -> dict[str, str | bool | None]:
+        """The repository, as the Hub's client is told of it."""
+        return {"repo_id": self.repo_id, "private": self.private, "revision": self.revision}
 
     def command(self, folder: str | Path) -> str:
         """The command that publishes a folder like this."""
@@ -90,19 +109,29 @@ def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None
     Raises:
         InputError: the folder is none of these, or the Hub refuses; the folder is as it was, and the sentence says
             how to try again.
+        Interrupted: by Ctrl-C or SIGTERM; likewise.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     if (folder / "metrics.json").is_file():  # a run on a noisy data set keeps its noise.json too
+        _refuse_config_name(args, "a run")
         return publish_run(folder, args, api)
+    if is_of_a_training(folder):
+        raise InputError(
+            f"{folder} is of a training without figures (there is no metrics.json), which recipes/train.py writes at "
+            f"its end: give its command again, with --resume_from_checkpoint auto to go on."
+        )
     if (folder / "noise.json").is_file():
         _refuse_of_a_run(args, "a data set")
-        return upload_dataset(folder, args.repo_id, api, args.revision, args.private)
+        return upload_dataset(folder, args, api)
     if (folder / "app.py").is_file() and (folder / "README.md").is_file():
         _refuse_of_a_run(args, "a Space")
-        found = {path.relative_to(folder).as_posix(): path for each in _FILES_OF_A_SPACE for path in folder.glob(each)}
-        return _push(folder, found, args, api or HfApi(), "space", (), "Upload the Space")
+        _refuse_config_name(args, "a Space")
+        with staging(folder, args.command(folder)):
+            found = [inside(folder, path) for each in _FILES_OF_A_SPACE for path in folder.glob(each)]
+            files = {path.relative_to(folder).as_posix(): path for path in found}
+            return _push(folder, files, args, api, "space", (), "Upload the Space")
     raise InputError(f"{folder} holds no run (metrics.json), noisy data set (noise.json) or Space (app.py).")
 
 
@@ -111,25 +140,44 @@ def publish_run(folder: str | Path, args: PublishArguments, api: HfApi | None = 
 
     Raises:
         InputError: see `publish`; or the control that is named is none.
+        Interrupted: see `publish`.
     """
     folder = Path(folder)
     metrics = read_metrics(folder)
     control = find_control(folder, metrics, args.control)
-    with tempfile.TemporaryDirectory(prefix="hf_noisy_itm_") as temporary:
-        staged = Path(temporary)
+    with staging(folder, args.command(folder)) as staged:
         model_class, is_clip = stage_model(folder, staged, args.with_training_state)
         clip_alone = metrics.get("embeds_by_clip_alone", is_clip)
         told = for_others(metrics)
-        dataset_id = args.dataset_id or (metrics.get("on_hub") or {}).get("dataset")
+        dataset_id = args.dataset_id or known_on_hub(metrics, "dataset")
         write_json(staged / "metrics.json", told)
-        if dataset_id is not None:
+        if dataset_id is not None and figures_of(told):
             (staged / EVAL_RESULTS).parent.mkdir()
             (staged / EVAL_RESULTS).write_text(eval_results(told, dataset_id), encoding="utf-8")
         more = {"repo": args.repo_id, "license": args.license, "dataset_id": dataset_id}
         more |= {"control": None if control is None else for_others(control)}
         write_model_card(staged, told, model_class, version("hf-noisy-itm"), clip_alone, **more)
         files = {path.relative_to(staged).as_posix(): path for path in staged.rglob("*") if path.is_file()}
-        return _push(folder, files, args, api or HfApi(), "model", ONLY_OURS, f"Upload {told['method']} model")
+        return _push(folder, files, args, api, "model", ONLY_OURS, f"Upload {told['method']} model")
+
+
+def upload_dataset(folder: str | Path, args: PublishArguments, api: HfApi | None = None) -> str:
+    """Publishes a folder of recipes/make_noise.py in one commit; a new repository is private.
+
+    Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
+
+    Raises:
+        InputError: see `publish`; or the folder is not what its `noise.json` lists.
+        Interrupted: see `publish`.
+    """
+    folder = Path(folder)
+    with staging(folder, args.command(folder)):
+        content, files = stage_dataset(folder)
+        name = args.config_name
+        shards = tuple(f"{name}/{each}" if name else each for each in _SHARDS_OF_A_DATASET)
+        further = beside(content, args.repo_id, name)
+        message = f"Upload the data set {name}" if name else "Upload the data set"
+        return _push(folder, named(content, files, args.repo_id, name), args, api, "dataset", shards, message, further)
 
 
 def reach(args: PublishArguments, api: HfApi | None = None) -> str:
@@ -142,7 +190,7 @@ def reach(args: PublishArguments, api: HfApi | None = None) -> str:
         InputError: the Hub refuses.
     """
     try:
-        return _make_repository(args, api or HfApi(), "model")
+        return make_repository(api or HfApi(), "model", **args.where)
     except InputError:
         raise
     except Exception as error:
@@ -152,102 +200,23 @@ def reach(args: PublishArguments, api: HfApi | None = None) -> str:
         ) from None
 
 
-def upload_dataset(
-    folder: str | Path, repo: str, api: HfApi | None = None, revision: str | None = None, private: bool = False
-) -> str:
-    """Uploads a folder as a data set; a new repository is private, for its pictures may not be anyone's to publish.
-
-    Shards that the repository has from before and the folder has not are deleted: `datasets` would read them along.
-
-    Raises:
-        InputError: the Hub refuses; or `private` is asked, and the repository is there and public.
-    """
-    api = api or HfApi()
-    again = f"python recipes/publish.py {shlex.quote(str(folder))} --repo_id {shlex.quote(repo)}"
-    again += (" --private true" if private else "") + (f" --revision {shlex.quote(revision)}" if revision else "")
-    try:
-        repo = api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True).repo_id
-        if private:
-            _refuse_public(api, repo, "dataset")
-        more = {}
-        if revision is not None:
-            api.create_branch(repo, branch=revision, repo_type="dataset", exist_ok=True)
-            more = {"revision": revision}
-        deleted = list(_SHARDS_OF_A_DATASET)
-        api.upload_folder(repo_id=repo, folder_path=str(folder), repo_type="dataset", delete_patterns=deleted, **more)
-    except InputError:
-        raise
-    except Exception as error:  # see `_push`
-        raise _refusal(folder, repo, error, again) from None
-    return f"datasets/{repo}"
-
-
-def reason_of(error: BaseException) -> str:
-    """Why the Hub did not take something, in a few words without any token."""
-    while isinstance(error, RuntimeError) and error.__cause__ is not None:
-        error = error.__cause__  # the client says which file, and why comes below
-    if isinstance(error, LocalTokenNotFoundError):
-        text = "there is no token (run `hf auth login`, or set HF_TOKEN)"
-    elif isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        more = "log in with `hf auth login`, or set HF_TOKEN" if status == 401 else error.server_message
-        text = f"the Hub answered {status}" + (f" ({' '.join(more.split())})" if more else "")
-    else:
-        kind = type(error).__name__
-        text = last_line(error) if isinstance(error, OSError | ValueError) else f"{kind}: {last_line(error)}"
-    return mask_tokens(text)
-
-
 def _push(
     folder: Path,
-    files: dict[str, Path],
+    files: Files,
     args: PublishArguments,
-    api: HfApi,
+    api: HfApi | None,
     kind: str,
-    only_ours: tuple[str, ...],
-    message: str,
+    *more,
 ) -> str:
-    try:
-        _make_repository(args, api, kind)
-        where = {"repo_id": args.repo_id, "repo_type": kind, "revision": args.revision}
-        operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
-        for name in api.list_repo_files(**where):
-            if name not in files and any(_fits(name, pattern) for pattern in only_ours):
-                operations.append(CommitOperationDelete(name))
-        api.create_commit(operations=operations, commit_message=message, **where)
-    except InputError:
-        raise
-    except Exception as error:  # the clients of HTTP and of Xet raise kinds that have nothing in common
-        raise _refusal(folder, args.repo_id, error, args.command(folder)) from None
-    return args.repo_id if kind == "model" else f"{kind}s/{args.repo_id}"
-
-
-def _make_repository(args: PublishArguments, api: HfApi, kind: str) -> str:
-    sdk = {"space_sdk": "gradio"} if kind == "space" else {}
-    url = api.create_repo(args.repo_id, repo_type=kind, private=args.private or None, exist_ok=True, **sdk)
-    if args.private:
-        _refuse_public(api, url.repo_id, kind)
-    if args.revision is not None:
-        api.create_branch(url.repo_id, branch=args.revision, repo_type=kind, exist_ok=True)
-    return url.repo_id
-
-
-def _refuse_public(api: HfApi, repo: str, kind: str) -> None:
-    if not api.repo_info(repo, repo_type=kind).private:
-        raise InputError(f"{repo} is there already and public, and --private was asked: name another one.")
-
-
-def _refusal(folder: str | Path, repo: str, error: Exception, again: str) -> InputError:
-    return InputError(
-        f"{folder} is whole but could not be uploaded to {repo!r}: {reason_of(error)}; to try again: {again}"
-    )
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return name.count("/") == pattern.count("/") and fnmatch(name, pattern)
+    return push(folder, files, api or HfApi(), kind, args.where, args.command(folder), *more)
 
 
 def _refuse_of_a_run(args: PublishArguments, what: str) -> None:
     for name in ("with_training_state", "control", "dataset_id", "license"):
         if getattr(args, name) != PublishArguments.__dataclass_fields__[name].default:
             raise InputError(f"--{name} is of a run, and the folder holds {what}: leave it out.")
+
+
+def _refuse_config_name(args: PublishArguments, what: str) -> None:
+    if args.config_name is not None:
+        raise InputError(f"--config_name is of a noisy data set, and the folder holds {what}: leave it out.")

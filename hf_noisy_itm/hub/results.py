@@ -1,17 +1,19 @@
 """Figures of a run as the Hub takes them, and the control that stands beside them."""
 
-import json
 import re
 from pathlib import Path
 
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+from transformers.utils import logging
 
 from ..errors import InputError
+from .run_metrics import read_metrics
 
-_NEEDED = {"method", "model", "data", "pairs", "noise", "method_config", "training", "metrics", "seconds", "processes"}
-_NEEDED |= {"versions"}
+logger = logging.get_logger(__name__)
+
 _OF_AN_OWNER = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HELD_OUT = ("holdout_every", "holdout_offset", "holdout_by", "max_eval_pictures", "where")
 _BESIDE = ("control", "baseline")  # folders beside a run's in which a control is looked for
 
 
@@ -20,8 +22,16 @@ def figures_of(metrics: dict) -> dict[str, float]:
     return {
         name: round(value, 3)
         for name, value in (metrics.get("test") or metrics["metrics"]).items()
-        if name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map")
+        if value is not None
+        and (name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map"))
     }
+
+
+def split_of(metrics: dict, test: bool) -> str:
+    """The split of the figures under `test`, or of those that training evaluates on."""
+    data = metrics["data"]
+    split = data.get("test_split" if test else "eval_split")
+    return split or f"held out of {data.get('train_split') or 'train'}"
 
 
 def name_of_data(metrics: dict) -> str:
@@ -35,6 +45,12 @@ def on_hub(name: str) -> str | None:
     return name if _OF_AN_OWNER.fullmatch(name) and not Path(name).exists() else None
 
 
+def known_on_hub(metrics: dict, what: str) -> str | None:
+    """Name on the Hub of the "model" that training started from, or of its "dataset", where it was from there."""
+    name = (metrics.get("on_hub") or {}).get(what)
+    return name if name is not None and _OF_AN_OWNER.fullmatch(name) else None
+
+
 def eval_results(metrics: dict, dataset_id: str) -> str:
     """Content of a file in `.eval_results/`, one entry for each figure.
 
@@ -42,7 +58,7 @@ def eval_results(metrics: dict, dataset_id: str) -> str:
         metrics: content of `metrics.json`.
         dataset_id: of the evaluation data on the Hub; the format has no other name for data.
     """
-    split = metrics["data"].get("test_split" if metrics.get("test") else "eval_split") or "held out"
+    split = split_of(metrics, bool(metrics.get("test")))
     noise = metrics.get("noise") or {}
     told = f"split {split}; trained by {metrics['method']}"
     if noise.get("sha256"):
@@ -56,32 +72,14 @@ def eval_results(metrics: dict, dataset_id: str) -> str:
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True, sort_keys=False)
 
 
-def read_metrics(folder: str | Path) -> dict:
-    """`metrics.json` of a run.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    path = Path(folder) / "metrics.json"
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        missing = _NEEDED - metrics.keys()
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as JSON of a run: write it anew by training again.") from error
-    if missing:
-        raise InputError(f"{path} is not of a run, it lacks {min(missing)!r}: give an output folder of train.py.")
-    return metrics
-
-
 def find_control(folder: str | Path, metrics: dict, given: str | None) -> dict | None:
     """The figures of a run's control: of the folder that is named, or of one called control or baseline beside it.
 
     Args:
         folder: of the run.
         metrics: of the run.
-        given: folder of the control; one that lies beside it is taken if left out, where it is of the same data.
+        given: folder of the control; one that lies beside it is taken if left out, where it is of the same data, and
+            left with a warning where it is damaged.
 
     Raises:
         InputError: the one that is named is no control of this run.
@@ -94,7 +92,11 @@ def find_control(folder: str | Path, metrics: dict, given: str | None) -> dict |
     for name in _BESIDE:
         beside = Path(folder).resolve().parent / name
         if beside != Path(folder).resolve() and (beside / "metrics.json").is_file():
-            control = read_metrics(beside)
+            try:
+                control = read_metrics(beside)
+            except InputError as error:
+                logger.warning(f"{beside} does not stand as a control on the card: {error}")
+                continue
             if _difference(metrics, control) is None:
                 return control
     return None
@@ -111,6 +113,8 @@ def _difference(metrics: dict, control: dict) -> str | None:
         ("the number of pairs to evaluate on", lambda each: each["pairs"].get("eval")),
         ("the data", lambda each: name_of_data(each)),
         ("the split to report on", lambda each: each["data"].get("test_split")),
+        ("the split to evaluate on", lambda each: each["data"].get("eval_split")),
+        ("what is held out to evaluate on", lambda each: [each["data"].get(key) for key in _HELD_OUT]),
         ("the noise", lambda each: [(each.get("noise") or {}).get(key) for key in ("nominal", "realised", "sha256")]),
     ):
         if of(metrics) != of(control):

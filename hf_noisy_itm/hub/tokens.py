@@ -1,11 +1,19 @@
-"""No token of the Hub stands in what is written, printed or published."""
+"""No token stands in what is written, printed or published, and no path of this disk in what is published."""
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from huggingface_hub import get_token
 
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|(?<=Bearer )\S+")
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{20,}|(?:hf_oauth|hf_jwt|api_org)_[\w.~+/=-]{8,})"
+    r"|(?<=Bearer )\S+"
+    r"|(?<=://)[^\s/@]+(?=@)"  # name and password before a host
+    r"|(?i:(?<=[?&])(?P<name>[\w-]*(?:token|secret|password|key|signature))=[^\s&#]+)"
+)
+_PATH = re.compile(r"(?<![\w/.<~*)\]}])~?(?:/[^\s/,;:'\"|<>()]+)+/?|(?<!\w)[A-Za-z]:\\(?:[^\s\\/,;'\"|<>]+\\?)+")
 
 
 def without_tokens(words: Sequence[str]) -> list[str]:
@@ -22,7 +30,22 @@ def without_tokens(words: Sequence[str]) -> list[str]:
 
 
 def mask_tokens(text: str) -> str:
-    """A text in which tokens of the Hub do not stand any more."""
-    text = _TOKEN.sub("<TOKEN>", text)
+    """A text in which no token or password stands any more."""
+    text = _TOKEN.sub(lambda found: f"{found['name']}=<TOKEN>" if found["name"] else "<TOKEN>", text)
     token = get_token()
     return text.replace(token, "<TOKEN>") if token else text
+
+
+def for_others(content: Any) -> Any:
+    """Words and figures without tokens, and of paths the last part alone, for the rest is nobody's business."""
+    if isinstance(content, dict):
+        return {for_others(key): for_others(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [for_others(value) for value in content]
+    if not isinstance(content, str):
+        return content
+    option, sign, value = content.partition("=") if content.startswith("--") else ("", "", content)
+    if value.startswith("~") or Path(value).is_absolute():  # with spaces in it, perhaps
+        value = Path(value).name
+    value = _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], value.replace("file://", ""))
+    return mask_tokens(option + sign + value)

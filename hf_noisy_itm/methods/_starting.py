@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 _ALIGNMENT = 64  # bytes, of torch's own CPU tensors
 
@@ -57,6 +57,13 @@ class StartingModel(PreTrainedModel):
         remembered = self.memory()  # asked anew: adapters' moments came later
         state = self.state_dict() if state is None else state
         return {name: tensor for name, tensor in state.items() if name not in remembered}
+
+    @classmethod
+    def learnt_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor that was learnt, by its name, for a config; no memory is taken for them."""
+        with torch.device("meta"):
+            model = cls(config)
+        return {name: tuple(tensor.shape) for name, tensor in model.learnt().items()}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

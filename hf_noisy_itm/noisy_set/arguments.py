@@ -44,12 +44,17 @@ class NoisySetArguments:
     push_to_hub: str | None = field(
         default=None, metadata={"help": "Repository on the Hub to upload the folder to; made private if it is new."}
     )
+    config_name: str | None = field(
+        default=None, metadata={"help": "With push_to_hub: its name among several in that repository, which are kept."}
+    )
 
     def __post_init__(self):
         for name, least in (("seed", 0), ("k", 1), ("shard_mb", 1)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         refuse_pattern(self.output, "--output")
+        if self.config_name is not None and self.push_to_hub is None:
+            raise InputError("config_name names what is pushed: give --push_to_hub too, or leave it out.")
         if self.license is not None and not _LICENSE.fullmatch(self.license):
             raise InputError(
                 f"license {self.license!r} is no identifier of the Hub, such as cc-by-4.0 or other: small letters, "

@@ -16,7 +16,14 @@ from ..functional.noise import LABEL_KINDS
 
 EXAMPLES = 3  # of wrong rows, on the card
 
-_NOT_TOLD = ("output", "overwrite", "push_to_hub", "shard_mb", "license")  # of the arguments, in a command to repeat
+_NOT_TOLD = (
+    "output",
+    "overwrite",
+    "push_to_hub",
+    "config_name",
+    "shard_mb",
+    "license",
+)  # of the arguments, in a command to repeat
 _PLACES = ("dataset", "data_dir", "image_root", "noise_file", "text_model")  # told by their last part if on this disk
 _ALSO_CALLED = {"test": "test", **dict.fromkeys(("validation", "val", "valid", "dev"), "validation")}
 

@@ -21,12 +21,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..data import DataArguments
-from ..data.pedigree import CARD, NOISE_FILE, read_noise_file, shortfall
+from ..data.pedigree import NOISE_FILE, read_noise_file, shortfall
 from ..data.shards import write_shards
 from ..errors import InputError
 from ..files import atomic_folder, sha256_of_file, write_json
 from ..functional.noise import LABEL_KINDS
-from ..hub import upload_dataset, write_dataset_card
+from ..hub import PublishArguments, damage_of, upload_dataset, write_dataset_card
 from .arguments import NoisySetArguments
 from .labels import LabelSource
 from .sources import PairsSource
@@ -59,7 +59,7 @@ def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, 
             f"{output} cannot be made: {error}; name an --output where there is room to write."
         ) from error
     if args.push_to_hub:
-        upload_dataset(output, args.push_to_hub)
+        upload_dataset(output, PublishArguments(args.push_to_hub, config_name=args.config_name))
     return content, made
 
 
@@ -134,15 +134,7 @@ def _what_is_there(output: Path) -> dict | None:
 
 def _check_files(output: Path, files: object) -> None:
     """Refuses a folder that has not the shards, all of them and no others, that its `noise.json` lists by hash."""
-    files = files if isinstance(files, dict) else {}
-    there = {path.relative_to(output).as_posix() for path in output.rglob("*.parquet")}
-    changed = (name for name in sorted(there & set(files)) if sha256_of_file(output / name) != files[name])
-    wrong = (
-        next((f"{name} is not there" for name in (CARD, *sorted(files)) if not (output / name).is_file()), None)
-        or next((f"{name} is not in its list" for name in sorted(there - set(files))), None)
-        or next((f"{name} has another content than is listed" for name in changed), None)
-    )
-    if wrong:
+    if wrong := damage_of(output, files):
         raise InputError(
             f"{output} is damaged, {wrong} ({NOISE_FILE}): give --overwrite true to make it anew, or name another "
             f"--output."

@@ -1,0 +1,123 @@
+"""The weights of a run on their way to the Hub: all that its config asks for, nothing else, and numbers in them."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import InputError, last_line
+from ..files import write_json
+from ..methods import NoisyITMConfig, NoisyITMModel
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+CLIP = "clip."
+_AGAIN = "train it to its end with --resume_from_checkpoint true, or copy the whole model there again"
+
+
+def stage_weights(
+    folder: Path, staged: Path, config: NoisyITMConfig, model_class: type[NoisyITMModel]
+) -> dict[str, str]:
+    """Copies the files of weights that transformers would read, after a look at what they hold.
+
+    Where all is CLIP's, tensors are named as `CLIPModel` names them.
+
+    Args:
+        folder: of a run.
+        staged: where to.
+        config: of the run; it says which tensors there are, and of which shapes.
+        model_class: its method.
+
+    Returns:
+        The published name of each tensor, by the name that it has in the model.
+
+    Raises:
+        InputError: a file, a tensor or a shard is missing, left over, of another shape, or holds NaN or infinity.
+    """
+    files = _files(folder)
+    stored = {file: _shapes(folder / file) for file in files}
+    _refuse_other_shards(folder, stored)
+    held = {name: shape for shapes in stored.values() for name, shape in shapes.items()}
+    prefix = "" if any(name.startswith(CLIP) for name in held) or "logit_scale" not in held else CLIP
+    _refuse_other_tensors(folder, {prefix + name: shape for name, shape in held.items()}, config, model_class)
+    only_clip = all((prefix + name).startswith(CLIP) for name in held)
+    renamed = {prefix + name: (prefix + name).removeprefix(CLIP) if only_clip else prefix + name for name in held}
+    for file in files:
+        tensors = _tensors(folder / file)
+        save_file({renamed[prefix + name]: each for name, each in tensors.items()}, staged / file, {"format": "pt"})
+    if files != [WEIGHTS]:
+        index = _index(folder)
+        index["weight_map"] = {renamed[prefix + name]: file for name, file in index["weight_map"].items()}
+        write_json(staged / INDEX, index)
+    return renamed
+
+
+def _files(folder: Path) -> list[str]:
+    if (folder / WEIGHTS).is_file():  # which transformers takes where both are there
+        return [WEIGHTS]
+    if not (folder / INDEX).is_file():
+        raise InputError(f"{folder} holds no model ({WEIGHTS}): give the output folder of recipes/train.py.")
+    return sorted(set(_index(folder)["weight_map"].values()))
+
+
+def _index(folder: Path) -> dict:
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        names = index["weight_map"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{folder / INDEX} is no index of weights: {_AGAIN}.") from None
+    if strange := [name for name in names if not isinstance(name, str) or Path(name).name != name]:
+        raise InputError(f"{folder / INDEX} names weights outside of its folder, {strange[0]!r}: {_AGAIN}.")
+    return index
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} holds no whole model, {path.name} is not there: {_AGAIN}.") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path.parent} holds no whole model, {path.name}: {last_line(error)}; {_AGAIN}.") from error
+
+
+def _refuse_other_shards(folder: Path, stored: dict[str, dict]) -> None:
+    if set(stored) == {WEIGHTS}:
+        return
+    listed = set(_index(folder)["weight_map"].items())
+    there = {(name, file) for file, shapes in stored.items() for name in shapes}
+    if wrong := sorted(listed ^ there):
+        raise InputError(
+            f"{folder} holds no whole model, {INDEX} and the files differ in {wrong[0][0]} of {wrong[0][1]}: {_AGAIN}."
+        )
+
+
+def _refuse_other_tensors(folder: Path, held: dict[str, tuple], config, model_class: type[NoisyITMModel]) -> None:
+    asked = model_class.learnt_shapes(config)
+    missing, strange = sorted(asked.keys() - held.keys()), sorted(held.keys() - asked.keys())
+    if missing:
+        more = f"it lacks {len(missing)} of {len(asked)} tensors, {missing[0]} for one"
+    elif strange:
+        more = f"its config.json knows nothing of {len(strange)} tensors, {strange[0]} for one"
+    elif wrong := [name for name in sorted(asked) if asked[name] != held[name]]:
+        more = f"{wrong[0]} has the shape {list(held[wrong[0]])}, and config.json says {list(asked[wrong[0]])}"
+    else:
+        return
+    raise InputError(f"{folder} holds no whole model, {more}: {_AGAIN}.")
+
+
+def _tensors(path: Path) -> dict:
+    tensors = {}
+    try:
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                tensors[name] = file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path.parent} holds no whole model, {path.name}: {last_line(error)}; {_AGAIN}.") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"{path.parent} holds a broken model, {name} has NaN or infinity in it: train again, with a smaller "
+                f"learning_rate for one, and publish that."
+            )
+    return tensors
