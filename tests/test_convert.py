@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.convert import from_openai, read_openai, to_openai
+from hf_noisy_itm.convert import from_openai, to_openai
+from hf_noisy_itm.openai_file import read_openai
 
 from . import openai_clip
 
