@@ -160,7 +160,10 @@ def _one_sentence(what: str) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, StrictDataclassError) as error:
-        raise InputError(f"{what}: {last_line(error).split('Error: ')[-1].strip()}") from error
+    except Exception as error:  # nonsense in a config.json raises whatever stands where transformers stumbles over it
+        reason = last_line(error).split("Error: ")[-1].strip()
+        if not isinstance(error, OSError | ValueError | RuntimeError | StrictDataclassError):
+            reason = f"its files are damaged, or of another version ({type(error).__name__}: {reason})"
+        raise InputError(f"{what}: {reason}") from error
     finally:
         logging.set_verbosity(level)

@@ -313,6 +313,36 @@ def test_a_config_that_names_weights_outside_of_the_folder_is_refused(folder, na
             loading()
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model_type": None}, "holds no model_type in its config.json, and so perhaps a model, not a CLIP"),
+        ({"model_type": 7}, "holds a model of type 7, not a CLIP"),
+        ({"model_type": "bert"}, "holds a model of type 'bert', not a CLIP"),
+        ({"model_type": "noisy_itm_later"}, "There is no method 'later'"),
+        ({"dtype": "../x"}, r"cannot be loaded as a baseline model: its files are damaged, .* \(AttributeError: "),
+        ({"num_labels": []}, r"cannot be loaded.*: its files are damaged, or of another version \(TypeError: "),
+        (
+            {"text_config": {"hidden_size": 0}},
+            "cannot be loaded as a baseline model|makes no model|they do not belong",
+        ),
+    ],
+)
+def test_nonsense_in_a_config_is_one_sentence(folder, change, sentence):
+    with_config(folder, **change)
+    with pytest.raises(InputError, match=sentence) as caught:
+        load_model(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "{", "[" * 100_000, ""])
+def test_what_is_no_config_is_one_sentence(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(InputError, match="cannot be loaded: ") as caught:
+        load_model(str(folder))
+    assert "\n" not in str(caught.value)
+
+
 def test_an_index_that_a_config_names_is_looked_at(folder):
     """transformers checks that the index lies in the folder, and not where its entries lead."""
     shutil.move(folder / "model.safetensors", folder.parent / "elsewhere.safetensors")
