@@ -73,8 +73,8 @@ def load_model(
     Raises:
         InputError: there is no such model or method, or no such field, or a field has a wrong value.
     """
-    model = load_weights(name, method, fields, facts)
-    has_vectors = getattr(model.config, "feature_widths", None) is not None
+    model, stored = _load(name, method, fields, facts)
+    has_vectors = stored.get("feature_widths") is not None  # whatever the data say
     with _one_sentence(f"{name} cannot be loaded with its processor"):
         processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(_place(name))
     if has_vectors:
@@ -85,10 +85,13 @@ def load_model(
     return model, processor
 
 
-def load_weights(
-    name: str, method: str | None = None, fields: dict | None = None, facts: dict | None = None
-) -> NoisyITMModel:
+def load_weights(name: str) -> NoisyITMModel:
     """As `load_model`, without a processor."""
+    return _load(name, None, None, None)[0]
+
+
+def _load(name: str, method: str | None, fields: dict | None, facts: dict | None) -> tuple[NoisyITMModel, dict]:
+    """The model, and its config as it is stored."""
     path = _place(name)
     with _one_sentence(f"{name} cannot be loaded"):
         stored = unfolded(CLIPConfig.get_config_dict(path)[0])
@@ -104,7 +107,7 @@ def load_weights(
     with _one_sentence(f"{name} cannot be loaded as a {method} model"):
         config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
         # Whatever the checkpoint's precision: half of it would lose small updates.
-        return _model_class(cls).from_pretrained(path, config=config, dtype=torch.float32)
+        return _model_class(cls).from_pretrained(path, config=config, dtype=torch.float32), stored
 
 
 def _model_class(config: type[NoisyITMConfig]) -> type[NoisyITMModel]:
