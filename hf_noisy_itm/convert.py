@@ -7,20 +7,16 @@ which marks its end. Both towers must be transformers: `CLIPModel` has no ResNet
 
 import math
 import re
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPConfig
 
-from .errors import InputError, last_line
-from .untrusted import refuse_bomb, refuse_growth
+from .errors import InputError
+from .openai_file import refuse_other_than_tensors
 
 _HEAD_WIDTH = 64
-_PARALLEL = "module."  # before every name of a model that was wrapped to be trained in several processes
+_FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _NUMBERS = {"input_resolution", "context_length", "vocab_size"}  # stand in some files; the shapes tell them too
 _TOWERS = {"transformer": "text_model.encoder.layers", "visual.transformer": "vision_model.encoder.layers"}
 _OF_A_LAYER = {
@@ -47,34 +43,6 @@ _ONCE = {
 _TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
 
 
-def read_openai(path: str | Path) -> dict[str, Tensor]:
-    """Reads a state dict from `.safetensors`, or from what `torch.save` wrote; nothing in it is run.
-
-    A checkpoint of a training is taken too: a dictionary that has one such state dict beside other things, such as an
-    epoch and an optimizer. Names may begin with `module.`, as those of parallel models do.
-
-    Raises:
-        InputError: there is no such file, it is damaged, would grow where it is read, or holds no such tensors.
-    """
-    try:
-        if Path(path).suffix == ".safetensors":
-            return load_file(path)
-        size = refuse_bomb(path)
-        state = _state_in(torch.load(path, map_location="cpu", weights_only=True))
-    except InputError:
-        raise
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {last_line(error)}") from error
-    except Exception as error:  # torch raises many kinds, one of which only a forbidden import could name
-        raise InputError(
-            f"{path} holds no plain state dict, and whole models and TorchScript archives (as OpenAI publishes them) "
-            f"are not opened, since they are programs: save the model's state_dict() as .safetensors, and give that."
-        ) from error
-    _refuse_other_than_tensors(state, str(path))
-    refuse_growth(state.values(), size, path)
-    return state
-
-
 def from_openai(state: dict[str, Tensor]) -> tuple[CLIPConfig, dict[str, Tensor]]:
     """Makes a config and the state dict of a `CLIPModel`, in float32 whatever the precision given.
 
@@ -82,9 +50,10 @@ def from_openai(state: dict[str, Tensor]) -> tuple[CLIPConfig, dict[str, Tensor]
         state: in OpenAI's format, both towers transformers; it is not changed.
 
     Raises:
-        InputError: a tensor is missing, of the wrong shape, or not of this format; the first is named.
+        InputError: a tensor is missing, of the wrong shape, not of floating point, or not of this format; the first is
+            named.
     """
-    _refuse_other_than_tensors(state, "The state dict")
+    refuse_other_than_tensors(state, "The state dict")
     state = {name: tensor for name, tensor in state.items() if name not in _NUMBERS}
     config = _config(state)
     _check(state, config)
@@ -121,26 +90,6 @@ def to_openai(config: CLIPConfig, state: dict[str, Tensor]) -> dict[str, Tensor]
         for kind in ("weight", "bias"):
             converted[f"{old}.in_proj_{kind}"] = torch.cat([state[f"{new}.{part}_proj.{kind}"] for part in "qkv"])
     return converted
-
-
-def _state_in(content: Any) -> Any:
-    """The state dict of a checkpoint, if it has just one in this format; else what was given."""
-    if not isinstance(content, dict):
-        return content
-    mark = "visual.conv1.weight"
-    within = [each for each in (content, *content.values()) if isinstance(each, dict)]
-    found = [each for each in within if mark in each or f"{_PARALLEL}{mark}" in each]
-    if len(found) != 1:
-        return content
-    (state,) = found
-    return {name.removeprefix(_PARALLEL) if isinstance(name, str) else name: each for name, each in state.items()}
-
-
-def _refuse_other_than_tensors(state: Any, what: str) -> None:
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise InputError(f"{what} holds other things than tensors by name: save the model's state_dict() alone.")
 
 
 def _config(state: dict[str, Tensor]) -> CLIPConfig:
@@ -240,6 +189,11 @@ def _check(state: dict[str, Tensor], config: CLIPConfig) -> None:
         if tuple(state[name].shape) != shape:
             raise InputError(
                 f"{name} has shape {tuple(state[name].shape)}, and by the other tensors it must be {shape}."
+            )
+        if state[name].layout != torch.strided or state[name].dtype not in _FLOATING or state[name].is_meta:
+            kind = "without content" if state[name].is_meta else f"{state[name].layout}, {state[name].dtype}"
+            raise InputError(
+                f"{name} is {kind}, where a dense tensor of 16, 32 or 64 floating bits belongs: convert it first."
             )
 
 

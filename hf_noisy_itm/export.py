@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from safetensors.torch import save_file
-from transformers import CLIPModel, CLIPProcessor
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
-from .convert import from_openai, read_openai, to_openai
+from .convert import from_openai, to_openai
 from .errors import InputError, last_line
 from .files import atomic_folder, write_json
-from .loading import NOTHING, load_model
+from .loading import NOTHING, load_model, load_weights
+from .openai_file import read_openai
 from .parser import Parser, in_one_process
 
 _FORMATS = ("clip", "openai", "sentence_transformers")
@@ -33,7 +34,8 @@ class ConvertArguments:
         default=None,
         metadata={
             "help": "Of a file in OpenAI's format, which has none: where its tokenizer is, a folder or a name on the "
-            "Hub; 'none' leaves it out. OpenAI's own if unset and there are as many words as that has."
+            "Hub; 'none' leaves it out, as `--to openai` does. OpenAI's own if unset and there are as many words as "
+            "that has."
         },
     )
 
@@ -73,7 +75,7 @@ def convert(source: str, args: ConvertArguments) -> Path:
     output = Path(args.output)
     if output.exists():
         raise InputError(f"{output} is there already: name another --output.")
-    model, processor = _read(source, args.processor)
+    model, processor = _read(source, args)
     try:
         with atomic_folder(output) as folder:
             _WRITERS[args.to](model, processor, folder)
@@ -82,38 +84,44 @@ def convert(source: str, args: ConvertArguments) -> Path:
     return output
 
 
-def _read(source: str, processor: str | None) -> tuple[CLIPModel, CLIPProcessor | None]:
-    if not source.endswith(_FILES):
-        if processor is not None:
-            raise InputError("--processor is for a file in OpenAI's format; a model's folder has its own.")
-        model, found = load_model(source)
-        if not model.embeds_by_clip_alone:
-            raise InputError(f"{source} embeds by more than its CLIP, which no other format can hold.")
-        return model.clip, found
-    config, state = from_openai(read_openai(source))
-    model = CLIPModel(config).eval()
-    model.load_state_dict(state)
+def _read(source: str, args: ConvertArguments) -> tuple[CLIPModel, CLIPProcessor | None]:
+    alone = args.to == "openai"  # which has no place for a processor
+    if source.lower().endswith(_FILES) and not Path(source).is_dir():
+        config, state = from_openai(read_openai(source))
+        model = CLIPModel(config).eval()
+        model.load_state_dict(state)
+        return model, None if alone else _processor(source, config, args.processor)
+    if args.processor is not None:
+        raise InputError("--processor is for a file in OpenAI's format; a model's folder has its own.")
+    model, processor = (load_weights(source), None) if alone else load_model(source)
+    if not model.embeds_by_clip_alone:
+        raise InputError(f"{source} embeds by more than its CLIP, which no other format can hold.")
+    return model.clip, processor
+
+
+def _processor(source: str, config: CLIPConfig, name: str | None) -> CLIPProcessor | None:
+    """The processor of this name, or OpenAI's, made to fit the model of a file; None for "none"."""
     words = config.text_config.vocab_size
-    if processor is None and words != _OPENAI_WORDS:
+    if name is None and words != _OPENAI_WORDS:
         raise InputError(
             f"{source} has {words} words, and OpenAI's tokenizer {_OPENAI_WORDS}: say with --processor where its "
             f"tokenizer is, or --processor none."
         )
-    if processor == NOTHING:
-        return model, None
+    if name == NOTHING:
+        return None
     size = config.vision_config.image_size
     try:
-        found = CLIPProcessor.from_pretrained(processor or _OPENAI_PROCESSOR)
+        found = CLIPProcessor.from_pretrained(name or _OPENAI_PROCESSOR)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The processor {processor or _OPENAI_PROCESSOR} cannot be loaded: {last_line(error)}; name a folder with "
+            f"The processor {name or _OPENAI_PROCESSOR} cannot be loaded: {last_line(error)}; name a folder with "
             f"--processor, or none."
         ) from error
     found.image_processor.size = {"shortest_edge": size}
     found.image_processor.crop_size = {"height": size, "width": size}
     if len(found.tokenizer) != words:
         raise InputError(f"The tokenizer has {len(found.tokenizer)} words, and {source} {words}: name its own.")
-    return model, found
+    return found
 
 
 def _write_clip(model: CLIPModel, processor: CLIPProcessor | None, folder: Path) -> None:

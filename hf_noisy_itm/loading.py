@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
 from transformers import AutoModel, CLIPConfig, CLIPProcessor
 from transformers.utils import logging
 
@@ -16,13 +16,12 @@ from .arguments import config_class
 from .data import FeatureProcessor, FeatureRows, Pairs, StreamedPairs
 from .errors import InputError, did_you_mean, last_line
 from .methods import NoisyITMConfig, NoisyITMModel, unfolded
-from .untrusted import refuse_strange_folder
+from .untrusted import refuse_foreign_code
 
 ASSETS = Path(__file__).parent / "assets"
 
 
 NOTHING = "none"  # the name of no checkpoint
-_PROGRAM = "its weights are a pickle with more than tensors in it, which is not run; give them as .safetensors."
 
 
 def start_model(
@@ -74,51 +73,66 @@ def load_model(
     Raises:
         InputError: there is no such model or method, or no such field, or a field has a wrong value.
     """
-    if name == NOTHING:
-        raise InputError("There is no model 'none' to load: name a folder, or a name on the Hub.")
-    path = ASSETS / name if (ASSETS / name / "config.json").exists() else Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith(".") or name.startswith("runs/")):
-        raise InputError(f"There is no model folder {path.resolve()}.")
-    try:
-        with _quiet():
-            stored = CLIPConfig.get_config_dict(path)[0]
-            refuse_strange_folder(path, stored)
-            stored = unfolded(stored)
-            kind = str(stored.get("model_type"))
-            if kind != "clip" and not kind.startswith("noisy_itm_"):
-                raise InputError(f"{name} holds a model of type {kind!r}, not a CLIP.")
-            method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
-            cls = config_class(method)
-            _refuse_unknown(fields or {}, cls)
-            _refuse_other_facts(name, stored, facts or {})
-            config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
-            # Whatever the checkpoint's precision: half of it would lose small updates.
-            model, report = AutoModel.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True
-            )
-            has_vectors = stored.get("feature_widths") is not None
-            processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(path)
-    except InputError:
-        raise
-    except Exception as error:  # of torch too, which names a forbidden import by a kind that only pickle has
-        is_known = isinstance(error, OSError | ValueError | RuntimeError | SafetensorError | StrictDataclassError)
-        if not is_known and type(error).__name__ != "UnpicklingError":
-            raise
-        reason = last_line(error).split("Error: ")[-1].strip() if is_known else _PROGRAM
-        raise InputError(f"{name} cannot be loaded as a {method} model: {reason}") from error
-    if missing := sorted(key for key in report["missing_keys"] if key.startswith("clip.")):
-        if any(".lora_" in key for key in report["unexpected_keys"]):
-            raise InputError(
-                f"{name} is a checkpoint with adapters, which are merged where a training ends: name its "
-                f"output_dir, or go on with it by --resume_from_checkpoint."
-            )
-        raise InputError(f"{name} lacks {len(missing)} of CLIP's weights, {missing[0]} for one; it is not whole.")
+    model, stored = _load(name, method, fields, facts)
+    has_vectors = stored.get("feature_widths") is not None  # whatever the data say
+    with _one_sentence(f"{name} cannot be loaded with its processor"):
+        processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(_place(name))
     if has_vectors:
         return model, processor
     tokens = processor.tokenizer("two words")["input_ids"]
     if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
         raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
     return model, processor
+
+
+def load_weights(name: str) -> NoisyITMModel:
+    """As `load_model`, without a processor."""
+    return _load(name, None, None, None)[0]
+
+
+def _load(name: str, method: str | None, fields: dict | None, facts: dict | None) -> tuple[NoisyITMModel, dict]:
+    """The model, and its config as it is stored."""
+    path = _place(name)
+    with _one_sentence(f"{name} cannot be loaded"):
+        stored = unfolded(CLIPConfig.get_config_dict(path)[0])
+    refuse_foreign_code(stored, name)
+    kind = stored.get("model_type")
+    if not isinstance(kind, str) or not (kind == "clip" or kind.startswith("noisy_itm_")):
+        what = f"a model of type {kind!r}" if kind else "no model_type in its config.json, and so perhaps a model"
+        raise InputError(f"{name} holds {what}, not a CLIP: name one of CLIP's architecture.")
+    method = method or ("baseline" if kind == "clip" else kind.removeprefix("noisy_itm_"))
+    cls = config_class(method)
+    _refuse_unknown(fields or {}, cls)
+    _refuse_other_facts(name, stored, facts or {})
+    with _one_sentence(f"{name} cannot be loaded as a {method} model"):
+        config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
+        # Whatever the checkpoint's precision: half of it would lose small updates.
+        return _model_class(cls).from_pretrained(path, config=config, dtype=torch.float32), stored
+
+
+def _model_class(config: type[NoisyITMConfig]) -> type[NoisyITMModel]:
+    """Not by `AutoModel`, which goes where adapters in the folder point."""
+    return next(cls for cls in NoisyITMModel.__subclasses__() if cls.config_class is config)
+
+
+def _place(name: str) -> Path | str:
+    """The folder of a model, or its name on the Hub."""
+    if name == NOTHING or not name.strip():
+        raise InputError(f"There is no model {name!r} to load: name a folder, or a name on the Hub.")
+    if (ASSETS / name / "config.json").exists():
+        return ASSETS / name
+    path = Path(name)
+    if path.is_file():
+        raise InputError(f"{name} is a file, not a model's folder: recipes/convert.py makes one of it.")
+    if path.exists():
+        return path
+    if path.is_absolute() or name.startswith((".", "runs/")):
+        raise InputError(f"There is no model folder {path.resolve()}.")
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise InputError(f"There is no folder {name}, and no model on the Hub can have such a name.") from error
+    return name
 
 
 def _refuse_other_facts(name: str, stored: dict, facts: dict) -> None:
@@ -136,13 +150,23 @@ def _refuse_unknown(names: Iterable[str], cls: type[NoisyITMConfig]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back what transformers says when a method's config meets a plain CLIP checkpoint; it is meant to."""
+def _one_sentence(what: str) -> Iterator[None]:
+    """Makes one sentence of what the libraries raise where a file is not what it should be.
+
+    What transformers says when a method's config meets a plain CLIP checkpoint is held back; it is meant to.
+    """
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except InputError:
+        raise
+    except Exception as error:  # nonsense in a config.json raises whatever stands where transformers stumbles over it
+        reason = last_line(error).split("Error: ")[-1].strip()
+        if not isinstance(error, OSError | ValueError | RuntimeError | StrictDataclassError):
+            reason = f"its files are damaged, or of another version ({type(error).__name__}: {reason})"
+        raise InputError(f"{what}: {reason}") from error
     finally:
         logging.set_verbosity(level)

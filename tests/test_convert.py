@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.convert import from_openai, read_openai, to_openai
+from hf_noisy_itm.convert import from_openai, to_openai
+from hf_noisy_itm.openai_file import read_openai
 
 from . import openai_clip
 
@@ -213,6 +214,55 @@ def test_another_architecture_has_no_such_format(weights):
     config.vision_config.num_attention_heads = 2
     with pytest.raises(InputError, match="quick_gelu and 2 heads for a width of 64"):
         to_openai(config, state)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        (lambda each: each.to_sparse(), "torch.sparse_coo, torch.float32"),
+        (lambda each: each.to(torch.int64), "torch.strided, torch.int64"),
+        (lambda each: each.to(torch.complex64), "torch.strided, torch.complex64"),
+        (lambda each: each.to(torch.float8_e4m3fn), "torch.strided, torch.float8_e4m3fn"),
+        (lambda each: each.to("meta"), "without content"),
+    ],
+)
+def test_what_is_no_dense_floating_tensor_is_named(weights, changed, kind):
+    weights["visual.proj"] = changed(weights["visual.proj"])
+    with pytest.raises(InputError, match=f"visual.proj is {kind}, where a dense tensor of 16, 32 or 64 floating bits"):
+        from_openai(weights)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation")
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        (lambda each: each.to_sparse(), "a sparse tensor"),
+        (lambda each: torch.quantize_per_tensor(each, 0.1, 0, torch.qint8), "a quantised tensor"),
+        (lambda each: each.to(torch.complex64), "a tensor of complex numbers"),
+        (lambda each: each.to(torch.float8_e4m3fn), "a tensor of a rare kind of numbers"),
+        (lambda each: each.to("meta"), "a tensor without content"),
+    ],
+)
+def test_a_file_with_other_tensors_is_refused_by_their_kind(weights, tmp_path, changed, kind):
+    torch.save({**weights, "visual.proj": changed(weights["visual.proj"])}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=f"x.pt holds {kind}: save dense tensors of floating point"):
+        read_openai(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32(weights, dtype):
+    state = from_openai({name: each.to(dtype) for name, each in weights.items()})[1]
+    assert {each.dtype for each in state.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["clip.safetensors", "CLIP.SAFETENSORS", "CLIP.PT", "clip.Pth"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_suffixes_of_any_case_and_names_of_parallel_models_are_read(weights, tmp_path, name, prefix):
+    content = {prefix + key: each for key, each in weights.items()}
+    (save_file if name.lower().endswith(".safetensors") else torch.save)(content, tmp_path / name)
+    read = read_openai(tmp_path / name)
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[key], tensor) for key, tensor in weights.items())
 
 
 @pytest.mark.filterwarnings("ignore:.*TorchScript archive")

@@ -13,7 +13,7 @@ from transformers import AutoProcessor, CLIPConfig, CLIPModel
 
 from hf_noisy_itm import InputError, NPCModel
 from hf_noisy_itm.convert import to_openai
-from hf_noisy_itm.export import convert, parse_convert
+from hf_noisy_itm.export import ConvertArguments, convert, parse_convert
 
 from . import openai_clip
 
@@ -61,6 +61,10 @@ def test_the_golden_weights_give_the_same_logits(monkeypatch, tmp_path):
     own = NPCModel.from_pretrained(tmp_path / "clip").eval()
     with torch.no_grad():
         assert torch.equal(own.clip(pixel_values=pixels, input_ids=ids).logits_per_image, logits)
+    command(monkeypatch, tmp_path / "clip", "--to", "openai", "--output", tmp_path / "back")
+    back = load_file(tmp_path / "back" / "clip.safetensors")
+    again = back["logit_scale"].exp() * (openai_clip.embed_images(back, pixels) @ openai_clip.embed_texts(back, ids).T)
+    torch.testing.assert_close(again, logits, rtol=1e-5, atol=1e-5)
 
 
 def test_there_and_back_every_tensor_is_the_same(monkeypatch, weights, tmp_path):
@@ -73,6 +77,18 @@ def test_there_and_back_every_tensor_is_the_same(monkeypatch, weights, tmp_path)
     assert all(torch.equal(back[name], each) for name, each in weights.items())
     size = AutoProcessor.from_pretrained(tmp_path / "clip").image_processor.crop_size
     assert size["height"] == 16
+
+
+def test_openais_format_needs_no_processor(weights, tmp_path):
+    """Of a file with words of its own, and of a folder without a tokenizer."""
+    torch.save(weights, tmp_path / "CLIP.PT")
+    convert(str(tmp_path / "CLIP.PT"), ConvertArguments(str(tmp_path / "clip"), processor="none"))
+    for source in ("CLIP.PT", "clip"):
+        target = tmp_path / f"openai_{source}"
+        convert(str(tmp_path / source), ConvertArguments(str(target), to="openai"))
+        back = load_file(target / "clip.safetensors")
+        assert back.keys() == weights.keys()
+        assert all(torch.equal(back[name], each) for name, each in weights.items())
 
 
 def test_a_method_becomes_a_plain_clip(monkeypatch, own_processor, clip_config, tmp_path):

@@ -32,6 +32,29 @@ def test_an_unknown_field_of_a_method_is_named():
         load_model("scenes-clip", "npc", {"clean_treshold": 0.5})
 
 
+@pytest.mark.parametrize("name", ["a..b", "a--b", "a b", "user/re..po", "-x", "x/y/z", "a/b.git", "~/x"])
+def test_what_no_model_can_be_called_is_said_so(name):
+    with pytest.raises(InputError, match=rf"There is no folder {name}, and no model on the Hub can have such a name"):
+        load_model(name)
+
+
+def test_a_folder_may_be_called_what_no_repository_can(tmp_path, monkeypatch):
+    shutil.copytree(SCENES, tmp_path / "a..b")
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(load_model("a..b")[0], BaselineModel)
+
+
+@pytest.mark.parametrize("name", ["", " ", "none"])
+def test_no_name_is_no_model(name):
+    with pytest.raises(InputError, match=f"There is no model '{name}' to load"):
+        load_model(name)
+
+
+def test_a_file_is_no_folder():
+    with pytest.raises(InputError, match=r"model.safetensors is a file, not a model's folder: recipes/convert.py"):
+        load_model(str(SCENES / "model.safetensors"))
+
+
 def saved(folder, **fields):
     model, processor = load_model("scenes-clip", "npc", fields)
     model.save_pretrained(folder)

@@ -21,6 +21,7 @@ from ._columns import (
     read_weights,
 )
 from ._feature_load import read_features
+from ._names import as_in_source, numbered
 from ._noise import add_noise, check_noise
 from ._pairs import Pairs
 from ._report import BadRows
@@ -170,8 +171,8 @@ def read_pairs(
     image_row = picture_of_row[own_row]
     source, beyond = image_row, known[:0]
     if written_for is not None:
-        source, beyond = _numbered(written_for[kept], known[order])
-    name, beyond = _as_in_source(known[order], beyond, rows, args.image_id_column)
+        source, beyond = numbered(written_for[kept], known[order])
+    name, beyond = as_in_source(known[order], beyond, rows, args.image_id_column)
     if labels is not None:
         given, first_of = labels.given["image"][used], first[order][picture_of_row]
         if (wrong := np.flatnonzero(given != given[first_of])).size:
@@ -202,24 +203,6 @@ def read_pairs(
         report.add("noisy", pairs.row[pairs.image_row[pair]])
     report.pictures, report.captions = len(pairs.image_id), len(pairs)
     return pairs
-
-
-def _as_in_source(names: np.ndarray, others: np.ndarray, rows: datasets.Dataset, column: str) -> tuple:
-    """Two arrays of ids given as text, as integers where the source's column holds these (or has row numbers)."""
-    kind = getattr(rows.features[column], "dtype", "") if column in rows.column_names else "int64"
-    if "int" not in kind and "float" not in kind:
-        return names, others
-    try:
-        return names.astype(np.int64), others.astype(np.int64)
-    except (ValueError, OverflowError):
-        return names, others
-
-
-def _numbered(names: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each name among the known ones; others get the numbers beyond, each its own, and are returned."""
-    beyond = np.setdiff1d(names, known)
-    place = {name: row for row, name in enumerate((*known, *beyond))}
-    return np.array([place[name] for name in names], dtype=np.int64), beyond
 
 
 def only_clean(pairs: Pairs | FeatureRows) -> Pairs | FeatureRows:

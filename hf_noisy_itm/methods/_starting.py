@@ -15,6 +15,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 _ALIGNMENT = 64  # bytes, of torch's own CPU tensors
 
+from ._weights import read_config, refuse_other_weights
+
 
 class StartingModel(PreTrainedModel):
     """A model of parts that start, remember and are published as said above.
@@ -37,11 +39,20 @@ class StartingModel(PreTrainedModel):
         self.fresh = frozenset(name for name, _ in self.named_parameters())
 
     @classmethod
-    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says."""
+    def from_pretrained(cls, pretrained_model_name_or_path=None, *args, output_loading_info: bool = False, **kwargs):
+        """See `PreTrainedModel.from_pretrained`; what the folder does not hold starts as the method says.
+
+        Raises:
+            InputError: the weights are not those that the config asks for, are damaged, or hold more than tensors.
+            OSError: there is no such model.
+        """
+        name = pretrained_model_name_or_path
         if kwargs.get("variant") in cls.config_class.variants():
             kwargs["_variant"] = kwargs.pop("variant")  # transformers would look for a file of weights so called
-        model, report = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if name is not None:
+            kwargs = read_config(cls, name, kwargs)
+            refuse_other_weights(cls, name, kwargs)
+        model, report = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
         absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"]), *model.memory()}
         model._start(absent)
         model.fresh = frozenset(name for name, _ in model.named_parameters() if name in absent)
