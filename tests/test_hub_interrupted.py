@@ -14,9 +14,9 @@ import pytest
 
 from hf_noisy_itm.data import DataArguments
 from hf_noisy_itm.data.scenes import draw_row
+from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.hub import PublishArguments, publish
 from hf_noisy_itm.noisy_set import NoisySetArguments, make_noisy_set
-from hf_noisy_itm.failures import clean_exit
 
 from .hub_server import TOKEN, USER, HubServer
 
