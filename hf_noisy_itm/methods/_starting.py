@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-_ALIGNMENT = 64  # bytes, of torch's own CPU tensors
-
 from ._weights import read_config, refuse_other_weights
+
+_ALIGNMENT = 64  # bytes, of torch's own CPU tensors
 
 
 class StartingModel(PreTrainedModel):
