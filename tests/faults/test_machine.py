@@ -24,8 +24,8 @@ WORDS += ["--per_device_train_batch_size", "16", "--disable_tqdm", "true", "--sa
 WORDS += ["--save_steps", "1"]
 
 
-def train(folder, *words, monkeypatch):
-    recipe = ["recipes/baseline/scenes_noise40.yaml", *WORDS, "--output_dir", folder, *words]
+def train(folder, *words, monkeypatch, recipe="baseline"):
+    recipe = [f"recipes/{recipe}/scenes_noise40.yaml", *WORDS, "--output_dir", folder, *words]
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["recipes/train.py", *map(str, recipe)])
     runpy.run_path("recipes/train.py", run_name="__main__")
