@@ -96,6 +96,9 @@ def make_runs(
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         jobs = {pool.submit(_one_run, words[run], run.is_choice, end): run for run in wanted}
         for job in as_completed(jobs):
+            if time.monotonic() > end:  # each would start a process, only to find that out
+                for other in jobs:
+                    other.cancel()
             if job.cancelled():
                 continue
             run = jobs[job]
