@@ -1,6 +1,5 @@
 """What is looked at before a file of somebody else's is opened, so that it costs no more memory than it is long."""
 
-import json
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .errors import InputError
+from .files import read_json
 
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
@@ -66,7 +66,7 @@ def refuse_strange_folder(folder: Path, config: dict) -> None:
     for name in _INDEX:
         if (folder / name).is_file():
             try:
-                parts = json.loads((folder / name).read_text(encoding="utf-8"))["weight_map"].values()
+                parts = read_json(folder / name)["weight_map"].values()
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{folder / name} is no index of weights; copy it there anew.") from error
             if strange := [part for part in parts if Path(str(part)).name != part]:
