@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_type_hints
 
-import yaml
 from transformers import CLIPConfig
 
 from .data import DataArguments
 from .errors import InputError, did_you_mean
+from .files import read_yaml
 from .methods import NoisyITMConfig
 from .parser import Parser, as_word, as_words, optional_number, refuse_unknown
 from .training_arguments import NoisyITMArguments
@@ -153,9 +153,9 @@ def _read_yaml(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f"There is no recipe {path}.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not YAML: {error}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold lines of `field: value`.")
     return content

@@ -1,6 +1,5 @@
 """What a checkpoint holds beside model and optimizer: what method and scorer know, memory bank, ledgers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import InputError
-from .files import atomic_path, write_json
+from .files import atomic_path, read_json, write_json
 from .memory.bank import MemoryBank
 from .memory.pair_memory import PairMemory
 from .memory.trust import TrustScores
@@ -20,6 +19,7 @@ NEGATIVES_FILE = "pair_negatives.safetensors"
 METHOD_FILE = "method_memory.safetensors"
 TRUST_FILE = "pair_scores.safetensors"
 LIST_FILE = "memory.json"  # names those of the others that belong to the checkpoint
+_FILES = (BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, METHOD_FILE, TRUST_FILE)
 
 
 def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tensor] | None = None) -> None:
@@ -32,7 +32,7 @@ def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tens
             negatives, whose figures are in metrics.json, stays out of that one, too.
     """
     folder = Path(folder)
-    for name in (LIST_FILE, BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, METHOD_FILE, TRUST_FILE):
+    for name in (LIST_FILE, *_FILES):
         (folder / name).unlink(missing_ok=True)
     tensors = {
         WEIGHTS_FILE: pairs.weights.state_dict() if pairs.weights is not None and pairs.weights.count.any() else {},
@@ -99,7 +99,10 @@ def load_memory(
 
 def _listed(folder: Path) -> list[str]:
     try:
-        return json.loads((folder / LIST_FILE).read_text(encoding="utf-8"))["files"]
+        files = read_json(folder / LIST_FILE)["files"]
+        if strange := [name for name in files if name not in _FILES]:
+            raise ValueError(f"it lists {strange[0]!r}")
+        return files
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"The checkpoint {folder} has no {LIST_FILE} that says whether a memory bank belongs to it: "

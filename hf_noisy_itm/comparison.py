@@ -1,12 +1,12 @@
 """Runs side by side: mean and deviation over seeds of what their `metrics.json` files say."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 from .errors import InputError
+from .files import read_json
 
 _FIGURES = {  # of runs whose last figure is there; what they are called in the table
     "rsum": {"i2t_r@1": "i2t R@1", "t2i_r@1": "t2i R@1", "rsum": "rSum", "fused_rsum": "rSum of both branches"},
@@ -42,7 +42,13 @@ def compare(files: Sequence[str | Path]) -> str:
     by_figure: dict[str, list] = {}
     for name, each in zip(whole, runs):
         by_figure.setdefault(name, []).append(each)
-    return "\n\n".join(_table(by_figure[name], name) for name in _FIGURES if name in by_figure)
+    try:
+        return "\n\n".join(_table(by_figure[name], name) for name in _FIGURES if name in by_figure)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"One of {', '.join(map(str, files))} is not the metrics.json of a training: something else stands where "
+            f"a figure or a name belongs ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _table(runs: Sequence[tuple[Path, str, dict]], whole: str) -> str:
@@ -93,7 +99,7 @@ def _read(path: Path) -> list[tuple[Path, str, dict]]:
     """The runs of a file, each with its kind, and with figures of the test split as `metrics` where it has such."""
     name = _SEED.sub("", path.parent.name if path.stem == "metrics" else path.stem)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         found = list(_of_ablation(content)) if "runs" in content else [(name, content)]
         for _, run in found:
             run["metrics"] = run.get("test") or run["metrics"]
@@ -104,7 +110,7 @@ def _read(path: Path) -> list[tuple[Path, str, dict]]:
                 run["noise"]["nominal"],
                 run["weights"],
             )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the metrics.json of a training ({type(error).__name__}: {error}).") from error
     return [(path, kind, run) for kind, run in found]
 

@@ -1,4 +1,4 @@
-"""Writing files that are either whole or absent."""
+"""Writing files that are either whole or absent; reading JSON and YAML, whatever stands in them."""
 
 import ctypes
 import hashlib
@@ -9,8 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 try:
     import fcntl
@@ -139,6 +142,56 @@ def write_json(path: str | Path, content: Any) -> None:
     """Writes readable JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads JSON, with or without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is none, is not UTF-8, or is nested too deeply.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+_DEEPEST = 200  # brackets in YAML
+_MOST_VALUES = 100_000  # of a YAML file, its aliases written out: a few lines of these can stand for billions
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Reads YAML with nothing but plain values in it.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is none, is not UTF-8, is nested too deeply, or would be endless with its aliases written out.
+    """
+    text = Path(path).read_text(encoding="utf-8-sig")
+    depths = accumulate((sign in "[{") - (sign in "]}") for sign in text)
+    if max(depths, default=0) > _DEEPEST:  # PyYAML takes seconds to find out
+        raise ValueError("it is nested too deeply")
+    try:
+        _refuse_endless(yaml.compose(text, yaml.SafeLoader), {})
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply, or within itself") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        # of values that are not what their tags say PyYAML does not make an error of its own
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _refuse_endless(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node stands for; those of an alias are counted once, and count at every place."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        parts = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_refuse_endless(part, known) for part in parts)
+    if known[id(node)] > _MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {_MOST_VALUES:,} values")
+    return known[id(node)]
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -1,6 +1,5 @@
 """Which checkpoint a training goes on from: one that is whole, so that the run is the one that was stopped."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from transformers.utils import logging
 
 from .errors import InputError
+from .files import read_json
 
 logger = logging.get_logger(__name__)
 
@@ -33,7 +33,7 @@ def missing_parts(folder: str | Path) -> list[str]:
     missing = [names[0] for names in _PARTS if not any(any(Path(folder).glob(name)) for name in names)]
     if STATE_FILE not in missing:
         try:
-            json.loads((Path(folder) / STATE_FILE).read_text(encoding="utf-8"))
+            read_json(Path(folder) / STATE_FILE)
         except (OSError, ValueError):
             missing.append(f"a {STATE_FILE} that can be read")
     return missing
@@ -100,7 +100,7 @@ def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> No
     if not file.is_file():
         return
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_json(file)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: copy it back, or start anew.") from error
     for name, now in method.items():

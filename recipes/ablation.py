@@ -12,7 +12,6 @@ after `--limit` seconds. Where one fails, those that have begun are finished and
 
 import argparse
 import dataclasses
-import json
 import multiprocessing
 import os
 import sys
@@ -32,7 +31,7 @@ from hf_noisy_itm.arguments import Recipe, parse_recipe
 from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.errors import InputError, last_line
 from hf_noisy_itm.failures import clean_exit
-from hf_noisy_itm.files import write_json
+from hf_noisy_itm.files import read_json, write_json
 from hf_noisy_itm.run import train, versions
 from hf_noisy_itm.suites.running import settings_of
 
@@ -222,7 +221,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str], list[str]]:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not JSON ({error}); name the variants first, then the recipes.") from error
     if not isinstance(content, dict):

@@ -172,6 +172,33 @@ def test_what_flags_cost_is_measured_in_turns(measured):
     assert memory["gradient_checkpointing"] < memory["plain"]
 
 
+def test_load_is_measured_at_three_sizes_of_each_stage(measured):
+    figures, told = measured("load", "--sizes 500 1000 2000 --set_sizes 50 100 200 --bank_sizes 300 600 1200")
+    for name, stage in figures["stages"].items():
+        assert len(stage["sizes"]) == 3
+        assert name in told
+    assert figures["stages"].keys() == committed("load")["stages"].keys()
+
+
+def test_a_point_off_the_line_is_told_as_a_share_of_it(monkeypatch):
+    here("load", monkeypatch)
+    off = importlib.import_module("load").off_the_line
+    assert off([1, 2, 4], [10, 20, 40]) == 0
+    assert off([1, 2, 4], [1, 4, 16]) == pytest.approx(1 / 3)  # a square: 1 + 15 / 3 = 6 is expected
+
+
+def test_committed_load_grows_in_a_line_but_for_the_search_of_the_bank():
+    stages = committed("load")["stages"]
+    for name in ("shuffle", "words", "scores", "sampling"):
+        assert list(stages[name]["sizes"]) == ["500000", "1000000", "2000000"]
+        assert max(stages[name]["off the line"].values()) <= 0.15
+        assert max(point["peak memory in MB"] for point in stages[name]["sizes"].values()) < 1000
+    assert max(stages["noisy set"]["off the line"].values()) <= 0.15
+    assert stages["streamed epoch"]["off the line"]["processor seconds"] <= 0.15
+    assert all(point["extra memory in MB"] < 50 for point in stages["streamed epoch"]["sizes"].values())
+    assert stages["bank"]["off the line"]["extra memory in MB"] <= 0.15
+
+
 def test_weights_of_two_runs_are_compared_by_rank(tmp_path, monkeypatch, capsys):
     for name, weights in {"full": [0.1, 0.2, 0.3, 0.4, 0.0], "other": [0.5, 0.9, 0.6, 0.7, 0.0]}.items():
         ledger = PairWeights(5)

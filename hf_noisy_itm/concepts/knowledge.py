@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import InputError
 
 _APART = ("/r/Antonym", "/r/DistinctFrom", "/r/ExternalURL", "/r/Not")  # these do not say that two belong together
+_LONGEST = 2**16  # characters of a line
 _HEAVIEST = 1_000_000  # a weight beyond is damage, and sums of these are finite
 
 
@@ -78,7 +79,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str, str, float]]:
     """Relation, both nodes, and weight of each line that is not empty."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST), ""), 1):
+                if len(line) == _LONGEST:  # a few packed bytes can be gigabytes without a line break
+                    raise InputError(f"Line {number} of {path} has {_LONGEST:,} characters or more, as no edge has.")
                 if line.strip():
                     yield _read(line, path, number)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:

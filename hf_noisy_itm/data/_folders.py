@@ -1,10 +1,10 @@
 """Folders as `datasets` finds them, and those that it cannot open."""
 
 import glob
-import json
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import read_json
 
 
 def is_saved(folder: Path) -> bool:
@@ -37,5 +37,6 @@ def refuse_empty(folder: Path) -> None:
         InputError: the split is named.
     """
     for state in sorted(folder.glob("**/state.json")):
-        if json.loads(state.read_text(encoding="utf-8")).get("_data_files") == []:
+        content = read_json(state)
+        if isinstance(content, dict) and content.get("_data_files") == []:
             raise InputError(f"The split {state.parent.name!r} of {folder} has no rows: save it without this split.")

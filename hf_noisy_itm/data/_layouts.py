@@ -1,11 +1,11 @@
 """The two layouts in which Flickr30K and MSCOCO travel: Karpathy's JSON, and SCAN's split as NPC lays it out."""
 
-import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..files import read_json
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _SCAN_FILES = {"train": "train", "validation": "dev", "test": "test"}
@@ -37,11 +37,12 @@ def read_karpathy(file: Path, folder: Path, image_id: str, splits: dict[str, str
         InputError: this is no JSON of that form; the first wrong picture is named.
     """
     try:
-        images = json.loads(file.read_text(encoding="utf-8-sig"))["images"]
-    except (ValueError, KeyError, TypeError) as error:
+        images = read_json(file)["images"]
+        names = {_filepath(image) for image in images}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is not a Karpathy JSON: it holds no list of 'images'.") from error
     found: dict[str, list[Picture]] = {name: [] for name in dict.fromkeys(splits.values())}
-    below = {path: path if (folder / path).is_dir() else "" for path in {_filepath(image) for image in images}}
+    below = {path: path if (folder / path).is_dir() else "" for path in names}
     for number, image in enumerate(images):
         try:
             if image["split"] not in splits:

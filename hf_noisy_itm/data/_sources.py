@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from ..errors import InputError, last_line
 from ._arguments import DataArguments
 from ._confine import confine, confine_all
+from ._deadly_json import refuse_deadly_json
 from ._folders import is_saved, refuse_empty, refuse_pattern
 from ._local import LocalBuilder, PairsBuilder
 from .cc120k import CC120K
@@ -96,7 +97,7 @@ def open_stream(args: DataArguments) -> tuple[dict[str, datasets.IterableDataset
             raise InputError(f"The files {args.dataset} lie in several folders: give --image_root for their pictures.")
         return _as_splits(loaded), args.image_root or folders[0]
     if folder.is_dir():
-        refuse_pattern(folder, "The folder")
+        _refuse_folder(folder)
     if is_noisy_folder(args):
         return _read(args, lambda: load_noisy_folder(folder, streaming=True)), str(folder)
     if folder.is_dir():
@@ -172,6 +173,8 @@ def _kind(files: list[Path], args: DataArguments) -> tuple[str, dict]:
     if len(suffixes) > 1:
         raise InputError(f"{args.dataset} names files of several kinds, {', '.join(suffixes)}; name one kind.")
     kind, options = _KINDS[suffixes[0]]
+    if kind == "json":
+        refuse_deadly_json(files)
     if kind == "csv":
         names = {args.image_column, args.image_id_column, args.caption_column or "caption", *_TEXT_COLUMNS}
         options = {**options, "converters": dict.fromkeys(sorted(names), str)}
@@ -199,12 +202,18 @@ def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Datase
         refuse_empty(folder)
         loaded = datasets.load_from_disk(str(folder))
     else:
-        refuse_pattern(folder, "The folder")
+        _refuse_folder(folder)
         loaded = datasets.load_dataset(str(folder), args.dataset_config)
     splits = _as_splits(loaded)
     if any("__key__" in rows.column_names for rows in splits.values()):
         splits = {name: _name_columns(rows, args) for name, rows in splits.items()}
     return confine_all(splits, args.image_column, args.image_root or folder)
+
+
+def _refuse_folder(folder: Path) -> None:
+    """Refuses a folder that `datasets` cannot open, or that would end the process."""
+    refuse_pattern(folder, "The folder")
+    refuse_deadly_json(path for suffix in (".json", ".jsonl") for path in folder.rglob(f"*{suffix}"))
 
 
 def _load_builder(args: DataArguments) -> dict[str, datasets.Dataset]:

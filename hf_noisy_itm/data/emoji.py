@@ -19,13 +19,13 @@ and its first tag. Of tags the first six are used. Rows follow the order of emoj
 below U+0100 (keycaps, copyright and registered sign) and the eye in a speech bubble.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
 
 from ..errors import InputError
+from ..files import read_json
 from ._local import LocalBuilder, LocalConfig
 from ._paths import PictureFolder
 
@@ -140,6 +140,6 @@ def _look_up(emoji: dict, entries: dict[str, dict]) -> dict:
 
 def _read(file: Path) -> list[dict]:
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        return read_json(file)
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}.") from error

@@ -11,14 +11,13 @@ draw found.
 Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
 """
 
-import json
 import re
 from pathlib import Path
 
 import datasets
 
 from ..errors import InputError
-from ..files import write_json
+from ..files import read_json, write_json
 from ..functional.noise import Noise
 from ._arguments import DataArguments
 
@@ -78,7 +77,7 @@ def read_noise_file(folder: str | Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if not isinstance(content["pedigree"], dict | None):
             raise TypeError("a pedigree is an object")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,12 +1,12 @@
 """Right answers beyond the given ones: judged by people and named by id in a file, or known of `scenes`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..files import read_json
 from ..functional.retrieval import NOT_IN_GALLERY
 from ._arguments import DataArguments
 from ._columns import read_cells
@@ -61,11 +61,11 @@ def read_positives(path: str | Path, pairs: Pairs) -> dict[str, RightAnswers]:
             answer, is among the pairs.
     """
     try:
-        lists = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        lists = read_json(path)
         if strangers := [way for way in lists.keys() if way not in _WAYS]:
             raise ValueError(f"there is {strangers[0]!r} in it")
         named = {way: {query: _ids(answers) for query, answers in lists[way].items()} for way in lists}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} cannot be read as lists of right answers, {_FORM}: {type(error).__name__} {error}."
         ) from error

@@ -16,17 +16,15 @@ Columns: `image_features` (128 shares of visual words, from SIFT), `text_feature
                which rows the paper took it does not say
 """
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
 import numpy as np
-import scipy.io
-from scipy.io.matlab import MatReadError
 
-from ..errors import InputError, last_line
+from ..errors import InputError
 from ._local import LocalBuilder, LocalConfig
+from ._mat import read_mat
 
 _VERSION = datasets.Version("1.0.0")  # of the rows: raise it when the code makes others of the same files
 _FEATURES, _CATEGORIES = "raw_features.mat", "categories.list"
@@ -58,7 +56,7 @@ class Wikipedia(LocalBuilder):
         return datasets.DatasetInfo(description=__doc__, features=datasets.Features(features))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        arrays = _read_mat(self.root / _FEATURES, [f"{modality}_{part}" for modality in "IT" for part in _LISTS])
+        arrays = read_mat(self.root / _FEATURES, [f"{modality}_{part}" for modality in "IT" for part in _LISTS])
         train, test = (self._part(part, arrays) for part in _LISTS)
         middle = len(test[0]) // _VALIDATION_PART if self.config.name == "paper" else 0
         bounds = {"train": (train, 0, None), "validation": (test, 0, middle), "test": (test, middle, None)}
@@ -95,13 +93,3 @@ class Wikipedia(LocalBuilder):
                 "text_id": text_id,
                 "image_id": image_id,
             }
-
-
-def _read_mat(file: Path, names: list[str]) -> dict[str, np.ndarray]:
-    try:
-        arrays = scipy.io.loadmat(file, variable_names=names)
-    except NotImplementedError as error:  # another format, in truth HDF5
-        raise InputError(f"{file} is of MATLAB 7.3, which is not read: save it there with the option -v7.") from error
-    except (MatReadError, ValueError, TypeError, KeyError, OSError, zlib.error) as error:  # of files that are broken
-        raise InputError(f"{file} is not a whole MATLAB file: {last_line(error)}.") from error
-    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}

@@ -1,11 +1,10 @@
 """What of a noisy data set's folder is published: what its `noise.json` lists, as it lists it, and nothing else."""
 
-import json
 import re
 from pathlib import Path
 
 from ..errors import InputError, last_line
-from ..files import sha256_of_file
+from ..files import read_json, sha256_of_file
 from .run_folder import inside
 
 NOISE, CARD = "noise.json", "README.md"
@@ -50,7 +49,7 @@ def stage_dataset(folder: Path) -> tuple[dict, dict[str, Path]]:
     """
     path = folder / NOISE
     try:
-        content = json.loads(inside(folder, path).read_text(encoding="utf-8"))
+        content = read_json(inside(folder, path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({last_line(error)}): {_AGAIN}.") from error
     if wrong := wrong_in_noise(content):

@@ -1,6 +1,5 @@
 """What of a run's folder is published: a plain CLIP that transformers opens alone, and what is told of it."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
 from ..errors import InputError, last_line
-from ..files import shipped, write_json
+from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
@@ -76,7 +75,7 @@ def _method_of(folder: Path) -> tuple[dict, NoisyITMConfig, type[NoisyITMModel]]
     """What config.json says, as a config, and of which method."""
     path = folder / "config.json"
     try:
-        stored = unfolded(json.loads(path.read_text(encoding="utf-8")))
+        stored = unfolded(read_json(path))
         kind = stored.get("model_type")
         methods = {each.config_class.model_type: each for each in NoisyITMModel.__subclasses__()}
         # A plain CLIP is of recipes/pretrain.py, which trains as the control does.
@@ -109,7 +108,7 @@ def _published(stored: dict, config: NoisyITMConfig, model_class: type[NoisyITMM
 def _training_state(folder: Path) -> list[str]:
     """Names of the files that the trainer says belong to what the run remembers."""
     try:
-        names = json.loads((folder / "memory.json").read_text(encoding="utf-8"))["files"]
+        names = read_json(folder / "memory.json")["files"]
     except (OSError, ValueError, KeyError, TypeError):
         names = []
     if not names or not all(Path(name).name == name and (folder / name).is_file() for name in names):
@@ -125,7 +124,7 @@ def _copy(folder: Path, name: Path, into: Path) -> None:
         shutil.copyfile(inside(folder, source), target)
         return
     try:
-        content = json.loads(inside(folder, source).read_text(encoding="utf-8"))
+        content = read_json(inside(folder, source))
     except ValueError as error:
         raise InputError(f"{source} is no JSON ({last_line(error)}): copy it there anew.") from error
     write_json(target, for_others(content))

@@ -1,11 +1,11 @@
 """`metrics.json` of a run as cards may trust it: of known kinds throughout, no figure that is no number."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, last_line
+from ..files import read_json
 
 _TEXT, _NUMBER, _PART, _LIST = str, int | float, dict, list
 _KINDS = {  # of what cards read; "a.b" is looked at where there is an `a`
@@ -56,7 +56,7 @@ def read_metrics(folder: str | Path) -> dict:
     """
     path = Path(folder) / "metrics.json"
     try:
-        metrics = _without_nan(json.loads(path.read_text(encoding="utf-8")))
+        metrics = _without_nan(read_json(path))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
     except (OSError, ValueError, RecursionError) as error:

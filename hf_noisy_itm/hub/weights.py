@@ -1,13 +1,12 @@
 """The weights of a run on their way to the Hub: all that its config asks for, nothing else, and numbers in them."""
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import InputError, last_line
-from ..files import write_json
+from ..files import read_json, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -62,7 +61,7 @@ def _files(folder: Path) -> list[str]:
 
 def _index(folder: Path) -> dict:
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_json(folder / INDEX)
         names = index["weight_map"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{folder / INDEX} is no index of weights: {_AGAIN}.") from None

@@ -9,7 +9,6 @@
 and is made anew as a whole each time.
 """  # noqa: D400, D415
 
-import json
 import os
 import re
 import sys
@@ -28,7 +27,7 @@ from ..data import DataArguments, Pairs, load_pairs, table
 from ..data.groups import column_of
 from ..data.pedigree import read_noise_file
 from ..errors import InputError
-from ..files import atomic_folder, shown, write_error, write_json
+from ..files import atomic_folder, read_json, shown, write_error, write_json
 from ..loading import load_model
 from ..memory.bank import EncodedPairs
 from ..memory.scores import weights_sha256
@@ -163,7 +162,7 @@ def check_folder(folder: str | Path) -> None:
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     others = [name for name in files if name not in _FILES and not _PLOT.fullmatch(name)]
     try:
-        is_ours = json.loads((folder / "report.json").read_text(encoding="utf-8")).keys() >= {"estimate", "flagged"}
+        is_ours = read_json(folder / "report.json").keys() >= {"estimate", "flagged"}
     except (OSError, ValueError, AttributeError):
         is_ours = False
     if others or not is_ours:

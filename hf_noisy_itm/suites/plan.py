@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import InputError, did_you_mean
+from ..files import read_yaml
 
 CONTROL = "control"
 
@@ -128,9 +127,18 @@ def read_suite(path: str | Path) -> Suite:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is no suite: {' '.join(str(error).split())}.") from error
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no suite: {error}.") from error
+    try:
+        return _suite(content, path)
+    except (TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is no suite: a field holds another kind of value than it should, {error}."
+        ) from error
+
+
+def _suite(content: Any, path: Path) -> Suite:
     wanted = ("recipe", "methods", "noise", "seeds", "about", "comparable")
     fields = _known(content, (*wanted, "fields", "learning_rates"), path)
     for name in wanted:
@@ -153,6 +161,8 @@ def read_suite(path: str | Path) -> Suite:
             raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
     rates = fields.get("learning_rates")
     seeds = tuple(fields["seeds"])
+    if not all(type(seed) is int for seed in seeds):
+        raise InputError(f"{path}: seeds are a list of whole numbers, got {fields['seeds']!r}.")
     return Suite(
         path.stem,
         fields["recipe"],
@@ -215,7 +225,7 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
     if run.learning_rate is not None:
         fields["learning_rate"] = run.learning_rate
     if method.steps != 1:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
+        told = read_yaml(path) | fields
         fields |= {name: round(told[name] * method.steps) for name in ("max_steps", "warmup_steps")}
     return [str(path), *(word for name, value in fields.items() for word in (f"--{name}", str(value)))]
 

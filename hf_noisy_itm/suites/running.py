@@ -15,7 +15,7 @@ from statistics import mean
 
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
-from ..files import write_json
+from ..files import read_json, write_json
 from ..run import given, train, versions
 from .plan import Run, Suite, words_of
 
@@ -38,7 +38,7 @@ def read_run(file: Path) -> dict:
         InputError: the file is not such.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         content["run"], content["settings"], content["cost"], content["metrics"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is no run of a suite ({type(error).__name__}: {error}).") from error

@@ -1,11 +1,11 @@
 """What the files of a model say of themselves: names and shapes of its tensors, and where they lie."""
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from ..errors import InputError, last_line
+from ..files import read_json
 from .pickles import Stored, content_of
 
 
@@ -40,7 +40,7 @@ def files_of_index(path: str | Path) -> list[str]:
         InputError: it is no index, or a file lies elsewhere.
     """
     try:
-        index = json.loads(Path(path).read_text(encoding="utf-8"))
+        index = read_json(path)
         parts = list(index["weight_map"].values())
         index["metadata"].copy()  # transformers adds to it
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

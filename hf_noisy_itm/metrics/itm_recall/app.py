@@ -5,6 +5,7 @@ Everything but the page itself works without `gradio`, which is no dependency of
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def _npz(path: str) -> dict[str, Any]:
             raise ValueError(f"The arrays would take {size} bytes of memory; {_MOST_BYTES} are the limit.")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, MemoryError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, MemoryError, NotImplementedError, zlib.error) as error:
         raise ValueError(f"The file is not a whole .npz file: {error}.") from None
 
 
