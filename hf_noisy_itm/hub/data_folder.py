@@ -50,7 +50,7 @@ def stage_dataset(folder: Path) -> tuple[dict, dict[str, Path]]:
     path = folder / NOISE
     try:
         content = read_json(inside(folder, path))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({last_line(error)}): {_AGAIN}.") from error
     if wrong := wrong_in_noise(content):
         raise InputError(f"{path} is not of a noisy data set, {wrong}: {_AGAIN}.")

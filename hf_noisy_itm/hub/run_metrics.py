@@ -59,7 +59,7 @@ def read_metrics(folder: str | Path) -> dict:
         metrics = _without_nan(read_json(path))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON of a run ({last_line(error)}): train again.") from error
     if not isinstance(metrics, dict):
         raise InputError(f"{path} cannot be read as JSON of a run, it is no object: train again.")

@@ -34,7 +34,6 @@ from hf_noisy_itm.checkpoint import LIST_FILE, load_memory
 from hf_noisy_itm.comparison import compare
 from hf_noisy_itm.concepts.knowledge import read_knowledge
 from hf_noisy_itm.concepts.make import _read_words
-from hf_noisy_itm.convert import read_openai
 from hf_noisy_itm.data import DataArguments, load_pairs
 from hf_noisy_itm.data._layouts import read_karpathy, read_scan_split
 from hf_noisy_itm.data._mat import read_mat
@@ -53,6 +52,7 @@ from hf_noisy_itm.memory.concepts import Concepts
 from hf_noisy_itm.memory.pair_memory import PairMemory
 from hf_noisy_itm.memory.trust import TrustScores
 from hf_noisy_itm.metrics.itm_recall.app import _arrays
+from hf_noisy_itm.openai_file import read_openai
 from hf_noisy_itm.resuming import missing_parts
 from hf_noisy_itm.suites import read_suite
 from hf_noisy_itm.suites.running import read_run
