@@ -43,7 +43,7 @@ def files_of_index(path: str | Path) -> list[str]:
         index = read_json(path)
         parts = list(index["weight_map"].values())
         index["metadata"].copy()  # transformers adds to it
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no index of weights; copy it there anew.") from error
     for part in parts:
         refuse_elsewhere(part, path)

@@ -56,7 +56,7 @@ from hf_noisy_itm.openai_file import read_openai
 from hf_noisy_itm.resuming import missing_parts
 from hf_noisy_itm.suites import read_suite
 from hf_noisy_itm.suites.running import read_run
-from hf_noisy_itm.untrusted import refuse_strange_folder
+from hf_noisy_itm.untrusted import files_of_index
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def formats(folder: Path) -> dict[str, Format]:
         ),
         "JSON, index of weights": Format(
             "model.safetensors.index.json",
-            [json_of({"weight_map": {"a": "model-1.safetensors"}})],
-            lambda path: refuse_strange_folder(path.parent, {}),
+            [json_of({"metadata": {"total_size": 4}, "weight_map": {"a": "model-1.safetensors"}})],
+            files_of_index,
         ),
         "JSON, text of the Space": Format(
             "x.json",

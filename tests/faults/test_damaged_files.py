@@ -23,7 +23,7 @@ from hf_noisy_itm.metrics.itm_recall.app import _arrays
 from hf_noisy_itm.resuming import missing_parts
 from hf_noisy_itm.suites import read_suite
 from hf_noisy_itm.suites.running import read_run
-from hf_noisy_itm.untrusted import refuse_strange_folder
+from hf_noisy_itm.untrusted import files_of_index
 
 from ..measuring import BENCHMARKS, ROOT, committed
 
@@ -49,7 +49,7 @@ def checkpoint(path):
         ("x.json", lambda path: compare([path])),
         ("noise.json", lambda path: read_noise_file(path.parent)),
         ("memory.json", checkpoint),
-        ("model.safetensors.index.json", lambda path: refuse_strange_folder(path.parent, {})),
+        ("model.safetensors.index.json", files_of_index),
     ],
 )
 def test_deep_json_is_refused(tmp_path, name, read):
