@@ -59,7 +59,7 @@ RULES = {
     "evaluating_trainer": ({"batches", "data", "encode", "methods", "training_arguments"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
-    "hub": ({"methods", "parser"}, {"torch", "accelerate", "datasets"}),
+    "hub": ({"methods", "parser", "untrusted"}, {"torch", "accelerate", "datasets"}),
     "publishing_trainer": ({"evaluating_trainer", "hub"}, {"torch", "accelerate", "datasets", "transformers"}),
     "evaluation": (
         {"arguments", "batches", "data", "encode", "functional", "loading", "memory", "parser"},

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel
+from ..untrusted import declared, files_of_index
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 CLIP = "clip."
@@ -45,7 +46,7 @@ def stage_weights(
         tensors = _tensors(folder / file)
         save_file({renamed[prefix + name]: each for name, each in tensors.items()}, staged / file, {"format": "pt"})
     if files != [WEIGHTS]:
-        index = _index(folder)
+        index = read_json(folder / INDEX)
         index["weight_map"] = {renamed[prefix + name]: file for name, file in index["weight_map"].items()}
         write_json(staged / INDEX, index)
     return renamed
@@ -56,34 +57,22 @@ def _files(folder: Path) -> list[str]:
         return [WEIGHTS]
     if not (folder / INDEX).is_file():
         raise InputError(f"{folder} holds no model ({WEIGHTS}): give the output folder of recipes/train.py.")
-    return sorted(set(_index(folder)["weight_map"].values()))
-
-
-def _index(folder: Path) -> dict:
-    try:
-        index = read_json(folder / INDEX)
-        names = index["weight_map"].values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{folder / INDEX} is no index of weights: {_AGAIN}.") from None
-    if strange := [name for name in names if not isinstance(name, str) or Path(name).name != name]:
-        raise InputError(f"{folder / INDEX} names weights outside of its folder, {strange[0]!r}: {_AGAIN}.")
-    return index
+    return files_of_index(folder / INDEX)
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    if not path.is_file():
+        raise InputError(f"{path.parent} holds no whole model, {path.name} is not there: {_AGAIN}.")
     try:
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} holds no whole model, {path.name} is not there: {_AGAIN}.") from None
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path.parent} holds no whole model, {path.name}: {last_line(error)}; {_AGAIN}.") from error
+        return declared(path)
+    except InputError as error:
+        raise InputError(f"{path.parent} holds no whole model: {error}") from error
 
 
 def _refuse_other_shards(folder: Path, stored: dict[str, dict]) -> None:
     if set(stored) == {WEIGHTS}:
         return
-    listed = set(_index(folder)["weight_map"].items())
+    listed = set(read_json(folder / INDEX)["weight_map"].items())
     there = {(name, file) for file, shapes in stored.items() for name in shapes}
     if wrong := sorted(listed ^ there):
         raise InputError(

@@ -167,3 +167,25 @@ def test_the_committed_fuzzing_found_no_failure():
     assert figures["all"]["files"] >= 20_000
     assert figures["all"]["failures"] == 0
     assert all(count["refused"] + count["read"] >= 400 for count in figures["formats"].values())
+
+
+def test_the_page_has_the_committed_figures():
+    figures = committed("fuzz_readers")
+    page = (
+        (ROOT / "docs" / "reliability.md")
+        .read_text(encoding="utf-8")
+        .split("<!-- fuzz -->")[1]
+        .split("<!-- end -->")[0]
+    )
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
+    ]
+    kinds = {"tables of pairs (CSV, TSV, JSONL, Parquet, tar)": "pairs", "pictures (13 formats)": "picture", "all": ""}
+    for name, *numbers in rows[2:]:
+        kind = kinds.get(name, name)
+        parts = [each for what, each in figures["formats"].items() if what.split(",")[0] == kind or not kind]
+        told = [sum(each[part] for each in parts) for part in ("read", "refused", "failures")]
+        assert [int(number.replace(",", "")) for number in numbers] == told, name
+    assert (
+        f"took {figures['slowest']['seconds']} seconds, and the largest {figures['most memory']['MB']:.0f} MB" in page
+    )
