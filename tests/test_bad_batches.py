@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import nn
+
+from hf_noisy_itm import InputError
+from hf_noisy_itm.bad_batches import LossWatch, is_left_out
+from hf_noisy_itm.exchange import Exchange
+
+
+class BesideABadOne(Exchange):
+    """Two processes, of which the other has a loss that is no number."""
+
+    def mean(self, tensors):
+        return [(tensor + 1) / 2 for tensor in tensors]
+
+
+def trained(loss_of=lambda rows: rows.sum()):
+    model = nn.Linear(3, 2)
+    model(torch.ones(1, 3)).sum().backward()
+    return model, loss_of(torch.ones(2))
+
+
+@pytest.mark.parametrize("spoilt", ["loss", "gradient", "nothing"])
+def test_a_step_of_a_bad_batch_changes_nothing(spoilt):
+    model, loss = trained()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    before = model.weight.detach().clone()
+    if spoilt == "gradient":
+        model.weight.grad[0, 0] = torch.inf
+    assert is_left_out(model, loss * torch.nan if spoilt == "loss" else loss, Exchange()) == (spoilt != "nothing")
+    optimizer.step()
+    assert torch.equal(model.weight, before) == (spoilt != "nothing")
+
+
+def test_all_processes_leave_out_what_one_does():
+    model, loss = trained()
+    assert is_left_out(model, loss, BesideABadOne())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_first_step_is_named_and_later_ones_do_not_mend_it():
+    watch = LossWatch()
+    watch.check()
+    for step, loss in enumerate([1.0, float("inf"), float("nan"), 1.0], start=1):
+        watch.add(torch.tensor(loss), step)
+    with pytest.raises(InputError, match="The loss is not finite from step 2 on"):
+        watch.check()
