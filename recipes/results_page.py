@@ -1,6 +1,6 @@
 """Makes docs/results.md and its figures of the runs of recipes/benchmark.py: `recipes/results_page.py`.
 
-Suites without runs are left out.
+Suites without runs of their table are left out.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import atomic_path
-from hf_noisy_itm.suites import read_suite, read_table
+from hf_noisy_itm.suites import CHOICES, read_suite, read_table
 from hf_noisy_itm.suites.page import draw, render
 
 RECIPES = Path(__file__).parent
@@ -20,7 +20,10 @@ ORDER = ("scenes", "emoji", "wikipedia", "quick")
 def page(results: Path, figures: str) -> tuple[list, str]:
     """The tables of the suites that have runs, and the page of them."""
     suites = [read_suite(RECIPES / "suites" / f"{name}.yaml") for name in ORDER]
-    tables = [read_table(suite, results / suite.name) for suite in suites if any((results / suite.name).glob("*/*"))]
+    begun = [
+        suite for suite in suites if any(each.parent.name != CHOICES for each in (results / suite.name).glob("*/*"))
+    ]
+    tables = [read_table(suite, results / suite.name) for suite in begun]
     if not tables:
         raise InputError(f"There are no runs in {results}: make some with recipes/benchmark.py.")
     return tables, render(tables, figures)

@@ -3,8 +3,18 @@
 Each run leaves one JSON, which is never edited; tables, figures and the page of results are made of these alone.
 """
 
-from .plan import Suite, choices, read_suite, table_runs
+from .plan import CHOICES, Suite, choices, read_suite, table_runs
 from .running import best_rates, make_runs
 from .tables import Table, read_table
 
-__all__ = ["Suite", "Table", "best_rates", "choices", "make_runs", "read_suite", "read_table", "table_runs"]
+__all__ = [
+    "CHOICES",
+    "Suite",
+    "Table",
+    "best_rates",
+    "choices",
+    "make_runs",
+    "read_suite",
+    "read_table",
+    "table_runs",
+]

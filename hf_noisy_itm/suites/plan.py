@@ -9,6 +9,7 @@ from ..errors import InputError, did_you_mean
 from ..files import read_yaml
 
 CONTROL = "control"
+CHOICES = "learning_rate"  # folder of the runs that one is chosen by
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Run:
     def file(self) -> str:
         """Where its JSON lies below the results of the suite."""
         if self.is_choice:
-            return f"learning_rate/{self.method}_{self.learning_rate:g}_seed{self.seed}.json"
+            return f"{CHOICES}/{self.method}_{self.learning_rate:g}_seed{self.seed}.json"
         return f"{self.noise.name}/{self.method}_seed{self.seed}.json"
 
 
