@@ -104,11 +104,17 @@ def test_a_file_of_weights_that_was_cut_is_refused(whole, tmp_path):
 def test_shards_are_those_of_the_index(whole, tmp_path):
     run = shutil.copytree(whole / "sharded", tmp_path / "run")
     index = json.loads((run / INDEX).read_text())
+    index["metadata"]["note"] = index["note"] = "hf_" + "a" * 34  # nothing of others goes along
+    (run / INDEX).write_text(json.dumps(index))
     parts = sorted(set(index["weight_map"].values()))
     assert len(parts) > 1
     shutil.copy(run / parts[0], run / "model_old.safetensors")
     assert {name for name in staged(run, tmp_path) if "safetensors" in name} == {INDEX, *parts}
-    told = json.loads((tmp_path / "staged" / INDEX).read_text())["weight_map"]
+    published = json.loads((tmp_path / "staged" / INDEX).read_text())
+    size = json.loads((whole / "sharded" / INDEX).read_text())["metadata"]["total_size"]
+    assert published.keys() == {"metadata", "weight_map"}
+    assert published["metadata"] == {"total_size": size}
+    told = published["weight_map"]
     assert told.keys() == {name.removeprefix("clip.") for name in index["weight_map"]}
     shutil.rmtree(tmp_path / "staged")
     (run / parts[1]).rename(tmp_path / parts[1])

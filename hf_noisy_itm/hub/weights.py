@@ -42,13 +42,14 @@ def stage_weights(
     _refuse_other_tensors(folder, {prefix + name: shape for name, shape in held.items()}, config, model_class)
     only_clip = all((prefix + name).startswith(CLIP) for name in held)
     renamed = {prefix + name: (prefix + name).removeprefix(CLIP) if only_clip else prefix + name for name in held}
+    size = 0
     for file in files:
         tensors = _tensors(folder / file)
+        size += sum(each.nbytes for each in tensors.values())
         save_file({renamed[prefix + name]: each for name, each in tensors.items()}, staged / file, {"format": "pt"})
     if files != [WEIGHTS]:
-        index = read_json(folder / INDEX)
-        index["weight_map"] = {renamed[prefix + name]: file for name, file in index["weight_map"].items()}
-        write_json(staged / INDEX, index)
+        weight_map = {renamed[prefix + name]: file for file, shapes in stored.items() for name in shapes}
+        write_json(staged / INDEX, {"metadata": {"total_size": size}, "weight_map": weight_map})  # and nothing else
     return renamed
 
 
