@@ -193,7 +193,10 @@ def test_committed_load_grows_in_a_line_but_for_the_search_of_the_bank():
         assert list(stages[name]["sizes"]) == ["500000", "1000000", "2000000"]
         assert max(stages[name]["off the line"].values()) <= 0.15
         assert max(point["peak memory in MB"] for point in stages[name]["sizes"].values()) < 1000
-    assert max(stages["noisy set"]["off the line"].values()) <= 0.15
+    assert list(stages["noisy set"]["sizes"]) == ["500000", "1000000", "2000000"]
+    assert stages["noisy set"]["off the line"]["processor seconds"] <= 0.15
+    half, one, two = (each["extra memory in MB"] for each in stages["noisy set"]["sizes"].values())
+    assert two <= 1.15 * (one + 2 * (one - half))  # less than a line would be welcome, and is what was measured
     assert stages["streamed epoch"]["off the line"]["processor seconds"] <= 0.15
     assert all(point["extra memory in MB"] < 50 for point in stages["streamed epoch"]["sizes"].values())
     assert stages["bank"]["off the line"]["extra memory in MB"] <= 0.15
