@@ -57,6 +57,15 @@ class StallingApi:
         time.sleep(60)
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A shell starts what runs in its background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_is_one_sentence_at_once_and_leaves_the_folder_whole(
     noisy, monkeypatch, capsys, number, status
