@@ -4,7 +4,7 @@
     python recipes/publish.py noisy --repo_id user/noisy-pairs
     python recipes/publish.py hf_noisy_itm/metrics/itm_recall --repo_id user/itm_recall
 
-A folder is the run of a training, a noisy data set of make_noise.py, or the metric's Space. Who you are is known from
+A folder is the run of a training, a noisy data set of make_noise.py, or the metric. Who you are is known from
 `hf auth login` or HF_TOKEN. The folder is left as it is, and where the Hub refuses, the same command tries again.
 """
 

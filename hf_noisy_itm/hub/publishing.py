@@ -17,14 +17,14 @@ from .configurations import Files, beside, named
 from .data_folder import is_of_a_training, stage_dataset
 from .pushing import make_repository, push, reason_of, staging
 from .results import eval_results, figures_of, find_control, known_on_hub
-from .run_folder import EVAL_RESULTS, ONLY_OURS, inside, stage_model
+from .run_folder import EVAL_RESULTS, ONLY_OURS, stage_model
 from .run_metrics import read_metrics
+from .space import PAGE, is_metric, stage_metric
 from .tokens import for_others
 
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
 _FOLDERS_OF_A_DATASET = ("data", "pictures")
 _CONFIG = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
-_FILES_OF_A_SPACE = ("*.py", "README.md", "requirements.txt")
 _REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _DATASET_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -101,7 +101,7 @@ def parse_publish(words: Sequence[str]) -> tuple[str, PublishArguments]:
 
 
 def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None) -> str:
-    """Publishes what a folder holds: the run of a training, a noisy data set, or a Space.
+    """Publishes what a folder holds: the run of a training, a noisy data set, or the metric.
 
     Returns:
         Where it is now.
@@ -125,14 +125,12 @@ def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None
     if (folder / "noise.json").is_file():
         _refuse_of_a_run(args, "a data set")
         return upload_dataset(folder, args, api)
-    if (folder / "app.py").is_file() and (folder / "README.md").is_file():
-        _refuse_of_a_run(args, "a Space")
-        _refuse_config_name(args, "a Space")
+    if is_metric(folder):
+        _refuse_of_a_run(args, "a metric")
+        _refuse_config_name(args, "a metric")
         with staging(folder, args.command(folder)):
-            found = [inside(folder, path) for each in _FILES_OF_A_SPACE for path in folder.glob(each)]
-            files = {path.relative_to(folder).as_posix(): path for path in found}
-            return _push(folder, files, args, api, "space", (), "Upload the Space")
-    raise InputError(f"{folder} holds no run (metrics.json), noisy data set (noise.json) or Space (app.py).")
+            return _push(folder, stage_metric(folder, args.repo_id), args, api, "space", (), "Upload the metric")
+    raise InputError(f"{folder} holds no run (metrics.json), noisy data set (noise.json) or metric ({PAGE}).")
 
 
 def publish_run(folder: str | Path, args: PublishArguments, api: HfApi | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Metrics in the form of `evaluate`. Each folder is also all that a Space on the Hub needs.
+"""Metrics in the form of `evaluate`. Each folder becomes a Space on the Hub, with a card of `hub_cards/`.
 
 `evaluate.load` takes the folder of a metric, `ITMRecall` is the same class without the detour.
 """

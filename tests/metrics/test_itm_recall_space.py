@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import evaluate
@@ -19,11 +20,12 @@ import yaml
 from safetensors.torch import save_file
 
 from hf_noisy_itm.functional.retrieval import recall
+from hf_noisy_itm.hub.space import metric_card, stage_metric
 from hf_noisy_itm.metrics import ITMRecall
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "hf_noisy_itm" / "metrics" / "itm_recall"
-_, FRONT_MATTER, CARD = (FOLDER / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+_, FRONT_MATTER, CARD = metric_card("hf_noisy_itm/metrics/itm_recall").split("---\n", 2)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,9 @@ def test_the_front_matter_describes_a_space_that_can_start():
     assert re.fullmatch(r"\d+\.\d+\.\d+", front["sdk_version"])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f">={front['python_version']}" == project["requires-python"]
-    assert (FOLDER / "requirements.txt").read_text().split() == [project["name"]]
+    files = stage_metric(FOLDER, "user/itm_recall")
+    assert files["requirements.txt"].decode().split() == [f"{project['name']}=={version(project['name'])}"]
+    assert 'evaluate.load("user/itm_recall")' in files["README.md"].decode()
 
 
 def test_the_example_of_the_card_prints_what_it_shows(monkeypatch):

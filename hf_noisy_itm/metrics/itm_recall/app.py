@@ -79,7 +79,7 @@ def page() -> Any:
     """The page, a `gradio.Blocks`."""
     import gradio
 
-    card = (FOLDER / "README.md").read_text(encoding="utf-8").split("\n---\n", 1)[1]
+    card = FOLDER / "README.md"  # of a Space; a clone has none
     with gradio.Blocks(title="Recall of image-text matching") as blocks:
         gradio.Markdown("# Recall of image-text matching")
         path = gradio.File(label="Arrays", file_types=[".safetensors", ".npz"], type="filepath")
@@ -94,7 +94,8 @@ def page() -> Any:
         sentence = gradio.Markdown()
         table = gradio.Dataframe(headers=list(COLUMNS), interactive=False)
         button.click(answer, [path, text, ks, folds, bootstrap, level, seed], [sentence, table], api_name="recall")
-        gradio.Markdown(card)
+        if card.exists():
+            gradio.Markdown(card.read_text(encoding="utf-8").split("\n---\n", 1)[1])
     return blocks
 
 
