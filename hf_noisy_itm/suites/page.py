@@ -31,6 +31,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown, of our own words and numbers
     )
+    environment.filters["told"] = told
     environment.globals |= {"as_markdown": as_markdown, "best": best, "below": below, "told": told}
     return environment.get_template("results.md.j2").render(tables=tables, figures=figures)
 

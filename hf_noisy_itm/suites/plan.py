@@ -55,14 +55,14 @@ class LearningRates:
 
     Args:
         candidates: to try.
-        noise: under which.
+        noise: under which; the mean over all decides, for who trains does not know how much is wrong.
         seeds: which may not be those of the table.
         fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
             pairs out than the table's.
     """
 
     candidates: tuple[float, ...]
-    noise: Noise
+    noise: tuple[Noise, ...]
     seeds: tuple[int, ...]
     fields: dict[str, Any]
 
@@ -116,7 +116,7 @@ class Run:
     def file(self) -> str:
         """Where its JSON lies below the results of the suite."""
         if self.is_choice:
-            return f"{CHOICES}/{self.method}_{self.learning_rate:g}_seed{self.seed}.json"
+            return f"{CHOICES}/{self.noise.name}_{self.method}_{self.learning_rate:g}_seed{self.seed}.json"
         return f"{self.noise.name}/{self.method}_seed{self.seed}.json"
 
 
@@ -183,9 +183,10 @@ def choices(suite: Suite) -> list[Run]:
     if rates is None:
         return []
     return [
-        Run(name, rates.noise, seed, rate, is_choice=True)
+        Run(name, noise, seed, rate, is_choice=True)
         for name, method in suite.methods.items()
         if method.learning_rate_of is None
+        for noise in rates.noise
         for rate in rates.candidates
         for seed in rates.seeds
     ]
@@ -255,7 +256,5 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path) -> Learnin
         raise InputError(f"{where} says no {missing[0]}.")
     if again := set(told["seeds"]) & set(seeds):
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
-    noise = _noise(told["noise"], path)
-    if len(noise) != 1:
-        raise InputError(f"{where}: choose under one rate of noise, got {len(noise)}.")
-    return LearningRates(tuple(told["candidates"]), noise[0], tuple(told["seeds"]), told.get("fields") or {})
+    noise, seeds = tuple(_noise(told["noise"], path)), tuple(told["seeds"])
+    return LearningRates(tuple(told["candidates"]), noise, seeds, told.get("fields") or {})

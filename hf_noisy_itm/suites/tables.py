@@ -86,7 +86,8 @@ class Table:
         suite: of the runs.
         lines: by noise, in the order of the suite.
         learning_rates: by method, those of the runs.
-        tried: by method and learning rate, what was reached where learning rates were chosen.
+        tried: by method and learning rate, what was reached where learning rates were chosen; the mean over the
+            kinds and rates of noise there.
     """
 
     suite: Suite
@@ -109,13 +110,14 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         InputError: there are none, or one is not such.
     """
     found: dict[Noise, dict[str, dict[int, dict]]] = {}
-    tried: dict[str, dict[float, dict[int, float]]] = {}
+    tried: dict[str, dict[float, dict[int, list[float]]]] = {}
     rates = {}
     for file in sorted(Path(folder).glob("*/*.json")):
         content = read_run(file)
         run = content["run"]
         if run["is_choice"]:
-            tried.setdefault(run["method"], {}).setdefault(run["learning_rate"], {})[run["seed"]] = whole_of(content)
+            seeds = tried.setdefault(run["method"], {}).setdefault(run["learning_rate"], {})
+            seeds.setdefault(run["seed"], []).append(whole_of(content))
             continue
         noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
         found.setdefault(noise, {}).setdefault(run["method"], {})[run["seed"]] = content
@@ -128,7 +130,7 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         if noise in found
     }
     spreads = {
-        method: {rate: Spread(values) for rate, values in sorted(each.items())} for method, each in tried.items()
+        method: {rate: _over_noise(seeds) for rate, seeds in sorted(each.items())} for method, each in tried.items()
     }
     return Table(suite, lines, {name: rates[name] for name in suite.methods if name in rates}, spreads)
 
@@ -158,6 +160,10 @@ def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:
         of(runs, lambda run: (run["weights"] or {}).get("auc")),
         _curve(runs.values()),
     )
+
+
+def _over_noise(seeds: dict[int, list[float]]) -> Spread:
+    return Spread({seed: mean(values) for seed, values in seeds.items()})
 
 
 def _curve(runs: Iterable[dict]) -> list[tuple[int, float]]:

@@ -69,7 +69,7 @@ def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     )
     assert (longer.max_steps, longer.warmup_steps) == (2 * control.max_steps, 2 * control.warmup_steps)
     assert longer.learning_rate == control.learning_rate == 2e-4
-    choice = parsed(suite, by_file["learning_rate/npc_0.0001_seed100.json"])
+    choice = parsed(suite, by_file["learning_rate/shuffle40_npc_0.0001_seed100.json"])
     assert (choice.data.test_split, choice.data.max_eval_pictures) == (None, 50)
     assert choice.training.learning_rate == 1e-4
 

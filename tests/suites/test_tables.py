@@ -8,10 +8,11 @@ import pytest
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.run import versions
 from hf_noisy_itm.suites import best_rates, choices, make_runs, read_table, running, table_runs
+from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.tables import as_markdown
 
-from .test_plan import RECIPES, suite_of
+from .test_plan import RECIPES, SMALL, suite_of
 
 SHUFFLED = Noise("shuffle", 0.4)
 
@@ -74,6 +75,28 @@ def test_the_better_learning_rate_is_chosen_on_other_figures(made):
     assert chosen == {"control": 1e-4, "npc": 1e-4}
     for file in (folder / "learning_rate").iterdir():
         assert json.loads(file.read_text())["test"] == {}
+
+
+def test_several_rates_of_noise_choose_together(tmp_path, monkeypatch):
+    def ends_at_the_larger_rate(words, is_choice, end):
+        content, steep = left(words, is_choice, end), float(words[words.index("--learning_rate") + 1]) > 2e-4
+        most = float(words[words.index("--noise_rate") + 1]) == 0.8
+        content["metrics"]["rsum"] = {(False, False): 500, (True, False): 520, (False, True): 440, (True, True): 100}[
+            steep, most
+        ]
+        return content
+
+    monkeypatch.setattr(running, "ProcessPoolExecutor", AtOnce)
+    monkeypatch.setattr(running, "_one_run", ends_at_the_larger_rate)
+    for rates, best in ([0.4], 3e-4), ([0.4, 0.8], 1e-4):
+        suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "noise": {"rates": rates}})
+        folder = tmp_path / str(len(rates))
+        make_runs(suite, choices(suite), RECIPES, folder)
+        assert best_rates(choices(suite), folder) == {"control": best, "npc": best}
+    make_runs(suite, table_runs(suite, {"control": 1e-4, "npc": 1e-4}), RECIPES, folder)
+    table = read_table(suite, folder)
+    assert {rate: spread.told() for rate, spread in table.tried["npc"].items()} == {1e-4: "470.0", 3e-4: "310.0"}
+    assert "by the mean under shuffle, 40 % and shuffle, 80 %" in render([table], "figures")
 
 
 def test_differences_and_ratios_are_of_the_same_seed(made):
