@@ -39,20 +39,13 @@ RULES = {
     "bad_batches": (set(), {"accelerate", "datasets"}),
     "callbacks": (set(), {"accelerate", "datasets"}),
     "trainer": (
-        {
-            "bad_batches",
-            "batches",
-            "callbacks",
-            "checkpoint",
-            "data",
-            "encode",
-            "even_batches",
-            "memory",
-            "methods",
-            "resuming",
-        }
-        | {"adapters", "engines", "publishing_trainer", "scoring", "training_arguments", "truth"},
+        {"bad_batches", "batches", "callbacks", "checkpointing_trainer", "data", "encode", "even_batches", "memory"}
+        | {"adapters", "engines", "methods", "scoring", "training_arguments", "truth"},
         {"accelerate", "datasets"},
+    ),
+    "checkpointing_trainer": (
+        {"adapters", "bad_batches", "checkpoint", "data", "engines", "memory", "publishing_trainer", "resuming"},
+        {"torch", "accelerate", "datasets"},
     ),
     "adapters": (set(), {"accelerate", "datasets", "transformers"}),
     "engines": (set(), {"datasets", "transformers"}),
