@@ -46,8 +46,9 @@ def main(arguments: list[str]) -> None:
         print("Learning rates are not chosen yet: give the same command again.")
         return
     chosen = best_rates(choices(suite), folder)
-    for method, rate in chosen.items():
-        print(f"learning rate of {method}: {rate:g}", flush=True)
+    for method, rates in chosen.items():
+        told = ", ".join(f"{rate:g} ({noise.name})" for noise, rate in rates.items())
+        print(f"learning rate of {method}: {told}", flush=True)
     is_whole = make(table_runs(suite, chosen))
     print(as_markdown(read_table(suite, folder)))
     if not is_whole:

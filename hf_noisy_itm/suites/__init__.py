@@ -3,7 +3,8 @@
 Each run leaves one JSON, which is never edited; tables, figures and the page of results are made of these alone.
 """
 
-from .plan import CHOICES, Suite, choices, read_suite, table_runs
+from .plan import CHOICES, Suite, choices, table_runs
+from .reading import read_suite
 from .running import best_rates, make_runs
 from .tables import Table, read_table
 

@@ -31,8 +31,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown, of our own words and numbers
     )
-    environment.filters["told"] = told
-    environment.globals |= {"as_markdown": as_markdown, "best": best, "below": below, "told": told}
+    environment.globals |= {"as_markdown": as_markdown, "best": best, "below": below, "chosen": chosen, "told": told}
     return environment.get_template("results.md.j2").render(tables=tables, figures=figures)
 
 
@@ -65,6 +64,12 @@ def below(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line]]:
         for line in lines
         if line.to_control and line.wins * 2 < len(line.to_control.values)
     ]
+
+
+def chosen(table: Table, method: str, noise: Noise) -> float | None:
+    """The learning rate that the table's runs took by a choice under `noise`; None as long as there are none."""
+    rates = table.learning_rates.get(method, {})
+    return next((rate for of, rate in rates.items() if table.suite.learning_rates.nearest(of) == noise), None)
 
 
 def draw(tables: Sequence[Table], folder: str | Path) -> None:

@@ -1,11 +1,10 @@
-"""A suite: methods x kinds and rates of noise x seeds on one data set, as a YAML file says it, and its runs."""
+"""A suite: methods x kinds and rates of noise x seeds on one data set, and its runs."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError
 from ..files import read_yaml
 
 CONTROL = "control"
@@ -55,7 +54,7 @@ class LearningRates:
 
     Args:
         candidates: to try.
-        noise: under which; the mean over all decides, for who trains does not know how much is wrong.
+        noise: under which, one by one: what is best at one rate may end a method at another.
         seeds: which may not be those of the table.
         fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
             pairs out than the table's.
@@ -65,6 +64,10 @@ class LearningRates:
     noise: tuple[Noise, ...]
     seeds: tuple[int, ...]
     fields: dict[str, Any]
+
+    def nearest(self, noise: Noise) -> Noise:
+        """The one whose choice serves the table's runs under `noise`: of the nearest rate, of two the higher."""
+        return min(self.noise, key=lambda each: (abs(each.rate - noise.rate), -each.rate))
 
 
 @dataclass(frozen=True)
@@ -120,63 +123,6 @@ class Run:
         return f"{self.noise.name}/{self.method}_seed{self.seed}.json"
 
 
-def read_suite(path: str | Path) -> Suite:
-    """Reads a suite.
-
-    Raises:
-        InputError: the file is not one; the line is named.
-    """
-    path = Path(path)
-    try:
-        content = read_yaml(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no suite: {error}.") from error
-    try:
-        return _suite(content, path)
-    except (TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is no suite: a field holds another kind of value than it should, {error}."
-        ) from error
-
-
-def _suite(content: Any, path: Path) -> Suite:
-    wanted = ("recipe", "methods", "noise", "seeds", "about", "comparable")
-    fields = _known(content, (*wanted, "fields", "learning_rates"), path)
-    for name in wanted:
-        if not fields.get(name):
-            raise InputError(f"{path} says no {name}.")
-    known = [each.name for each in dataclasses.fields(Method)]
-    methods = {}
-    for name, each in fields["methods"].items():
-        told = _known(each, known, f"{path}, {name}")
-        if "folder" not in told:
-            raise InputError(f"{path}, {name}: give the folder of recipes/ that it is trained by.")
-        methods[name] = Method(**told)
-    if CONTROL not in methods:
-        raise InputError(f"{path} has no method {CONTROL!r}, which all others are set beside.")
-    for name, each in methods.items():
-        for other in filter(None, (each.learning_rate_of, each.equal_compute)):
-            if other not in methods:
-                raise InputError(f"{path}, {name}: there is no method {other!r}{did_you_mean(other, methods)}.")
-        if each.learning_rate_of and methods[each.learning_rate_of].learning_rate_of:
-            raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
-    rates = fields.get("learning_rates")
-    seeds = tuple(fields["seeds"])
-    if not all(type(seed) is int for seed in seeds):
-        raise InputError(f"{path}: seeds are a list of whole numbers, got {fields['seeds']!r}.")
-    return Suite(
-        path.stem,
-        fields["recipe"],
-        methods,
-        tuple(noise for each in fields["noise"] for noise in _noise(each, path)),
-        seeds,
-        fields.get("fields") or {},
-        None if rates is None else _learning_rates(rates, seeds, path),
-        fields["about"],
-        fields["comparable"],
-    )
-
-
 def choices(suite: Suite) -> list[Run]:
     """The runs that learning rates are chosen by."""
     rates = suite.learning_rates
@@ -192,16 +138,23 @@ def choices(suite: Suite) -> list[Run]:
     ]
 
 
-def table_runs(suite: Suite, chosen: dict[str, float]) -> list[Run]:
+def table_runs(suite: Suite, chosen: dict[str, dict[Noise, float]]) -> list[Run]:
     """The runs of the table, seed by seed, so that a suite that was stopped has whole tables of fewer seeds.
 
     Args:
         suite: with its methods.
-        chosen: learning rates by method; empty leaves those of the recipes.
+        chosen: learning rates by method and noise, see `best_rates`; empty leaves those of the recipes.
     """
-    rate = {name: chosen.get(method.learning_rate_of or name) for name, method in suite.methods.items()}
+
+    def rate(method: str, noise: Noise) -> float | None:
+        rates = chosen.get(suite.methods[method].learning_rate_of or method)
+        return None if rates is None else rates[suite.learning_rates.nearest(noise)]
+
     return [
-        Run(name, noise, seed, rate[name]) for seed in suite.seeds for noise in suite.noise for name in suite.methods
+        Run(name, noise, seed, rate(name, noise))
+        for seed in suite.seeds
+        for noise in suite.noise
+        for name in suite.methods
     ]
 
 
@@ -230,31 +183,3 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
         told = read_yaml(path) | fields
         fields |= {name: round(told[name] * method.steps) for name in ("max_steps", "warmup_steps")}
     return [str(path), *(word for name, value in fields.items() for word in (f"--{name}", str(value)))]
-
-
-def _known(content: Any, names: tuple[str, ...] | list[str], where: str | Path) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise InputError(f"{where} must hold lines of `name: value`.")
-    for name in content:
-        if name not in names:
-            raise InputError(f"{where}: there is no {name!r}{did_you_mean(str(name), names)}.")
-    return content
-
-
-def _noise(content: Any, path: Path) -> list[Noise]:
-    told = _known(content, ("kind", "rates"), f"{path}, noise")
-    rates = told.get("rates")
-    if not isinstance(rates, list) or not all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates):
-        raise InputError(f"{path}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
-    return [Noise(told.get("kind", "shuffle"), float(rate)) for rate in rates]
-
-
-def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path) -> LearningRates:
-    where = f"{path}, learning_rates"
-    told = _known(content, ("candidates", "noise", "seeds", "fields"), where)
-    if missing := [name for name in ("candidates", "noise", "seeds") if not told.get(name)]:
-        raise InputError(f"{where} says no {missing[0]}.")
-    if again := set(told["seeds"]) & set(seeds):
-        raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
-    noise, seeds = tuple(_noise(told["noise"], path)), tuple(told["seeds"])
-    return LearningRates(tuple(told["candidates"]), noise, seeds, told.get("fields") or {})

@@ -17,7 +17,7 @@ from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..run import given, train, versions
-from .plan import Run, Suite, words_of
+from .plan import Noise, Run, Suite, words_of
 
 _NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
 _LEFT_OUT = ("command", "on_hub", "bank")  # of metrics.json: another's, and long
@@ -120,16 +120,17 @@ def make_runs(
     return all((folder / run.file).exists() for run in runs)
 
 
-def best_rates(runs: Sequence[Run], folder: Path) -> dict[str, float]:
-    """By method, the learning rate with the best mean figure; the smaller of two that are as good."""
-    reached: dict[str, dict[float, list[float]]] = {}
+def best_rates(runs: Sequence[Run], folder: Path) -> dict[str, dict[Noise, float]]:
+    """By method and noise, the learning rate with the best mean figure; the smaller of two that are as good."""
+    reached: dict[str, dict[Noise, dict[float, list[float]]]] = {}
     for run in runs:
-        found = reached.setdefault(run.method, {}).setdefault(run.learning_rate, [])
-        found.append(whole_of(read_run(folder / run.file)))
-    return {
-        method: max(sorted(rates), key=lambda rate: mean(rates[rate]))  # noqa: B023
-        for method, rates in reached.items()
-    }
+        rates = reached.setdefault(run.method, {}).setdefault(run.noise, {})
+        rates.setdefault(run.learning_rate, []).append(whole_of(read_run(folder / run.file)))
+    return {method: {noise: _best(rates) for noise, rates in each.items()} for method, each in reached.items()}
+
+
+def _best(rates: dict[float, list[float]]) -> float:
+    return max(sorted(rates), key=lambda rate: mean(rates[rate]))
 
 
 def parsed(words: Sequence[str], is_choice: bool, output_dir: str = "") -> Recipe:

@@ -85,15 +85,14 @@ class Table:
     Args:
         suite: of the runs.
         lines: by noise, in the order of the suite.
-        learning_rates: by method, those of the runs.
-        tried: by method and learning rate, what was reached where learning rates were chosen; the mean over the
-            kinds and rates of noise there.
+        learning_rates: by method and noise, those of the runs.
+        tried: by noise, method and learning rate, what was reached where learning rates were chosen.
     """
 
     suite: Suite
     lines: dict[Noise, list[Line]]
-    learning_rates: dict[str, float]
-    tried: dict[str, dict[float, Spread]]
+    learning_rates: dict[str, dict[Noise, float]]
+    tried: dict[Noise, dict[str, dict[float, Spread]]]
 
     def line(self, noise: Noise, method: str) -> Line | None:
         """One line, if it is there."""
@@ -110,18 +109,18 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         InputError: there are none, or one is not such.
     """
     found: dict[Noise, dict[str, dict[int, dict]]] = {}
-    tried: dict[str, dict[float, dict[int, list[float]]]] = {}
-    rates = {}
+    tried: dict[Noise, dict[str, dict[float, dict[int, float]]]] = {}
+    rates: dict[str, dict[Noise, float]] = {}
     for file in sorted(Path(folder).glob("*/*.json")):
         content = read_run(file)
         run = content["run"]
-        if run["is_choice"]:
-            seeds = tried.setdefault(run["method"], {}).setdefault(run["learning_rate"], {})
-            seeds.setdefault(run["seed"], []).append(whole_of(content))
-            continue
         noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
+        if run["is_choice"]:
+            methods = tried.setdefault(noise, {}).setdefault(run["method"], {})
+            methods.setdefault(run["learning_rate"], {})[run["seed"]] = whole_of(content)
+            continue
         found.setdefault(noise, {}).setdefault(run["method"], {})[run["seed"]] = content
-        rates[run["method"]] = content["settings"].get("learning_rate")
+        rates.setdefault(run["method"], {})[noise] = content["settings"].get("learning_rate")
     if not found:
         raise InputError(f"There are no runs of {suite.name} in {folder}: make them with recipes/benchmark.py.")
     lines = {
@@ -130,7 +129,13 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         if noise in found
     }
     spreads = {
-        method: {rate: _over_noise(seeds) for rate, seeds in sorted(each.items())} for method, each in tried.items()
+        noise: {
+            name: {rate: Spread(seeds) for rate, seeds in tried[noise][name].items()}
+            for name in suite.methods
+            if name in tried[noise]
+        }
+        for noise in (suite.learning_rates.noise if suite.learning_rates else ())
+        if noise in tried
     }
     return Table(suite, lines, {name: rates[name] for name in suite.methods if name in rates}, spreads)
 
@@ -160,10 +165,6 @@ def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:
         of(runs, lambda run: (run["weights"] or {}).get("auc")),
         _curve(runs.values()),
     )
-
-
-def _over_noise(seeds: dict[int, list[float]]) -> Spread:
-    return Spread({seed: mean(values) for seed, values in seeds.items()})
 
 
 def _curve(runs: Iterable[dict]) -> list[tuple[int, float]]:

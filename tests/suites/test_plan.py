@@ -7,10 +7,11 @@ import yaml
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.suites import choices, read_suite, running, table_runs
-from hf_noisy_itm.suites.plan import words_of
+from hf_noisy_itm.suites.plan import Noise, words_of
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SUITES = sorted((RECIPES / "suites").glob("*.yaml"))
+SHUFFLED = Noise("shuffle", 0.4)
 SMALL = {
     "about": "small worlds",
     "comparable": "with nothing",
@@ -50,16 +51,29 @@ def test_learning_rates_are_chosen_by_as_many_runs_for_each_method_that_chooses(
 
 
 def test_the_runs_of_the_table_come_seed_by_seed_with_the_chosen_rates(tmp_path):
-    runs = table_runs(suite_of(tmp_path), {"control": 1e-4, "npc": 3e-4})
+    runs = table_runs(suite_of(tmp_path), {"control": {SHUFFLED: 1e-4}, "npc": {SHUFFLED: 3e-4}})
     assert len(runs) == len({run.file for run in runs}) == 2 * 3 * 3
     assert [run.seed for run in runs] == [0] * 9 + [1] * 9
     assert {run.method: run.learning_rate for run in runs} == {"control": 1e-4, "npc": 3e-4, "control_2x": 1e-4}
     assert {run.file.split("/")[0] for run in runs} == {"clean", "shuffle40", "partial40"}
 
 
+def test_each_noise_has_the_choice_under_the_nearest_rate_and_of_two_the_higher(tmp_path):
+    noise = [{"kind": "shuffle", "rates": [0, 0.2, 0.4, 0.6]}, {"kind": "partial", "rates": [0.4]}]
+    rates = {**SMALL["learning_rates"], "noise": {"rates": [0.0, 0.4]}}
+    suite = suite_of(tmp_path, noise=noise, learning_rates=rates)
+    assert len({run.file for run in choices(suite)}) == 2 * 2 * 2
+    chosen = {name: {Noise("shuffle", 0.0): 1e-4, SHUFFLED: 3e-4} for name in ("control", "npc")}
+    taken = {(run.method, run.noise.name): run.learning_rate for run in table_runs(suite, chosen)}
+    for name in ("control", "npc", "control_2x"):
+        assert [taken[name, each] for each in ("clean", "shuffle20", "shuffle40", "shuffle60", "partial40")] == [
+            1e-4, 3e-4, 3e-4, 3e-4, 3e-4,
+        ]  # fmt: skip
+
+
 def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     suite = suite_of(tmp_path)
-    by_file = {run.file: run for run in [*choices(suite), *table_runs(suite, {"control": 2e-4})]}
+    by_file = {run.file: run for run in [*choices(suite), *table_runs(suite, {"control": {SHUFFLED: 2e-4}})]}
     run = parsed(suite, by_file["partial40/npc_seed1.json"])
     assert (run.method["bank_share"], run.data.noise_kind, run.data.noise_rate) == (1, "partial", 0.4)
     assert (run.training.seed, run.data.noise_seed, run.training.learning_rate) == (1, 1, 3e-4)

@@ -12,9 +12,7 @@ from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.tables import as_markdown
 
-from .test_plan import RECIPES, SMALL, suite_of
-
-SHUFFLED = Noise("shuffle", 0.4)
+from .test_plan import RECIPES, SHUFFLED, SMALL, suite_of
 
 
 class AtOnce:
@@ -72,12 +70,12 @@ def made(tmp_path, monkeypatch):
 
 def test_the_better_learning_rate_is_chosen_on_other_figures(made):
     suite, folder, chosen = made
-    assert chosen == {"control": 1e-4, "npc": 1e-4}
+    assert chosen == {"control": {SHUFFLED: 1e-4}, "npc": {SHUFFLED: 1e-4}}
     for file in (folder / "learning_rate").iterdir():
         assert json.loads(file.read_text())["test"] == {}
 
 
-def test_several_rates_of_noise_choose_together(tmp_path, monkeypatch):
+def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monkeypatch):
     def ends_at_the_larger_rate(words, is_choice, end):
         content, steep = left(words, is_choice, end), float(words[words.index("--learning_rate") + 1]) > 2e-4
         most = float(words[words.index("--noise_rate") + 1]) == 0.8
@@ -88,15 +86,20 @@ def test_several_rates_of_noise_choose_together(tmp_path, monkeypatch):
 
     monkeypatch.setattr(running, "ProcessPoolExecutor", AtOnce)
     monkeypatch.setattr(running, "_one_run", ends_at_the_larger_rate)
-    for rates, best in ([0.4], 3e-4), ([0.4, 0.8], 1e-4):
-        suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "noise": {"rates": rates}})
-        folder = tmp_path / str(len(rates))
-        make_runs(suite, choices(suite), RECIPES, folder)
-        assert best_rates(choices(suite), folder) == {"control": best, "npc": best}
-    make_runs(suite, table_runs(suite, {"control": 1e-4, "npc": 1e-4}), RECIPES, folder)
+    rates = {**SMALL["learning_rates"], "noise": {"rates": [0.4, 0.8]}}
+    noise = [{"kind": "shuffle", "rates": [0.4, 0.8]}]
+    suite, folder = suite_of(tmp_path, learning_rates=rates, noise=noise), tmp_path / "results"
+    make_runs(suite, choices(suite), RECIPES, folder)
+    chosen = best_rates(choices(suite), folder)
+    most = Noise("shuffle", 0.8)
+    assert chosen["npc"] == {SHUFFLED: 3e-4, most: 1e-4}
+    make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
     table = read_table(suite, folder)
-    assert {rate: spread.told() for rate, spread in table.tried["npc"].items()} == {1e-4: "470.0", 3e-4: "310.0"}
-    assert "by the mean under shuffle, 40 % and shuffle, 80 %" in render([table], "figures")
+    assert table.learning_rates["control_2x"] == chosen["control"]
+    assert {rate: spread.told() for rate, spread in table.tried[most]["npc"].items()} == {1e-4: "440.0", 3e-4: "100.0"}
+    page = render([table], "figures")
+    assert "| shuffle, 40 % | npc | 500.0 | 520.0 | 0.0003 |" in page
+    assert "| shuffle, 80 % | npc | 440.0 | 100.0 | 0.0001 |" in page
 
 
 def test_differences_and_ratios_are_of_the_same_seed(made):
@@ -110,8 +113,10 @@ def test_differences_and_ratios_are_of_the_same_seed(made):
     assert (npc.wins, control.wins, control.to_control) == (2, 0, None)
     assert (npc.time.mean, npc.memory.mean, npc.auc.mean) == (1.5, 1.5, pytest.approx(0.9))
     assert npc.curve == [(10, 400.5), (20, 450.0)]
-    assert table.learning_rates == {"control": 1e-4, "npc": 1e-4, "control_2x": 1e-4}
-    assert table.tried["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
+    assert {name: set(each.values()) for name, each in table.learning_rates.items()} == {
+        name: {1e-4} for name in ("control", "npc", "control_2x")
+    }
+    assert table.tried[SHUFFLED]["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
 
 
 def test_a_seed_that_the_control_lacks_does_not_count(made):
