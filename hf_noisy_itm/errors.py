@@ -29,4 +29,4 @@ def last_line(error: BaseException) -> str:
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or nothing where none is near."""
     match = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    return f" (did you mean {match[0]!r}?)" if match else ""

@@ -12,16 +12,13 @@ import time
 from collections.abc import Iterator
 
 import torch
-from safetensors import SafetensorError
 
 from .errors import InputError, Interrupted, last_line
 from .exchange import leave
-from .files import write_json
+from .files import is_full_disk, write_json
 
 _GO_ON = "A training goes on from its last whole checkpoint with --resume_from_checkpoint auto."
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
-_WRITING = ("I/O error", "file write failed", "PytorchStreamWriter failed", "iostream error", "basic_ios")
 
 
 @contextlib.contextmanager
@@ -49,7 +46,12 @@ def clean_exit() -> Iterator[None]:
             told = {"message": f"error: {sentence}", "extraInfo": {"timestamp": str(int(time.time()))}}
             with contextlib.suppress(OSError):
                 write_json(place, {"message": told})
-        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+        raise SystemExit(1 if _is_of_the_machine(error) else 2) from None
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Also a full disk of which a sentence of our own tells."""
+    return not isinstance(error, InputError) or any(is_full_disk(each) for each in _chain(error))
 
 
 def sentence_of(error: BaseException) -> str | None:
@@ -58,25 +60,26 @@ def sentence_of(error: BaseException) -> str | None:
     Args:
         error: as it came out of a run; what it was raised from counts too.
     """
+    return next((told for each in _chain(error) if (told := _of_one(each))), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, once each."""
     seen = set()
     while error is not None and id(error) not in seen:
-        if told := _of_one(error):
-            return told
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
 
 
 def _of_one(error: BaseException) -> str | None:
     text = last_line(error)
-    if isinstance(error, OSError) and error.errno in _NO_ROOM | _NOT_OURS:
-        place = f"{error.filename} cannot be written" if error.filename else "A file cannot be written"
-        if error.errno in _NO_ROOM:
-            return f"{place} ({error.strerror}): free space there, or write elsewhere. {_GO_ON}"
-        place = place.replace("written", "read or written")
-        return f"{place} ({error.strerror}): name a folder that you may write to. {_GO_ON}"
-    if isinstance(error, RuntimeError | SafetensorError) and any(sign in str(error) for sign in _WRITING):
-        return f"A model cannot be written, most likely since the disk is full ({text}): free space there. {_GO_ON}"
+    place, why = getattr(error, "filename", None) or "A file", getattr(error, "strerror", None) or text
+    if is_full_disk(error):
+        full = f"{place} cannot be written, most likely since the disk is full ({why})"
+        return f"{full}: free space there, or write elsewhere. {_GO_ON}"
+    if isinstance(error, OSError) and error.errno in _NOT_OURS:
+        return f"{place} cannot be read or written ({why}): name a folder that you may write to. {_GO_ON}"
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         return (
             f"A worker that loads data was ended from outside, most likely since memory ran short ({text}): give "

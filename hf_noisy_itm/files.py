@@ -1,6 +1,7 @@
 """Writing files that are either whole or absent; reading JSON and YAML, whatever stands in them."""
 
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 
 try:
     import fcntl
@@ -21,9 +23,24 @@ except ImportError:  # Windows
     fcntl = None
 
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_WRITERS = ("I/O error", "file write failed", "PytorchStreamWriter failed", "iostream error", "basic_ios")
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that there was no room to write, as the system does, or as torch and safetensors do."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return isinstance(error, RuntimeError | SafetensorError) and any(sign in str(error) for sign in _WRITERS)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path`, and renames it to `path` when the block ends without an error."""
+    """Gives a temporary name beside `path`, and renames it to `path` when the block ends without an error.
+
+    Raises:
+        OSError: the disk is full, with the name `path`, whatever library wrote and however it says so.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -35,6 +52,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp is private; a result is not
         os.replace(temporary, path)
+    except Exception as error:
+        if is_full_disk(error):
+            number = getattr(error, "errno", errno.ENOSPC)
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -99,7 +99,7 @@ def test_a_number_that_may_be_none_is_so_by_name(tmp_path):
     ("words", "sentence"),
     [
         (["--lerning_rate", "1"], "'lerning_rate'.*did you mean 'learning_rate'"),
-        (["--method", "ncp"], "no method 'ncp'; did you mean 'npc'"),
+        (["--method", "ncp"], "no method 'ncp' .did you mean 'npc'"),
         (["--max_steps", "many"], "max_steps.*invalid int value: 'many'"),
         (["--on_bad_row", "ignore"], "on_bad_row"),
         (["nowhere.yaml"], "There is no recipe nowhere.yaml"),

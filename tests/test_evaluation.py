@@ -266,7 +266,7 @@ def test_folds_are_a_mean_of_smaller_galleries(result):
         (["--dataset", "scenes"], "Name a model first"),
         (
             ["scenes-clip", "--datasett", "scenes"],
-            "Unknown field 'datasett' in the command line; did you mean 'dataset'",
+            "Unknown field 'datasett' in the command line .did you mean 'dataset'",
         ),
         (["scenes-clip", *SMALL, "--folds", "0"], "folds must be at least 1, got 0"),
         (["scenes-clip", *SMALL, "--folds", "7"], "30 pictures cannot be divided into 7 folds"),

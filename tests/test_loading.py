@@ -28,7 +28,7 @@ def test_a_checkpoint_in_half_precision_is_trained_in_float32(tmp_path, dtype, m
 
 
 def test_an_unknown_field_of_a_method_is_named():
-    with pytest.raises(InputError, match="NPCConfig has no field 'clean_treshold'; did you mean 'clean_threshold'"):
+    with pytest.raises(InputError, match="NPCConfig has no field 'clean_treshold' .did you mean 'clean_threshold'"):
         load_model("scenes-clip", "npc", {"clean_treshold": 0.5})
 
 

@@ -12,9 +12,12 @@ import pytest
 import torch
 from PIL import ImageFile
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
+from hf_noisy_itm import InputError
 from hf_noisy_itm.data import _pictures
 from hf_noisy_itm.failures import clean_exit, sentence_of
+from hf_noisy_itm.files import atomic_path
 from hf_noisy_itm.methods import BaselineModel
 from hf_noisy_itm.resuming import to_resume
 
@@ -138,7 +141,10 @@ def raise_wrapped(error):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "/a/b cannot be written (No space left on device)"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/a/b"),
+            "/a/b cannot be written, most likely since the disk is full (No space left on device)",
+        ),
         (OSError(errno.EROFS, "Read-only file system", "/a/b"), "/a/b cannot be read or written (Read-only file"),
         (
             SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
@@ -158,6 +164,39 @@ def test_each_gets_its_sentence(error, told, capsys):
         raise_wrapped(error)
     assert stop.value.code == 1
     assert told in capsys.readouterr().err
+
+
+def save_tensors(path):
+    save_file({"embeds": torch.zeros(2_500)}, path)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: path.write_bytes(bytes(10_000)), save_tensors], ids=["bytes", "tensors"]
+)
+def test_a_full_disk_names_the_file_that_was_to_be_written(write, largest_file, capsys, tmp_path):
+    largest_file(5_000)
+    with pytest.raises(SystemExit) as stop, clean_exit(), atomic_path(tmp_path / "bank.safetensors") as temporary:
+        write(temporary)
+    assert stop.value.code == 1
+    assert (
+        f"error: {tmp_path / 'bank.safetensors'} cannot be written, most likely since the" in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def tell(error):
+    try:
+        raise error
+    except OSError as inner:
+        raise InputError(f"/a/b cannot be written: {inner}.") from inner
+
+
+def test_a_full_disk_is_no_wrong_input_whoever_tells_of_it(capsys):
+    for number, status in ((errno.ENOSPC, 1), (errno.ENOENT, 2)):
+        with pytest.raises(SystemExit) as stop, clean_exit():
+            tell(OSError(number, os.strerror(number), "/a/b"))
+        assert stop.value.code == status
+        assert "error: /a/b cannot be written: [Errno" in capsys.readouterr().err
 
 
 def test_what_nobody_foresaw_keeps_its_traceback():

@@ -244,7 +244,7 @@ def test_torch_starts_its_layers_by_functions_that_spare_what_was_loaded():
 
 
 def test_an_unknown_field_is_an_error_that_names_the_nearest():
-    with pytest.raises(InputError, match="NPCConfig has no field 'clean_treshold'; did you mean 'clean_threshold'"):
+    with pytest.raises(InputError, match="NPCConfig has no field 'clean_treshold' .did you mean 'clean_threshold'"):
         NPCConfig(clean_treshold=0.99)
     with pytest.raises(InputError, match=r"has no field 'qqqq'\.$"):
         NPCConfig(qqqq=1)

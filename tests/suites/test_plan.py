@@ -102,13 +102,13 @@ def test_the_suites_hold_together(path):
     ("fields", "sentence"),
     [
         ({"recipe": None}, "says no recipe"),
-        ({"method": {}}, "there is no 'method'; did you mean 'methods'"),
+        ({"method": {}}, "there is no 'method' .did you mean 'methods'"),
         ({"methods": {"npc": {"folder": "npc"}}}, "has no method 'control'"),
         ({"methods": {"control": {}}}, "control: give the folder of recipes/"),
         ({"methods": {"control": {"folder": "baseline", "step": 2}}}, "there is no 'step'"),
         (
             {"methods": {"control": {"folder": "baseline", "equal_compute": "contrl"}}},
-            "there is no method 'contrl'; did you mean 'control'",
+            "there is no method 'contrl' .did you mean 'control'",
         ),
         ({"noise": [{"kind": "shuffle", "rates": [1.2]}]}, "rates are a list of numbers from 0 to 1"),
         ({"learning_rates": {**SMALL["learning_rates"], "seeds": [1]}}, "seed 1 is of the table"),
