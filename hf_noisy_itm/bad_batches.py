@@ -1,4 +1,6 @@
-"""Losses that are no numbers: noted where they began, or their batch left out."""
+"""Losses that are no numbers, or rise: noted where they began, or their batch left out."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +14,25 @@ from .exchange import Exchange
 logger = logging.get_logger(__name__)
 
 
+_WAY_ON = (
+    "Go on from the last checkpoint, which is of before, or start anew, with a smaller learning_rate, or with "
+    "--skip_bad_batches true, which leaves such batches out and names them."
+)
+_TIMES, _BEYOND = 3.0, 1.0  # the lowest mean three times and 1 more; a batch of 128 begins near its log, 4.9
+_MOST_IN_A_ROW = 10
+
+
 class LossWatch:
-    """Remembers the first step whose loss was no number, without waiting for the device at each step."""
+    """Remembers the first step whose loss was no number, without waiting for the device at each step.
+
+    Also how low the loss was, and how many batches in a row were left out.
+    """
 
     def __init__(self):
         self._first: Tensor | None = None
+        self._lowest = (math.inf, 0)
+        self._rise_is_told = False
+        self._in_a_row = 0
 
     def add(self, loss: Tensor, step: int) -> None:
         """Looks at a loss.
@@ -36,10 +52,61 @@ class LossWatch:
         """
         if self._first is not None and self._first.isfinite():
             raise InputError(
-                f"The loss is not finite from step {int(self._first)} on: training diverged, or a batch spoilt it. Go "
-                f"on from the last checkpoint, which is of before, or start anew, with a smaller learning_rate, or "
-                f"with --skip_bad_batches true, which leaves such batches out and names them."
+                f"The loss is not finite from step {int(self._first)} on: training diverged, or a batch spoilt it. "
+                f"{_WAY_ON}"
             )
+
+    def rise(self, loss: float, step: int) -> str | None:
+        """Looks at the mean loss since the last log; a warning where it has risen far, once.
+
+        Args:
+            loss: mean.
+            step: up to which.
+        """
+        lowest, then = self._lowest
+        if self._rise_is_told or not loss > _TIMES * lowest + _BEYOND:
+            if 0 < loss < lowest:  # batches that were left out count 0
+                self._lowest = (loss, step)
+            return None
+        self._rise_is_told = True
+        return (
+            f"The loss rises: {loss:.3g} at step {step}, and {lowest:.3g} at step {then}. Training may be diverging: "
+            f"give a smaller learning_rate, or more warmup_steps."
+        )
+
+    def leave_out(self, is_bad: bool, step: int) -> None:
+        """Counts the batches that are left out one after the other.
+
+        Raises:
+            InputError: ten in a row: it is not the batches.
+        """
+        self._in_a_row = self._in_a_row + 1 if is_bad else 0
+        if self._in_a_row == _MOST_IN_A_ROW:
+            raise InputError(
+                f"The last {_MOST_IN_A_ROW} batches up to step {step} were left out, since their losses are not "
+                f"finite: it is the model, or all data. Go on from the last checkpoint with a smaller learning_rate, "
+                f"and look at the pairs that were named."
+            )
+
+
+@torch.no_grad()
+def refuse_no_numbers(model: nn.Module, exchange: Exchange, step: int) -> None:
+    """Looks at all weights, which a finite loss with gradients that are not may have spoilt.
+
+    Args:
+        model: after a step.
+        exchange: each process looks at what it holds.
+        step: how many there were.
+
+    Raises:
+        InputError: some are no numbers, on any process.
+    """
+    parts = [part for each in model.parameters() if (part := exchange.part(each)).numel()]
+    is_bad = ~torch.stack([part.isfinite().all() for part in parts]).all()
+    if exchange.mean([is_bad.float()])[0]:
+        raise InputError(
+            f"Weights are not finite after step {step}: a gradient was not, though the loss was. {_WAY_ON}"
+        )
 
 
 @torch.no_grad()

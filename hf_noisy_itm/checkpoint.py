@@ -22,7 +22,9 @@ LIST_FILE = "memory.json"  # names those of the others that belong to the checkp
 _FILES = (BANK_FILE, WEIGHTS_FILE, NEGATIVES_FILE, METHOD_FILE, TRUST_FILE)
 
 
-def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tensor] | None = None) -> None:
+def save_memory(
+    folder: str | Path, pairs: PairMemory, of_method: dict[str, Tensor] | None = None, num_processes: int = 1
+) -> None:
     """Writes what there is, and a list of it; files of an earlier run go.
 
     Args:
@@ -30,6 +32,7 @@ def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tens
         pairs: what is known of the training pairs; ledgers that have seen no pair are not written.
         of_method: see `NoisyITMModel.memory`. None of a folder from which nothing will be resumed; the ledger of
             negatives, whose figures are in metrics.json, stays out of that one, too.
+        num_processes: each of which leaves its random state; `resuming` looks whether all did.
     """
     folder = Path(folder)
     for name in (LIST_FILE, *_FILES):
@@ -47,7 +50,7 @@ def save_memory(folder: str | Path, pairs: PairMemory, of_method: dict[str, Tens
         if part is not None:
             part.save(folder / name)
             files.append(name)
-    write_json(folder / LIST_FILE, {"files": files})
+    write_json(folder / LIST_FILE, {"files": files, "num_processes": num_processes})
 
 
 def load_memory(

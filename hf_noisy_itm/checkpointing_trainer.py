@@ -6,7 +6,7 @@ from transformers.utils import logging
 
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, merged_state, save_adapter
-from .bad_batches import LossWatch
+from .bad_batches import LossWatch, refuse_no_numbers
 from .checkpoint import load_memory, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
@@ -62,12 +62,21 @@ class CheckpointingTrainer(PublishingTrainer):
             self.model.begin_run(getattr(self.train_dataset, "caption_fingerprint", None))
             self.memory.begin_run()
         done = super().train(checkpoint, *args, **kwargs)
+        self.refuse_no_numbers()
         self.model.end_run()
         return done
 
-    def _save_checkpoint(self, *args, **kwargs) -> None:
-        """See `Trainer`; weights of after a loss that was no number make no checkpoint."""
+    def refuse_no_numbers(self) -> None:
+        """Looks whether the losses since the last log, and all weights, are numbers.
+
+        Raises:
+            InputError: they are not; no checkpoint was made of such.
+        """
         self.watch.check()
+        refuse_no_numbers(self.model, self.exchange, self.state.global_step)
+
+    def _save_checkpoint(self, *args, **kwargs) -> None:
+        self.refuse_no_numbers()
         super()._save_checkpoint(*args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -81,7 +90,8 @@ class CheckpointingTrainer(PublishingTrainer):
             self._publishes = not is_checkpoint
             if is_checkpoint:
                 (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
-            save_memory(folder, self.memory, self.model.memory() if is_checkpoint else None)
+            of_method = self.model.memory() if is_checkpoint else None
+            save_memory(folder, self.memory, of_method, self.exchange.num_processes)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
         super().save_model(output_dir, _internal_call=True)

@@ -44,6 +44,9 @@ class ZeroExchange(ProcessExchange):
             if isinstance(part := getattr(module, "position_embedding", None), nn.Embedding):  # its length is read
                 register_external_parameter(module, part.weight)
 
+    def part(self, parameter: Tensor) -> Tensor:  # noqa: D102
+        return getattr(parameter, "ds_tensor", parameter).detach()
+
     def read(self, parameter: Tensor) -> Tensor:  # noqa: D102
         from deepspeed.runtime.zero import GatheredParameters
         from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
@@ -83,6 +86,9 @@ class ShardedExchange(ProcessExchange):
 
     def adopt(self, model: nn.Module) -> None:  # noqa: D102
         register_fsdp_forward_method(model, "embed_modality")
+
+    def part(self, parameter: Tensor) -> Tensor:  # noqa: D102
+        return (parameter.to_local() if isinstance(parameter, DTensor) else parameter).detach()
 
     def read(self, parameter: Tensor) -> Tensor:  # noqa: D102
         return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter

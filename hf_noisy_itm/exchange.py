@@ -53,6 +53,10 @@ class Exchange:
     def adopt(self, model: nn.Module) -> None:
         """Takes in a model that an engine has prepared, before its first batch."""
 
+    def part(self, parameter: Tensor) -> Tensor:
+        """What of a parameter lies on this process, without gradient."""
+        return parameter.detach()
+
     def read(self, parameter: Tensor) -> Tensor:
         """All of a parameter, which may lie in parts; within `forward` with its gradient."""
         return parameter

@@ -7,6 +7,7 @@ whole is passed over (`resuming.py`).
 import contextlib
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -17,16 +18,22 @@ from .errors import InputError, Interrupted, last_line
 from .exchange import leave
 from .files import is_full_disk, write_json
 
-_GO_ON = "A training goes on from its last whole checkpoint with --resume_from_checkpoint auto."
+RESUME = "A training goes on from its last whole checkpoint with --resume_from_checkpoint auto."
+_SHARED = ("unable to write to file </torch_", "unable to open shared memory object")
+_DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
+_NO_MEMORY = re.compile("MemoryError|(?i:out of memory|can(no|')t allocate memory)")
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
-def clean_exit() -> Iterator[None]:
+def clean_exit(way_on: str = "") -> Iterator[None]:
     """Leaves other processes in good order; turns an `InputError` into its sentence on the error stream and status 2.
 
     What the machine did to a run, a full disk for one, gets its sentence too, and status 1; an `Interrupted` too.
     A launcher of several processes reports at its end what it finds in the file that it named: the sentence.
+
+    Args:
+        way_on: what a command can do after a fault of the machine, see `RESUME`.
     """
     try:
         yield
@@ -39,7 +46,9 @@ def clean_exit() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, InputError):
             sentence = last_line(error).split("InputError: ")[-1]  # data loader workers put their traceback before it
-        elif not (sentence := sentence_of(error)):
+        elif sentence := sentence_of(error):
+            sentence = f"{sentence} {way_on}".strip()
+        else:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         if place := os.environ.get("TORCHELASTIC_ERROR_FILE"):
@@ -75,19 +84,26 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _of_one(error: BaseException) -> str | None:
     text = last_line(error)
     place, why = getattr(error, "filename", None) or "A file", getattr(error, "strerror", None) or text
+    if isinstance(error, RuntimeError) and any(sign in text for sign in _SHARED):
+        return (
+            f"Memory that processes share is full ({text}): give fewer --dataloader_num_workers, or more of it "
+            f"(docker run --shm-size)."
+        )
     if is_full_disk(error):
         full = f"{place} cannot be written, most likely since the disk is full ({why})"
-        return f"{full}: free space there, or write elsewhere. {_GO_ON}"
-    if isinstance(error, OSError) and error.errno in _NOT_OURS:
-        return f"{place} cannot be read or written ({why}): name a folder that you may write to. {_GO_ON}"
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return f"{full}: free space there, or write elsewhere."
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _NOT_OURS):
+        return f"{place} cannot be read or written ({why}): name another place, or change its rights."
+    if isinstance(error, RuntimeError) and _DEAD_WORKER.search(str(error)):
         return (
             f"A worker that loads data was ended from outside, most likely since memory ran short ({text}): give "
-            f"fewer --dataloader_num_workers, or a smaller batch. {_GO_ON}"
+            f"fewer --dataloader_num_workers, or a smaller batch."
         )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | RuntimeError | OSError) and _NO_MEMORY.search(
+        f"{type(error).__name__}: {text}"
+    ):
         return (
             f"Memory ran short ({text}): give a smaller --per_device_train_batch_size, or the same batch with "
-            f"--grad_cache_chunk, --gradient_checkpointing true or --bf16 true. {_GO_ON}"
+            f"--grad_cache_chunk, --gradient_checkpointing true or --bf16 true."
         )
     return None

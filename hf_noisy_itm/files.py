@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,7 @@ def read_json(path: str | Path) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-_DEEPEST = 200  # brackets in YAML
+_LONGEST = 2**15  # characters of YAML, in which PyYAML takes about a second if they are chosen for it
 _MOST_VALUES = 100_000  # of a YAML file, its aliases written out: a few lines of these can stand for billions
 
 
@@ -188,12 +187,12 @@ def read_yaml(path: str | Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is none, is not UTF-8, is nested too deeply, or would be endless with its aliases written out.
+        ValueError: it is none, is not UTF-8, is longer than 32,768 characters, is nested too deeply, or would be
+            endless with its aliases written out.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
-    depths = accumulate((sign in "[{") - (sign in "]}") for sign in text)
-    if max(depths, default=0) > _DEEPEST:  # PyYAML takes seconds to find out
-        raise ValueError("it is nested too deeply")
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text):,} characters, and {_LONGEST:,} are the most")
     try:
         _refuse_endless(yaml.compose(text, yaml.SafeLoader), {})
         return yaml.safe_load(text)

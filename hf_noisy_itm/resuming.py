@@ -1,6 +1,7 @@
 """Which checkpoint a training goes on from: one that is whole, so that the run is the one that was stopped."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from transformers.utils import logging
 
 from .errors import InputError
 from .files import read_json
+from .untrusted import declared
 
 logger = logging.get_logger(__name__)
 
@@ -29,14 +31,35 @@ _PARTS = (  # of each line one: names that the trainer, peft, FSDP and DeepSpeed
 
 
 def missing_parts(folder: str | Path) -> list[str]:
-    """What a checkpoint lacks, by the names of a training in one process; nothing if it is whole."""
-    missing = [names[0] for names in _PARTS if not any(any(Path(folder).glob(name)) for name in names)]
-    if STATE_FILE not in missing:
-        try:
-            read_json(Path(folder) / STATE_FILE)
-        except (OSError, ValueError):
-            missing.append(f"a {STATE_FILE} that can be read")
+    """What a checkpoint lacks, by the names of a training in one process; nothing if it is whole.
+
+    Of files that are there their structure is looked at, which tells where one was cut short; not all bytes.
+    """
+    folder = Path(folder)
+    missing = [names[0] for names in _PARTS if not any(any(folder.glob(name)) for name in names)]
+    if STATE_FILE in missing:  # it was never finished
+        return missing
+    broken = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if _is_cut_short(file)]
+    missing += [f"a {name} that can be read" for name in broken]
+    if "memory.json" not in broken and (folder / "memory.json").is_file():
+        told = read_json(folder / "memory.json")
+        number = told.get("num_processes", 1) if isinstance(told, dict) else 1
+        ranks = range(number) if isinstance(number, int) and number > 1 else ()
+        missing += [name for rank in ranks if not (folder / (name := f"rng_state_{rank}.pth")).is_file()]
     return missing
+
+
+def _is_cut_short(file: Path) -> bool:
+    try:
+        if file.suffix == ".safetensors":
+            declared(file)
+        elif file.suffix == ".json":
+            read_json(file)
+        elif file.suffix in (".pt", ".pth"):  # archives, whose list of contents is at the end
+            return not zipfile.is_zipfile(file)
+    except (InputError, OSError, ValueError):
+        return True
+    return False
 
 
 def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bool = True) -> str | None:

@@ -147,9 +147,13 @@ class NoisyITMTrainer(CheckpointingTrainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         (index, outputs), self._pending = self._pending, None
         step = self.state.global_step + 1
-        if self.args.skip_bad_batches and is_left_out(self.model, loss, self.exchange):
-            tell_of_left_out(index, self.train_dataset, step, self.exchange, tells=self.is_world_process_zero())
-            return torch.zeros_like(loss)
+        if self.args.skip_bad_batches:
+            is_bad = is_left_out(self.model, loss, self.exchange)
+            if is_bad:
+                tell_of_left_out(index, self.train_dataset, step, self.exchange, tells=self.is_world_process_zero())
+            self.watch.leave_out(is_bad, step)
+            if is_bad:
+                return torch.zeros_like(loss)
         self.watch.add(loss, step)
         gathered = self.exchange.gather_all(outputs.rows_to_gather(index))
         if outputs.to_remember:
@@ -181,6 +185,8 @@ class NoisyITMTrainer(CheckpointingTrainer):
         """
         if "loss" in logs:
             self.watch.check()
+            if (told := self.watch.rise(logs["loss"], self.state.global_step)) and self.is_world_process_zero():
+                logger.warning(told)
             logs |= self.reports.take()
             if self.is_match is not None and self.memory.negatives is not None:
                 shares = match_shares(*self.memory.negatives.take_fresh(), self.is_match)

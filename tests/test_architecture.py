@@ -64,7 +64,7 @@ RULES = {
     ),
     "concepts": ({"arguments", "data", "loading", "memory", "methods", "parser"}, {"accelerate", "datasets"}),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading", "parser"}, {"accelerate"}),
-    "resuming": (set(), {"torch", "accelerate", "datasets"}),
+    "resuming": ({"untrusted"}, {"torch", "accelerate", "datasets"}),
     "noise_report": (
         _LOOKING | {"batches", "checkpoint", "functional", "parser", "scoring", "training_arguments"},
         {"accelerate"},

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.bad_batches import LossWatch, is_left_out
+from hf_noisy_itm.bad_batches import LossWatch, is_left_out, refuse_no_numbers
 from hf_noisy_itm.exchange import Exchange
 
 
@@ -45,3 +45,28 @@ def test_the_first_step_is_named_and_later_ones_do_not_mend_it():
         watch.add(torch.tensor(loss), step)
     with pytest.raises(InputError, match="The loss is not finite from step 2 on"):
         watch.check()
+
+
+def test_weights_are_looked_at_on_every_process():
+    model, _ = trained()
+    refuse_no_numbers(model, Exchange(), 3)
+    with pytest.raises(InputError, match="Weights are not finite after step 3"):
+        refuse_no_numbers(model, BesideABadOne(), 3)
+    model.bias.data[0] = torch.nan
+    with pytest.raises(InputError, match="Weights are not finite after step 4"):
+        refuse_no_numbers(model, Exchange(), 4)
+
+
+def test_a_loss_that_rises_far_is_told_once():
+    watch, losses = LossWatch(), [4.9, 2.0, 6.9, 0.0, 1.8, 6.3, 6.5, 9.0]
+    told = [watch.rise(loss, 10 * step) for step, loss in enumerate(losses, start=1)]
+    assert [place for place, each in enumerate(told) if each] == [6]
+    assert told[6].startswith("The loss rises: 6.5 at step 70, and 1.8 at step 50.")
+
+
+def test_ten_bad_batches_in_a_row_are_no_bad_batches():
+    watch = LossWatch()
+    for step, is_bad in enumerate([True] * 9 + [False] + [True] * 9, start=1):
+        watch.leave_out(is_bad, step)
+    with pytest.raises(InputError, match="The last 10 batches up to step 20 were left out"):
+        watch.leave_out(True, 20)

@@ -10,9 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.arguments import parse_recipe
+from hf_noisy_itm.checkpoint import save_memory
+from hf_noisy_itm.memory.pair_memory import PairMemory
 from hf_noisy_itm.methods import NPCConfig
 from hf_noisy_itm.resuming import missing_parts, refuse_other_method, refuse_other_number, to_resume
 from hf_noisy_itm.run import _resume
@@ -32,10 +36,40 @@ ENGINES = {
 def a_checkpoint(folder, names=ENGINES["one process"], state="{}"):
     folder.mkdir(parents=True)
     for name in names:
-        (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()
+        if name.endswith("/"):
+            (folder / name).mkdir()
+        elif name.endswith(".safetensors"):
+            save_file({"weight": torch.zeros(3)}, folder / name)
+        elif name.endswith((".pt", ".pth")):
+            torch.save({}, folder / name)
+        else:
+            (folder / name).write_text("{}")
     if state is not None:
         (folder / "trainer_state.json").write_text(state)
     return str(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_file_that_was_cut_short_makes_no_whole_checkpoint(name, tmp_path, caplog):
+    whole = a_checkpoint(tmp_path / "checkpoint-2")
+    cut = Path(a_checkpoint(tmp_path / "checkpoint-4")) / name
+    cut.write_bytes(cut.read_bytes()[:-30])
+    assert to_resume("auto", tmp_path) == whole
+    assert f"checkpoint-4 is not whole, it lacks a {name} that can be read" in caplog.text
+
+
+def test_a_configuration_that_cannot_be_read_makes_no_whole_checkpoint(tmp_path):
+    whole = a_checkpoint(tmp_path / "checkpoint-2")
+    (Path(a_checkpoint(tmp_path / "checkpoint-4")) / "config.json").write_text('{"hidden_size": 5')
+    assert to_resume("auto", tmp_path) == whole
+
+
+def test_each_process_must_have_left_its_random_state(tmp_path):
+    names = [*ENGINES["several processes"], "rng_state_2.pth"]
+    for number, lacks in ((3, []), (4, ["rng_state_3.pth"])):
+        folder = Path(a_checkpoint(tmp_path / str(number), names))
+        save_memory(folder, PairMemory(None, None), num_processes=number)
+        assert missing_parts(folder) == lacks
 
 
 @pytest.mark.parametrize("names", ENGINES.values(), ids=ENGINES)

@@ -10,7 +10,7 @@ from ..errors import InputError
 
 _DEEPEST = 64  # Arrow makes no table of a hundred levels
 _CHUNK = 2**24  # bytes
-_OTHERS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[^"\[\]{}]++)++', re.DOTALL)
+_OTHERS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[^"\[\]{}\0]++)++', re.DOTALL)
 _NULL = re.compile(rb"^\s*+null", re.MULTILINE)
 _STEP = np.zeros(256, dtype=np.int8)
 _STEP[list(b"[{")], _STEP[list(b"]}")] = 1, -1
@@ -27,15 +27,10 @@ def refuse_deadly_json(files: Iterable[Path]) -> None:
         depth = 0
         with open(path, "rb") as file:
             while lines := file.readlines(_CHUNK):  # no text of JSON has a line break in it
-                text = b"".join(lines)
-                depths = depth + _steps(text)
+                signs = np.frombuffer(_OTHERS.sub(b"", _NULL.sub(b"\0", b"".join(lines))), np.uint8)
+                depths = depth + _STEP[signs].cumsum(dtype=np.int64)
                 if len(depths) and depths.max() > _DEEPEST:
                     raise InputError(f"{path} is nested more than {_DEEPEST} levels deep: no rows of data are.")
-                if any(depth + _steps(text[: null.start()])[-1:].sum() == 0 for null in _NULL.finditer(text)):
+                if ((signs == 0) & (depths == 0)).any():
                     raise InputError(f"{path} has a null in place of a row: take that line out.")
                 depth = int(depths[-1]) if len(depths) else depth
-
-
-def _steps(text: bytes) -> np.ndarray:
-    """How deep each bracket leads or comes back, from where the text begins."""
-    return _STEP[np.frombuffer(_OTHERS.sub(b"", text), np.uint8)].cumsum(dtype=np.int64)

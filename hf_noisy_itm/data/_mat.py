@@ -18,8 +18,10 @@ _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _IS_COMPLEX = 0x0800
+_SAVE_PLAIN = "save -v6 packs nothing"
 _HEADER, _VERSION_5, _HDF5 = 128, 0x0100, 0x0200
-_MOST = 2**28  # bytes that an element may unpack to
+_MOST = 2**28  # bytes that an element may unpack to, as it is stored and as an array
+_MOST_OF_ALL = 2**30  # bytes that all elements of a file may
 
 
 def read_mat(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -30,7 +32,8 @@ def read_mat(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray]:
         names: of the matrices; those that are not there, or are none of numbers, are left out.
 
     Raises:
-        InputError: the file is not there, of another version, damaged, or would unpack to more than 256 MB.
+        InputError: the file is not there, of another version, damaged, or packed and larger than 256 MB a matrix or
+            1 GB in all.
     """
     try:
         content = memoryview(Path(path).read_bytes())
@@ -40,12 +43,15 @@ def read_mat(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray]:
             raise NotImplementedError
         if version != _VERSION_5:
             raise ValueError("it does not begin as one of version 5 does")
-        found = {}
+        found, left = {}, _MOST_OF_ALL
         for kind, part in _elements(content[_HEADER:], order):
+            most = math.inf  # what is not packed is as large as its file
             if kind == _COMPRESSED:
-                [(kind, part)] = _elements(memoryview(_unpacked(part)), order)
+                unpacked, most = _unpacked(part, min(left, _MOST)), _MOST
+                left -= len(unpacked)
+                [(kind, part)] = _elements(memoryview(unpacked), order)
             if kind == _MATRIX:
-                found |= _matrix(part, order, names)
+                found |= _matrix(part, order, names, most)
     except NotImplementedError:
         raise InputError(f"{path} is of MATLAB 7.3, which is not read: save it there with the option -v7.") from None
     except (OSError, ValueError, struct.error, zlib.error) as error:
@@ -69,15 +75,15 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
         content = content[end if kind == _COMPRESSED else -(-end // 8) * 8 :]
 
 
-def _unpacked(content: memoryview) -> bytes:
+def _unpacked(content: memoryview, most: int) -> bytes:
     unpacking = zlib.decompressobj()
-    whole = unpacking.decompress(content, _MOST)
+    whole = unpacking.decompress(content, max(most, 1))
     if not unpacking.eof:
-        raise ValueError(f"a part of it is cut short, or would unpack to more than {_MOST:,} bytes")
+        raise ValueError(f"a part of it is cut short, or would unpack to more than {_MOST:,} bytes ({_SAVE_PLAIN})")
     return whole
 
 
-def _matrix(content: memoryview, order: str, names: Collection[str]) -> dict[str, np.ndarray]:
+def _matrix(content: memoryview, order: str, names: Collection[str], most: float) -> dict[str, np.ndarray]:
     """The matrix by its name, if it is one of numbers and asked for."""
     parts = _elements(content, order)
     try:
@@ -91,7 +97,10 @@ def _matrix(content: memoryview, order: str, names: Collection[str]) -> dict[str
         raise ValueError("a matrix lacks a part") from None
     if min(shape, default=-1) < 0 or any(math.prod(shape) != len(each) for each in numbers):
         raise ValueError(f"the matrix {name} has another number of entries than its shape {shape} says")
-    numbers = [each.astype(_CLASSES[flags & 0xFF]) for each in numbers]
+    entry = np.dtype(_CLASSES[flags & 0xFF])
+    if len(numbers) * len(numbers[0]) * entry.itemsize > most:
+        raise ValueError(f"the matrix {name} would unpack to more than {_MOST:,} bytes ({_SAVE_PLAIN})")
+    numbers = [each.astype(entry) for each in numbers]
     whole = numbers[0] if len(numbers) == 1 else numbers[0] + 1j * numbers[1]
     return {name: whole.reshape(shape, order="F")}
 

@@ -1,4 +1,5 @@
 import struct
+import zlib
 from contextlib import suppress
 
 import numpy as np
@@ -59,3 +60,28 @@ def test_a_bomb_is_not_unpacked(tmp_path, whole, monkeypatch):
     scipy.io.savemat(tmp_path / "x.mat", {"a": np.zeros((50, 50))}, do_compression=True)
     with pytest.raises(InputError, match="would unpack to more than 1,000 bytes"):
         read_mat(tmp_path / "x.mat", ["a"])
+
+
+def test_small_numbers_that_stand_for_large_ones_and_many_elements_are_no_way_round(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_noisy_itm.data._mat._MOST", 3000)
+    scipy.io.savemat(tmp_path / "x.mat", {"a": np.zeros((50, 50), np.int8)}, do_compression=True)
+    assert read_mat(tmp_path / "x.mat", ["a"])["a"].shape == (50, 50)
+    content = bytearray(_unpacked_element(tmp_path / "x.mat"))
+    content[16] = 6  # the class of double
+    _pack(tmp_path / "y.mat", tmp_path / "x.mat", bytes(content))
+    with pytest.raises(InputError, match="the matrix a would unpack to more than 3,000 bytes"):
+        read_mat(tmp_path / "y.mat", ["a"])
+    monkeypatch.setattr("hf_noisy_itm.data._mat._MOST_OF_ALL", 6000)
+    arrays = {name: np.zeros((50, 50), np.int8) for name in "abc"}
+    scipy.io.savemat(tmp_path / "z.mat", arrays, do_compression=True)
+    with pytest.raises(InputError, match="save -v6 packs nothing"):
+        read_mat(tmp_path / "z.mat", ["a"])
+
+
+def _unpacked_element(path):
+    return zlib.decompress(path.read_bytes()[136:])
+
+
+def _pack(path, like, content):
+    packed = zlib.compress(content)
+    path.write_bytes(like.read_bytes()[:128] + struct.pack("<II", 15, len(packed)) + packed)

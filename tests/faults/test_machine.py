@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from hf_noisy_itm import InputError
-from hf_noisy_itm.data import _pictures
+from hf_noisy_itm.checkpointing_trainer import CheckpointingTrainer
+from hf_noisy_itm.data import PairCollator, _pictures
 from hf_noisy_itm.failures import clean_exit, sentence_of
 from hf_noisy_itm.files import atomic_path
 from hf_noisy_itm.methods import BaselineModel
@@ -51,28 +53,35 @@ def largest_file():
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [100_000, 4_000_000])  # model.safetensors has 3.6 MB, optimizer.pt twice that
-def test_a_full_disk(size, largest_file, monkeypatch, capsys, tmp_path):
-    whole = {"model.safetensors": None}
-    save = torch.save
+@pytest.mark.parametrize(
+    ("size", "file"),
+    [(10, "memory.json"), (1_000_000, "model.safetensors"), (4_000_000, "optimizer.pt")],  # of 30, 3.6 M, 7.2 M bytes
+)
+def test_a_full_disk(size, file, largest_file, monkeypatch, capsys, tmp_path):
+    save_model = CheckpointingTrainer.save_model
 
-    def save_until_full(*args, **kwargs):
-        if (tmp_path / "checkpoint-2").exists():
+    def save_until_full(self, output_dir=None, _internal_call=False):
+        if Path(output_dir or "").name == "checkpoint-2":
             largest_file(size)
-        return save(*args, **kwargs)
+        save_model(self, output_dir, _internal_call)
 
-    monkeypatch.setattr(torch, "save", save_until_full)
+    monkeypatch.setattr(CheckpointingTrainer, "save_model", save_until_full)
     status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert status == 1
-    assert "cannot be written" in sentence
-    assert "--resume_from_checkpoint auto" in sentence
-    assert not [name for name in whole if not (tmp_path / "checkpoint-1" / name).exists()]
+    assert "cannot be written, most likely since the disk is full" in sentence
+    assert sentence.endswith("--resume_from_checkpoint auto.")
+    there = tmp_path / "checkpoint-2" / file
+    assert not there.exists() or there.stat().st_size <= size
     assert Path(to_resume("auto", tmp_path)).name == "checkpoint-1"
 
 
 def test_a_folder_that_is_not_ours(monkeypatch, capsys):
     status, sentence = ended("/sys/kernel/run", monkeypatch=monkeypatch, capsys=capsys)
-    assert (status, "/sys/kernel" in sentence, "name a folder that you may write to" in sentence) == (1, True, True)
+    assert (status, "/sys/kernel" in sentence, "name another place, or change its rights" in sentence) == (
+        1,
+        True,
+        True,
+    )
 
 
 def spoil(monkeypatch, *steps):
@@ -101,6 +110,23 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(monkeypatch, c
     assert Path(to_resume("auto", tmp_path)).name == "checkpoint-1"
 
 
+def test_a_finite_loss_with_gradients_that_are_none_leaves_no_checkpoint(monkeypatch, capsys, tmp_path):
+    seen, losses = [], BaselineModel.losses
+
+    def spoilt(self, *args):
+        found = losses(self, *args)
+        if self.training:
+            seen.append(None)
+            if len(seen) == 2:
+                found.per_pair.register_hook(lambda gradient: gradient * torch.nan)
+        return found
+
+    monkeypatch.setattr(BaselineModel, "losses", spoilt)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert (status, "Weights are not finite after step 2" in sentence) == (2, True)
+    assert Path(to_resume("auto", tmp_path)).name == "checkpoint-1"
+
+
 def test_a_batch_whose_loss_is_no_number_can_be_left_out(monkeypatch, caplog, tmp_path):
     spoil(monkeypatch, 2)
     train(tmp_path / "run", "--skip_bad_batches", "true", monkeypatch=monkeypatch)
@@ -118,7 +144,8 @@ def test_leaving_out_changes_nothing_where_all_is_well(monkeypatch, tmp_path):
     assert one == other
 
 
-def test_a_picture_that_does_not_end_is_named(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_does_not_end_is_named(workers, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(_pictures, "PICTURE_SECONDS", 0.3)
 
     def endless(*_):
@@ -126,9 +153,25 @@ def test_a_picture_that_does_not_end_is_named(monkeypatch, capsys, tmp_path):
             pass
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", endless)
-    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    words = ["--dataloader_num_workers", workers]
+    status, sentence = ended(tmp_path, *words, monkeypatch=monkeypatch, capsys=capsys)
     assert status == 2
     assert "does not decode (it took longer than 0.3 seconds, see NOISY_ITM_PICTURE_SECONDS)" in sentence
+
+
+def test_a_worker_that_is_killed(monkeypatch, capsys, tmp_path):
+    collate = PairCollator.__call__
+
+    def killed(self, rows):
+        if torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return collate(self, rows)
+
+    monkeypatch.setattr(PairCollator, "__call__", killed)
+    words = ["--dataloader_num_workers", 1]
+    status, sentence = ended(tmp_path, *words, monkeypatch=monkeypatch, capsys=capsys)
+    assert (status, "A worker that loads data was ended from outside" in sentence) == (1, True)
+    assert sentence.endswith("--resume_from_checkpoint auto.")
 
 
 def raise_wrapped(error):
@@ -154,6 +197,11 @@ def raise_wrapped(error):
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
             "give fewer --dataloader_num_workers",
         ),
+        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "give fewer --dataloader_num_workers"),
+        (RuntimeError("unable to write to file </torch_1_2>: No space left on device (28)"), "--shm-size"),
+        (PermissionError("Caught PermissionError in DataLoader worker process 0.\nPermissionError: /a"), "its rights"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Memory ran short"),
+        (RuntimeError("CUDA error: out of memory"), "--grad_cache_chunk"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "--grad_cache_chunk"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), "ran short"),
         (MemoryError(), "Memory ran short (MemoryError)"),
@@ -200,6 +248,8 @@ def test_a_full_disk_is_no_wrong_input_whoever_tells_of_it(capsys):
 
 
 def test_what_nobody_foresaw_keeps_its_traceback():
+    shapes = "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+    assert sentence_of(RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\n…\n{shapes}")) is None
     assert sentence_of(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
     assert sentence_of(OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))) is None
     with pytest.raises(KeyError), clean_exit():
