@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     for name, sizes in (
         ("sizes", (500_000, 1_000_000, 2_000_000)),
         ("set_sizes", (500_000, 1_000_000, 2_000_000)),
-        ("bank_sizes", (50_000, 100_000, 200_000)),
+        ("bank_sizes", (500_000, 1_000_000, 2_000_000)),
     ):
         parser.add_argument(f"--{name}", type=int, nargs=3, default=sizes, metavar="PAIRS")
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help="the others keep their figures")

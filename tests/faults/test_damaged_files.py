@@ -171,19 +171,19 @@ def test_the_committed_fuzzing_found_no_failure():
     assert all(count["refused"] + count["read"] >= 400 for count in figures["formats"].values())
 
 
+def rows_of(part):
+    """Cells of a table of the page, without its head; and the text around it."""
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    page = page.split(f"<!-- {part} -->")[1].split("<!-- end -->")[0]
+    lines = [line.strip("|") for line in page.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")] for line in lines[2:]], page
+
+
 def test_the_page_has_the_committed_figures():
     figures = committed("fuzz_readers")
-    page = (
-        (ROOT / "docs" / "reliability.md")
-        .read_text(encoding="utf-8")
-        .split("<!-- fuzz -->")[1]
-        .split("<!-- end -->")[0]
-    )
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
-    ]
+    rows, page = rows_of("fuzz")
     kinds = {"tables of pairs (CSV, TSV, JSONL, Parquet, tar)": "pairs", "pictures (13 formats)": "picture", "all": ""}
-    for name, *numbers in rows[2:]:
+    for name, *numbers in rows:
         kind = kinds.get(name, name)
         parts = [each for what, each in figures["formats"].items() if what.split(",")[0] == kind or not kind]
         told = [sum(each[part] for each in parts) for part in ("read", "refused", "failures")]
@@ -191,3 +191,17 @@ def test_the_page_has_the_committed_figures():
     assert (
         f"took {figures['slowest']['seconds']} seconds, and the largest {figures['most memory']['MB']:.0f} MB" in page
     )
+
+
+def test_the_page_has_the_committed_figures_of_load():
+    stages = committed("load")["stages"]
+    rows, _ = rows_of("load")
+    assert {name for name, *_ in rows} == stages.keys()
+    for name, sizes, seconds, seconds_off, extra, extra_off, peak in rows:
+        points, off = stages[name]["sizes"], stages[name]["off the line"]
+        told = [[point[what] for point in points.values()] for what in list(off)]
+        assert sizes == " / ".join(f"{int(size):,}" for size in points)
+        assert [seconds, extra, peak] == [
+            " / ".join(f"{value:{form}}" for value in values) for values, form in zip(told, (".1f", ",.0f", ",.0f"))
+        ]
+        assert [seconds_off, extra_off] == [f"{share:.1%}" for share in list(off.values())[:2]]
