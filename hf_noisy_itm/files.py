@@ -178,7 +178,8 @@ def read_json(path: str | Path) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-_LONGEST = 2**15  # characters of YAML, in which PyYAML takes about a second if they are chosen for it
+_LONGEST = 2**14  # characters of YAML, for which PyYAML takes half a second
+_MOST_BRACKETS = 1000  # opening ones, wherever they stand: its time grows with the square of those that are open
 _MOST_VALUES = 100_000  # of a YAML file, its aliases written out: a few lines of these can stand for billions
 
 
@@ -187,12 +188,14 @@ def read_yaml(path: str | Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is none, is not UTF-8, is longer than 32,768 characters, is nested too deeply, or would be
-            endless with its aliases written out.
+        ValueError: it is none, is not UTF-8, is longer than 16,384 characters, opens more than 1,000 brackets, is
+            nested too deeply, or would be endless with its aliases written out.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
     if len(text) > _LONGEST:
         raise ValueError(f"it has {len(text):,} characters, and {_LONGEST:,} are the most")
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:
+        raise ValueError(f"it opens more than {_MOST_BRACKETS:,} brackets")
     try:
         _refuse_endless(yaml.compose(text, yaml.SafeLoader), {})
         return yaml.safe_load(text)

@@ -72,9 +72,9 @@ def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (NESTED[:30_000], "nested too deeply"),
-        ("# " + "]" * 15_000 + "\n" + "[" * 15_000, "nested too deeply"),
-        ("a: 1\n" * 10_000, "it has 50,000 characters, and 32,768 are the most"),
+        (NESTED[:900], "nested too deeply"),
+        ("# " + "]" * 8_000 + "\n" + "[" * 8_000, "it opens more than 1,000 brackets"),
+        ("a: 1\n" * 10_000, "it has 50,000 characters, and 16,384 are the most"),
         ("- " * 5000, "nested too deeply"),
         ("&a [*a]", "nested too deeply, or within itself"),
         (LAUGHS, "aliases stand for more than 100,000 values"),
