@@ -15,6 +15,8 @@ from .plan import CONTROL, Noise
 from .tables import Line, Table, as_markdown
 
 FIGURES = ("rates.png", "curves.png", "costs.png")
+DEFAULT = "npc"  # what the README names
+_MOST_LOST = 0.01  # of the control's figure, where nothing is wrong
 
 
 def render(tables: Sequence[Table], figures: str) -> str:
@@ -32,6 +34,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
         autoescape=False,  # Markdown, of our own words and numbers
     )
     environment.globals |= {"as_markdown": as_markdown, "best": best, "below": below, "chosen": chosen, "told": told}
+    environment.globals |= {"default": DEFAULT, "judged": judged}
     return environment.get_template("results.md.j2").render(tables=tables, figures=figures)
 
 
@@ -52,6 +55,17 @@ def best(table: Table) -> list[tuple[Noise, Line, list[str]]]:
         ]
         near.sort(key=lambda line: line.time.mean if line.time else 1)
         found.append((noise, first, [line.method for line in near]))
+    return found
+
+
+def judged(table: Table) -> list[tuple[Noise, Line, bool]]:
+    """For each noise whether the default keeps its word there: more than the control, or 1 % less without noise."""
+    found = []
+    for noise in table.lines:
+        line, control = table.line(noise, DEFAULT), table.line(noise, CONTROL)
+        if line and line.to_control:
+            least = 0 if noise.rate else -_MOST_LOST * control.whole.mean
+            found.append((noise, line, line.to_control.mean > least))
     return found
 
 

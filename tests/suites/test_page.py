@@ -1,12 +1,13 @@
 """The page of results holds what the runs say, and the committed page is that of the committed runs."""
 
+import json
 import runpy
 
 import pytest
 from PIL import Image
 
 from hf_noisy_itm.suites import read_table
-from hf_noisy_itm.suites.page import FIGURES, below, best, draw, render
+from hf_noisy_itm.suites.page import FIGURES, below, best, draw, judged, render
 
 from .test_plan import RECIPES
 from .test_tables import SHUFFLED, made  # noqa: F401
@@ -34,6 +35,21 @@ def test_what_is_below_the_control_is_said(made):  # noqa: F811
     assert [(noise, line.method) for _, noise, line in below([table])] == [(SHUFFLED, "npc")]
     assert "small, shuffle, 40 %: npc is above the control in 0 of 2 seeds" in render([table], "figures")
     assert {noise: line.method for noise, line, _ in best(table)}[SHUFFLED] == "control_2x"
+
+
+def test_whether_the_default_keeps_its_word_is_computed(made):  # noqa: F811
+    suite, folder, _ = made
+    assert all(keeps for *_, keeps in judged(read_table(suite, folder)))
+    for lost, keeps in ((4.0, True), (6.0, False)):  # of the control's 500
+        for file in folder.glob("clean/npc_seed*.json"):
+            told = json.loads(file.read_text())
+            control = json.loads((file.parent / file.name.replace("npc", "control")).read_text())
+            told["test"]["rsum"] = control["test"]["rsum"] - lost
+            file.write_text(json.dumps(told))
+        table = read_table(suite, folder)
+        assert {noise.name: kept for noise, _, kept in judged(table)}["clean"] == keeps
+        more = "" if keeps else "; **not kept**"
+        assert f"no noise -{lost} ± 0.0 (0 of 2 seeds{more})" in render([table], "figures")
 
 
 def test_figures_are_drawn(table, tmp_path):
