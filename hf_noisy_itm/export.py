@@ -111,7 +111,7 @@ def _processor(source: str, config: CLIPConfig, name: str | None) -> CLIPProcess
         return None
     size = config.vision_config.image_size
     try:
-        found = CLIPProcessor.from_pretrained(name or _OPENAI_PROCESSOR)
+        found = CLIPProcessor.from_pretrained(name or _OPENAI_PROCESSOR, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"The processor {name or _OPENAI_PROCESSOR} cannot be loaded: {last_line(error)}; name a folder with "

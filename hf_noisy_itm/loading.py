@@ -1,21 +1,19 @@
 """From the name of a CLIP to a model and its processor."""
 
-import contextlib
 import dataclasses
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from transformers import AutoModel, CLIPConfig, CLIPProcessor
-from transformers.utils import logging
 
 from .arguments import config_class
 from .data import FeatureProcessor, FeatureRows, Pairs, StreamedPairs
 from .errors import InputError, did_you_mean, last_line
 from .methods import NoisyITMConfig, NoisyITMModel, unfolded
+from .opening import one_sentence, open_processor
 from .untrusted import refuse_foreign_code
 
 ASSETS = Path(__file__).parent / "assets"
@@ -75,14 +73,10 @@ def load_model(
     """
     model, stored = _load(name, method, fields, facts)
     has_vectors = stored.get("feature_widths") is not None  # whatever the data say
-    with _one_sentence(f"{name} cannot be loaded with its processor"):
-        processor = (FeatureProcessor if has_vectors else CLIPProcessor).from_pretrained(_place(name))
     if has_vectors:
-        return model, processor
-    tokens = processor.tokenizer("two words")["input_ids"]
-    if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
-        raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
-    return model, processor
+        with one_sentence(f"{name} cannot be loaded with its processor"):
+            return model, FeatureProcessor.from_pretrained(_place(name))
+    return model, open_processor(_place(name), name, model.config.vision_config.image_size)
 
 
 def load_weights(name: str) -> NoisyITMModel:
@@ -93,7 +87,7 @@ def load_weights(name: str) -> NoisyITMModel:
 def _load(name: str, method: str | None, fields: dict | None, facts: dict | None) -> tuple[NoisyITMModel, dict]:
     """The model, and its config as it is stored."""
     path = _place(name)
-    with _one_sentence(f"{name} cannot be loaded"):
+    with one_sentence(f"{name} cannot be loaded"):
         stored = unfolded(CLIPConfig.get_config_dict(path)[0])
     refuse_foreign_code(stored, name)
     kind = stored.get("model_type")
@@ -104,7 +98,7 @@ def _load(name: str, method: str | None, fields: dict | None, facts: dict | None
     cls = config_class(method)
     _refuse_unknown(fields or {}, cls)
     _refuse_other_facts(name, stored, facts or {})
-    with _one_sentence(f"{name} cannot be loaded as a {method} model"):
+    with one_sentence(f"{name} cannot be loaded as a {method} model"):
         config = cls.from_dict(stored, **{**(facts or {}), **(fields or {})})
         # Whatever the checkpoint's precision: half of it would lose small updates.
         return _model_class(cls).from_pretrained(path, config=config, dtype=torch.float32), stored
@@ -147,26 +141,3 @@ def _refuse_unknown(names: Iterable[str], cls: type[NoisyITMConfig]) -> None:
     for name in names:
         if name not in known:
             raise InputError(f"{cls.__name__} has no field {name!r}{did_you_mean(name, known)}.")
-
-
-@contextlib.contextmanager
-def _one_sentence(what: str) -> Iterator[None]:
-    """Makes one sentence of what the libraries raise where a file is not what it should be.
-
-    What transformers says when a method's config meets a plain CLIP checkpoint is held back; it is meant to.
-    """
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except InputError:
-        raise
-    except Exception as error:  # nonsense in a config.json raises whatever stands where transformers stumbles over it
-        reason = last_line(error).split("Error: ")[-1].strip()
-        if not isinstance(error, OSError | ValueError | RuntimeError | StrictDataclassError):
-            reason = f"its files are damaged, or of another version ({type(error).__name__}: {reason})"
-        raise InputError(f"{what}: {reason}") from error
-    finally:
-        logging.set_verbosity(level)

@@ -29,7 +29,7 @@ RULES = {
     "training_arguments": (set(), {"datasets"}),
     "even_batches": (set(), {"transformers", "datasets"}),
     "checkpoint": ({"memory"}, {"accelerate", "datasets", "transformers"}),
-    "loading": ({"arguments", "data", "methods", "untrusted"}, {"accelerate", "datasets"}),
+    "loading": ({"arguments", "data", "methods", "opening", "untrusted"}, {"accelerate", "datasets"}),
     "scoring": ({"data", "encode", "functional", "memory", "methods"}, {"accelerate", "datasets"}),
     "scorer": (
         {"arguments", "batches", "data", "loading", "memory", "methods", "scoring", "trainer"},
@@ -52,7 +52,8 @@ RULES = {
     "evaluating_trainer": ({"batches", "data", "encode", "methods", "training_arguments"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
-    "hub": ({"methods", "parser", "untrusted"}, {"torch", "accelerate", "datasets"}),
+    "hub": ({"data", "methods", "opening", "parser", "untrusted"}, {"accelerate", "datasets"}),
+    "opening": (set(), {"torch", "accelerate", "datasets"}),
     "publishing_trainer": ({"evaluating_trainer", "hub"}, {"torch", "accelerate", "datasets", "transformers"}),
     "evaluation": (
         {"arguments", "batches", "data", "encode", "functional", "loading", "memory", "parser"},

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.hub import PublishArguments, publish, write_model_card
+from hf_noisy_itm.hub.configurations import named
 from hf_noisy_itm.hub.results import find_control
 from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.hub.run_metrics import read_metrics
@@ -63,6 +64,14 @@ def infinite(state):
     state["clip.logit_scale"].fill_(math.inf)
 
 
+def as_bytes(state):
+    state["clip.text_projection.weight"] = state["clip.text_projection.weight"].to(torch.int8)
+
+
+def as_complex(state):
+    state["clip.text_projection.weight"] = state["clip.text_projection.weight"].to(torch.complex64) * math.nan
+
+
 def more(state):
     state["clip.text_projection.lora_A.weight"] = torch.zeros(2)
 
@@ -84,6 +93,8 @@ def staged(run, tmp_path):
         (other_shape, r"clip.text_projection.weight has the shape \[.*\], and config.json says \["),
         (not_a_number, "clip.text_projection.weight has NaN or infinity in it: train again"),
         (infinite, "clip.logit_scale has NaN or infinity in it"),
+        (as_bytes, "clip.text_projection.weight is of torch.int8"),
+        (as_complex, "clip.text_projection.weight is of torch.complex64"),
         (more, "its config.json knows nothing of 1 tensors, clip.text_projection.lora_A.weight for one"),
     ],
 )
@@ -144,6 +155,34 @@ def test_settings_that_are_none_are_refused_by_name(whole, tmp_path, name, conte
     (run / name).write_text(content)
     with pytest.raises(InputError, match=sentence):
         staged(run, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut tokenizer", "no object", "no processor_config", "no tokenizer", "other size"])
+def test_a_processor_that_cannot_be_used_is_not_published(whole, tmp_path, damage):
+    run = shutil.copytree(whole / "one", tmp_path / "run")
+    if damage == "cut tokenizer":
+        (run / "tokenizer.json").write_text((run / "tokenizer.json").read_text()[:500])
+    elif damage == "no object":
+        (run / "processor_config.json").write_text("[]")
+    elif damage == "no processor_config":
+        (run / "processor_config.json").unlink()
+    elif damage == "no tokenizer":
+        (run / "tokenizer.json").unlink()
+    else:
+        config = json.loads((run / "processor_config.json").read_text())
+        config["image_processor"]["crop_size"] = {"height": 32, "width": 32}
+        (run / "processor_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="A whole one is that of the model it was trained from: copy it there"):
+        staged(run, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", WEIGHTS, "metrics.json"])
+def test_model_and_figures_are_no_links_out_of_the_folder(whole, tmp_path, name):
+    run = shutil.copytree(whole / "one", tmp_path / "run")
+    (run / name).rename(tmp_path / name)
+    (run / name).symlink_to(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name} is a link out of its folder"):
+        publish(run, PublishArguments("me/x"))
 
 
 def test_a_link_out_of_the_folder_is_not_followed(whole, tmp_path):
@@ -209,6 +248,8 @@ def changed(path, value):
         ("seconds", 3, "'seconds' must be an object"),
         ("weights", {"auc": "0.9"}, "'weights.auc' must be a number"),
         ("hardware", "gpu", "'hardware' must be an object"),
+        ("data/dataset", "\ud800", "it has half a character in '.ud800'"),
+        ("noise", {"realised": 10**400}, "it has a number of more than 64 bits"),
     ],
 )
 def test_damaged_metrics_get_one_sentence(tmp_path, path, value, sentence):
@@ -296,6 +337,7 @@ def test_fields_mean_nothing_but_themselves(tmp_path):
         (f"my_{TOKEN}", "my_<TOKEN>"),
         ("hf_oauth_eyJhbGciOi.aa-bb_cc", "<TOKEN>"),
         ("api_org_QwErTyUiOpAs", "<TOKEN>"),
+        ("glpat-QwErTyUiOpAsDfGhJkLz", "<TOKEN>"),
         ("https://me:pass@x.org/a", "https://<TOKEN>@x.org/a"),
         ("https://x.org/a?token=abc&n=1", "https://x.org/a?token=<TOKEN>&n=1"),
         ("rows of /home/me/secret/x.csv, and ~/q/r", "rows of x.csv, and r"),
@@ -307,6 +349,23 @@ def test_fields_mean_nothing_but_themselves(tmp_path):
 )
 def test_what_is_told_to_others(text, told):
     assert for_others({"a": [text]}) == {"a": [told]}
+
+
+@pytest.mark.parametrize("name", [None, "one"])
+def test_card_and_list_of_a_data_set_tell_no_token(tmp_path, name):
+    (tmp_path / "README.md").write_text(f"made with {TOKEN}\n")
+    content = {"configs": {"default": {}}, "arguments": ["--dataset", "/home/me/x.csv", TOKEN]}
+    (tmp_path / "noise.json").write_text(json.dumps(content))
+    files = named(content, {each.name: each for each in tmp_path.iterdir()}, "me/x", name)
+    assert len(files) == 2
+    assert all(TOKEN.encode() not in each and b"/home" not in each for each in files.values())
+
+
+def test_what_fields_call_a_secret_is_told_to_nobody():
+    told = {"hub_token": "plain", "wandb_api_key": "x", "pad_token": "<|endoftext|>", "token": "y", "num_tokens": 7}
+    assert for_others({"training": told}) == {
+        "training": told | {"hub_token": "<TOKEN>", "wandb_api_key": "<TOKEN>", "token": "<TOKEN>"}
+    }
 
 
 @pytest.mark.parametrize("name", ["eval_split", "holdout_every", "holdout_by", "where"])

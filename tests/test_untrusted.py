@@ -1,5 +1,6 @@
 """Files that are meant to harm: each is refused in a sentence, nothing of it is run, and it costs no memory."""
 
+import contextlib
 import json
 import os
 import resource
@@ -243,6 +244,59 @@ def test_code_in_the_folder_is_not_run(folder, canary):
     assert type(load_model(str(folder))[0]).__name__ == "BaselineModel"
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer_config.json", {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["code.Own", "code.Own"]}}),
+        ("processor_config.json", {"auto_map": {"AutoProcessor": "code.Own"}, "processor_class": "Own"}),
+    ],
+)
+def test_code_of_a_processor_is_not_run_and_nobody_is_asked(folder, canary, monkeypatch, file, change):
+    """transformers asks on the terminal whether to run it, and "yes" may be waiting there."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    (folder / "code.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass Own: pass\n")
+    config = json.loads((folder / file).read_text()) | change
+    (folder / file).write_text(json.dumps(config))
+    with contextlib.suppress(InputError):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"crop_size": {"height": 20_000, "width": 20_000}},
+            r"makes pictures of \(20000, 20000\) pixels, and the model",
+        ),
+        ({"crop_size": {"height": 48, "width": 40}}, r"makes pictures of \(48, 40\) pixels, and the model takes 48"),
+        ({"size": {"shortest_edge": 20_000}}, "makes pictures larger than 4 times the 48 pixels"),
+        ({"do_pad": True, "pad_size": {"height": 20_000, "width": 9}}, "makes pictures larger than 4 times"),
+        ({"do_center_crop": False, "size": {"height": 64, "width": 64}}, r"makes pictures of \(64, 64\) pixels"),
+    ],
+)
+def test_a_processor_makes_pictures_of_the_size_that_the_model_takes(folder, change, sentence):
+    config = json.loads((folder / "processor_config.json").read_text())
+    config["image_processor"] |= change
+    (folder / "processor_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=sentence):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("loading", [lambda folder: load_model(str(folder)), NPCModel.from_pretrained])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"attn_implementation": "evil/kernel"}, "asks for kernels of the Hub, evil/kernel: take it out"),
+        ({"text_config": {"_attn_implementation": "evil/kernel:f"}}, "asks for kernels of the Hub"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "is quantised"),
+    ],
+)
+def test_a_config_brings_no_kernels_and_no_other_way_to_hold_weights(folder, change, sentence, loading):
+    with_config(folder, **change)
+    with pytest.raises(InputError, match=sentence):
+        loading(folder)
+
+
 @pytest.mark.parametrize("loading", [lambda folder: load_model(str(folder)), NPCModel.from_pretrained])
 @pytest.mark.parametrize(
     ("tower", "change", "lost", "sentence"),
@@ -358,6 +412,21 @@ def test_an_index_that_a_config_names_is_looked_at(folder):
             load_model(str(folder))
     shutil.move(folder.parent / "elsewhere.safetensors", folder / "absent.safetensors")
     assert torch.equal(load_model(str(folder))[0].clip.text_projection.weight, names["text_projection.weight"])
+
+
+def test_a_variant_in_shards_is_found_and_looked_at(folder):
+    """The name of its index is `model.safetensors.index.fp16.json`, see transformers."""
+    model = load_model(str(folder))[0]
+    model.save_pretrained(folder.parent / "half", variant="fp16", max_shard_size="1MB")
+    loaded = type(model).from_pretrained(folder.parent / "half", variant="fp16")
+    assert torch.equal(loaded.clip.text_projection.weight, model.clip.text_projection.weight)
+    index = folder.parent / "half" / "model.safetensors.index.fp16.json"
+    told = json.loads(index.read_text())
+    shutil.copy(index, index.with_name("model.fp16.safetensors.index.json"))
+    told["weight_map"] |= {"clip.logit_scale": "../outside.safetensors"}
+    index.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="names weights outside of its folder"):
+        type(model).from_pretrained(folder.parent / "half", variant="fp16")
 
 
 def test_adapters_and_shards_of_a_training_lead_nowhere(folder):

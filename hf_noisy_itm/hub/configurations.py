@@ -9,12 +9,13 @@ from huggingface_hub import DatasetCard
 from ..errors import InputError
 from .cards import named_configs, overview_card
 from .data_folder import CARD, NOISE, wrong_in_noise
+from .tokens import for_others, mask_tokens
 
 Files = dict[str, Path | bytes]
 
 
 def named(content: dict, files: dict[str, Path], repo: str, name: str | None) -> Files:
-    """The files of a folder by their places in a repository; its card says where they are now.
+    """The files of a folder by their places in a repository; its card says where they are now, and no token.
 
     Args:
         content: of its `noise.json`.
@@ -22,16 +23,18 @@ def named(content: dict, files: dict[str, Path], repo: str, name: str | None) ->
         repo: user/name.
         name: of the configuration; None if the data set has the repository for itself.
     """
-    text = files[CARD].read_text(encoding="utf-8")
+    text = mask_tokens(files[CARD].read_text(encoding="utf-8"))
+    told = json.dumps(for_others(content), indent=2, ensure_ascii=False).encode()
     if name is None:
         text = text.replace('load_dataset("FOLDER"', f'load_dataset("{repo}"')
-        return {**files, CARD: text.replace("--dataset FOLDER", f"--dataset {repo}").encode()}
+        return {**files, NOISE: told, CARD: text.replace("--dataset FOLDER", f"--dataset {repo}").encode()}
     for own, theirs in zip(content["configs"], named_configs(content, name)):
         text = text.replace(f'load_dataset("FOLDER", "{own}"', f'load_dataset("{repo}", "{theirs}"')
     text = text.replace('load_dataset("FOLDER"', f'load_dataset("{repo}", "{name}"')
     text = text.replace("--dataset FOLDER", f"--dataset {repo} --dataset_config {name}")
     text = DatasetCard(text, ignore_metadata_errors=True).text.lstrip()  # front matter is for the card over all
-    return {f"{name}/{each}": path for each, path in files.items()} | {f"{name}/{CARD}": text.encode()}
+    new = {**files, NOISE: told, CARD: text.encode()}
+    return {f"{name}/{each}": content for each, content in new.items()}
 
 
 def beside(content: dict, repo: str, name: str | None) -> Callable[[list[str], Callable[[str], str]], Files]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..errors import InputError, last_line
 from ..files import read_json, sha256_of_file
-from .run_folder import inside
+from .links import inside
+from .run_metrics import beyond_text
 
 NOISE, CARD = "noise.json", "README.md"
 _NUMBER = int | float | None
@@ -93,4 +94,4 @@ def wrong_in_noise(content: object) -> str | None:
     for patterns in content["configs"].values():
         if not isinstance(patterns, dict) or not all(isinstance(each, str) for each in patterns.values()):
             return "'configs' must give a pattern of files for each split"
-    return None
+    return beyond_text(content)

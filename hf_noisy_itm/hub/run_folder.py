@@ -6,9 +6,12 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
+from ..data import FeatureProcessor
 from ..errors import InputError, last_line
 from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
+from ..opening import open_processor
+from .links import inside
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
 
@@ -55,8 +58,6 @@ def stage_model(folder: Path, staged: Path, with_training_state: bool = False) -
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} holds no model: give the output folder of recipes/train.py.")
-    if not any((folder / name).is_file() for name in _PROCESSOR):
-        raise InputError(f"{folder} holds no processor: copy that of the model it was trained from into it.")
     stored, config, model_class = _method_of(folder)
     names = stage_weights(folder, staged, config, model_class)
     write_json(staged / "config.json", for_others(_published(stored, config, model_class, names)))
@@ -65,17 +66,30 @@ def stage_model(folder: Path, staged: Path, with_training_state: bool = False) -
     patterns = [*_PROCESSOR, *_BESIDE]
     for path in (path for pattern in patterns for path in folder.glob(pattern)):
         _copy(folder, path.relative_to(folder), staged)
+    _refuse_no_processor(folder, staged, config)
     if with_training_state:
         for name in _training_state(folder):
             _copy(folder, Path(name), staged / STATE_FOLDER)
     return model_class, all(name.startswith(CLIP) for name in names)
 
 
+def _refuse_no_processor(folder: Path, staged: Path, config: NoisyITMConfig) -> None:
+    """Opens what would be published."""
+    try:
+        if getattr(config, "feature_widths", None) is not None:
+            FeatureProcessor.from_pretrained(staged)
+        else:
+            open_processor(staged, str(folder), config.vision_config.image_size)
+    except (InputError, OSError) as error:
+        why = last_line(error)
+        raise InputError(f"{why}. A whole one is that of the model it was trained from: copy it there.") from error
+
+
 def _method_of(folder: Path) -> tuple[dict, NoisyITMConfig, type[NoisyITMModel]]:
     """What config.json says, as a config, and of which method."""
     path = folder / "config.json"
     try:
-        stored = unfolded(read_json(path))
+        stored = unfolded(read_json(inside(folder, path)))
         kind = stored.get("model_type")
         methods = {each.config_class.model_type: each for each in NoisyITMModel.__subclasses__()}
         # A plain CLIP is of recipes/pretrain.py, which trains as the control does.
@@ -111,7 +125,7 @@ def _training_state(folder: Path) -> list[str]:
         names = read_json(folder / "memory.json")["files"]
     except (OSError, ValueError, KeyError, TypeError):
         names = []
-    if not names or not all(Path(name).name == name and (folder / name).is_file() for name in names):
+    if not names or not all(str(name) == Path(str(name)).name and (folder / str(name)).is_file() for name in names):
         raise InputError(f"{folder} holds no whole training state: leave --with_training_state out.")
     return ["memory.json", *names]
 
@@ -128,14 +142,3 @@ def _copy(folder: Path, name: Path, into: Path) -> None:
     except ValueError as error:
         raise InputError(f"{source} is no JSON ({last_line(error)}): copy it there anew.") from error
     write_json(target, for_others(content))
-
-
-def inside(folder: Path, path: Path) -> Path:
-    """A path, if its file lies in the folder, too.
-
-    Raises:
-        InputError: it is a link to a file elsewhere, of which nobody said that it may be published.
-    """
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{path} is a link out of its folder: put the file itself there, or remove the link.")
-    return path

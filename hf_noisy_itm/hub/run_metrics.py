@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import InputError, last_line
 from ..files import read_json
+from .links import inside
 
 _TEXT, _NUMBER, _PART, _LIST = str, int | float, dict, list
 _KINDS = {  # of what cards read; "a.b" is looked at where there is an `a`
@@ -56,7 +57,7 @@ def read_metrics(folder: str | Path) -> dict:
     """
     path = Path(folder) / "metrics.json"
     try:
-        metrics = _without_nan(read_json(path))
+        metrics = _without_nan(read_json(inside(path.parent, path)))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
     except (OSError, ValueError) as error:
@@ -65,7 +66,7 @@ def read_metrics(folder: str | Path) -> dict:
         raise InputError(f"{path} cannot be read as JSON of a run, it is no object: train again.")
     if missing := sorted(name for name in _KINDS if _at(metrics, name) is None):
         raise InputError(f"{path} is not of a run, it lacks {missing[0]!r}: give an output folder of train.py.")
-    if wrong := _wrong(metrics):
+    if wrong := _wrong(metrics) or beyond_text(metrics):
         raise InputError(f"{path} is damaged, {wrong}: train again.")
     return metrics
 
@@ -81,6 +82,19 @@ def _wrong(metrics: dict) -> str | None:
         for name, value in figures.items():
             if value is not None and not _is(value, _NUMBER):
                 return f"{part + '.' + name!r} must be a number, not {str(value)[:40]!r}"
+    return None
+
+
+def beyond_text(content: Any) -> str | None:
+    """What of JSON no card can show: halves of characters, and whole numbers beyond all floats."""
+    if isinstance(content, dict):
+        return next((told for each in [*content, *content.values()] if (told := beyond_text(each))), None)
+    if isinstance(content, list):
+        return next((told for each in content if (told := beyond_text(each))), None)
+    if isinstance(content, int) and abs(content) > 2**64:
+        return "it has a number of more than 64 bits"
+    if isinstance(content, str) and any("\ud800" <= letter <= "\udfff" for letter in content):
+        return f"it has half a character in {ascii(content)[:40]}"
     return None
 
 

@@ -7,7 +7,7 @@ from huggingface_hub import SpaceCard
 from jinja2 import Template
 
 from ..files import shipped
-from .run_folder import inside
+from .links import inside
 
 PAGE = "app.py"
 _PACKAGE = "hf-noisy-itm"

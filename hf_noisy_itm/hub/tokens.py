@@ -9,10 +9,12 @@ from huggingface_hub import get_token
 
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{20,}|(?:hf_oauth|hf_jwt|api_org)_[\w.~+/=-]{8,})"
+    r"|(?<![A-Za-z0-9])(?:glpat-|gh[pousr]_|sk-|AKIA)[\w-]{16,}"
     r"|(?<=Bearer )\S+"
     r"|(?<=://)[^\s/@]+(?=@)"  # name and password before a host
     r"|(?i:(?<=[?&])(?P<name>[\w-]*(?:token|secret|password|key|signature))=[^\s&#]+)"
 )
+_SECRET = re.compile(r"(?i)(^token|(hub|hf|access|api|auth)_?token|secret|password|api_?key)$")  # not pad_token
 _PATH = re.compile(r"(?<![\w/.<~*)\]}])~?(?:/[^\s/,;:'\"|<>()]+)+/?|(?<!\w)[A-Za-z]:\\(?:[^\s\\/,;'\"|<>]+\\?)+")
 
 
@@ -39,7 +41,7 @@ def mask_tokens(text: str) -> str:
 def for_others(content: Any) -> Any:
     """Words and figures without tokens, and of paths the last part alone, for the rest is nobody's business."""
     if isinstance(content, dict):
-        return {for_others(key): for_others(value) for key, value in content.items()}
+        return {for_others(key): _of_field(key, value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [for_others(value) for value in content]
     if not isinstance(content, str):
@@ -49,3 +51,7 @@ def for_others(content: Any) -> Any:
         value = Path(value).name
     value = _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], value.replace("file://", ""))
     return mask_tokens(option + sign + value)
+
+
+def _of_field(name: Any, value: Any) -> Any:
+    return "<TOKEN>" if value and isinstance(value, str) and _SECRET.search(str(name)) else for_others(value)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -9,7 +10,9 @@ from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel
 from ..untrusted import declared, files_of_index
+from .links import inside
 
+_DTYPES = {torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64}  # weights, and rows of queues
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 CLIP = "clip."
 _AGAIN = "train it to its end with --resume_from_checkpoint true, or copy the whole model there again"
@@ -65,7 +68,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     if not path.is_file():
         raise InputError(f"{path.parent} holds no whole model, {path.name} is not there: {_AGAIN}.")
     try:
-        return declared(path)
+        return declared(inside(path.parent, path))
     except InputError as error:
         raise InputError(f"{path.parent} holds no whole model: {error}") from error
 
@@ -104,7 +107,9 @@ def _tensors(path: Path) -> dict:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path.parent} holds no whole model, {path.name}: {last_line(error)}; {_AGAIN}.") from error
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+        if tensor.dtype not in _DTYPES:
+            raise InputError(f"{path.parent} holds no model of ours, {name} is of {tensor.dtype}: {_AGAIN}.")
+        if not tensor.isfinite().all():
             raise InputError(
                 f"{path.parent} holds a broken model, {name} has NaN or infinity in it: train again, with a smaller "
                 f"learning_rate for one, and publish that."

@@ -22,7 +22,8 @@ def embed_prompts(model: NoisyITMModel, prompts: Sequence[str], *source, **keywo
         keywords: likewise.
     """
     name = source[0] if source else keywords["pretrained_model_name_or_path"]
-    tokenizer = AutoTokenizer.from_pretrained(name, **{key: keywords[key] for key in _PLACE if key in keywords})
+    place = {key: keywords[key] for key in _PLACE if key in keywords}
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **place)
     positions = model.config.text_config.max_position_embeddings
     tokens = tokenizer(list(prompts), padding=True, truncation=True, max_length=positions, return_tensors="pt")
     tokens = tokens.to(model.device)

@@ -18,7 +18,7 @@ from transformers.modeling_utils import set_zero3_state
 from transformers.utils import cached_file, extract_commit_hash
 
 from ..errors import InputError, last_line
-from ..untrusted import declared, files_of_index, refuse_elsewhere
+from ..untrusted import declared, files_of_index, refuse_elsewhere, refuse_foreign_code
 
 _PLACE = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 _MOST_STARTED = 2**32  # bytes of what a checkpoint need not hold: a queue of a million pairs of width 512, new heads
@@ -39,6 +39,7 @@ def read_config(cls: type[PreTrainedModel], name: str | Path, keywords: dict[str
         keywords["revision"] = place["revision"] = commit
     config = keywords.pop("config", None)
     if not isinstance(config, PreTrainedConfig):
+        refuse_foreign_code(cls.config_class.get_config_dict(config or name, **place)[0], name)
         taken = {field.name for field in fields(cls.config_class)} - {"dtype", "variant"} | {"_variant"}
         given = {key: keywords.pop(key) for key in taken & keywords.keys()}
         config = cls.config_class.from_pretrained(config or name, **place, **given)
@@ -120,7 +121,7 @@ def _files(name: str | Path, keywords: dict[str, Any]) -> Iterator[str]:
             break
     else:
         raise OSError(f"{name} holds no weights: a file {candidates[0]} is missing.")  # as transformers does
-    if not candidate.endswith(".index.json"):
+    if ".index." not in candidate:
         yield path
         return
     for part in files_of_index(path):
@@ -137,7 +138,7 @@ def _candidates(name: str | Path, keywords: dict[str, Any]) -> list[str]:
     files = [] if safe is False else ["model.safetensors", "model.safetensors.index.json"]
     files += [] if safe else ["pytorch_model.bin", "pytorch_model.bin.index.json"]
     if variant := keywords.get("variant"):
-        files = [f".{variant}.".join(file.split(".", 1)) for file in files]
+        files = [f".{variant}.".join(file.rsplit(".", 1)) for file in files]  # model.safetensors.index.fp16.json
     return files
 
 

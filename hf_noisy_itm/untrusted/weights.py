@@ -61,7 +61,7 @@ def refuse_elsewhere(name: object, where: str | Path) -> None:
 
 
 def refuse_foreign_code(config: dict, name: str | Path) -> None:
-    """Refuses a config that names code of another repository.
+    """Refuses a config that names code of another repository, kernels of the Hub, or a library that packs weights.
 
     Args:
         config: content of config.json.
@@ -70,6 +70,12 @@ def refuse_foreign_code(config: dict, name: str | Path) -> None:
     Raises:
         InputError: it does.
     """
+    for part in (config, *(each for each in config.values() if isinstance(each, dict))):
+        for field in ("attn_implementation", "_attn_implementation", "experts_implementation"):
+            if not set(str(part.get(field) or "")).isdisjoint("/:|@"):
+                raise InputError(f"config.json of {name} asks for kernels of the Hub, {part[field]}: take it out.")
+        if part.get("quantization_config") is not None:
+            raise InputError(f"{name} is quantised (quantization_config), and no method trains such: save it whole.")
     codes = config.get("auto_map")
     for code in codes.values() if isinstance(codes, dict) else ():
         if any("--" in str(each) for each in (code if isinstance(code, list) else [code])):
