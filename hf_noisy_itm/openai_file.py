@@ -12,14 +12,13 @@ from .errors import InputError, last_line
 from .untrusted import content_of, refuse_growth
 
 _MARK = "visual.conv1.weight"  # which every such state dict has
-_PARALLEL = "module."  # before every name of a model that was wrapped to be trained in several processes
 
 
 def read_openai(path: str | Path) -> dict[str, Tensor]:
     """Reads a state dict from `.safetensors`, or from what `torch.save` wrote; nothing in it is run.
 
     A checkpoint of a training is taken too: a dictionary that has one such state dict beside other things, such as an
-    epoch and an optimizer. Names may begin with `module.`, as those of parallel models do.
+    epoch and an optimizer. All names may begin alike, with `module.` (parallel models), `model.` or `_orig_mod.`.
 
     Raises:
         InputError: there is no such file, it is damaged, would grow where it is read, or holds no such tensors.
@@ -62,8 +61,9 @@ def _state_in(content: Any) -> Any:
     if not isinstance(content, dict):
         return content
     within = [each for each in (content, *content.values()) if isinstance(each, dict)]
-    found = [each for each in within if _MARK in each or f"{_PARALLEL}{_MARK}" in each]
+    found = [(each, name) for each in within for name in each if str(name) == _MARK or str(name).endswith(f".{_MARK}")]
     if len(found) != 1:
         return content
-    (state,) = found
-    return {name.removeprefix(_PARALLEL) if isinstance(name, str) else name: each for name, each in state.items()}
+    ((state, name),) = found
+    wrapped = name.removesuffix(_MARK)
+    return {each.removeprefix(wrapped) if isinstance(each, str) else each: value for each, value in state.items()}

@@ -256,8 +256,8 @@ def test_other_precisions_become_float32(weights, dtype):
 
 
 @pytest.mark.parametrize("name", ["clip.safetensors", "CLIP.SAFETENSORS", "CLIP.PT", "clip.Pth"])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_suffixes_of_any_case_and_names_of_parallel_models_are_read(weights, tmp_path, name, prefix):
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module._orig_mod."])
+def test_suffixes_of_any_case_and_names_of_wrapped_models_are_read(weights, tmp_path, name, prefix):
     content = {prefix + key: each for key, each in weights.items()}
     (save_file if name.lower().endswith(".safetensors") else torch.save)(content, tmp_path / name)
     read = read_openai(tmp_path / name)
@@ -287,7 +287,7 @@ def test_files_are_read_and_nothing_in_them_is_run(weights, tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "script.pt")
     (tmp_path / "broken.pt").write_bytes(b"")
     for name in ("whole.pt", "script.pt", "broken.pt"):
-        with pytest.raises(InputError, match=rf"{name} holds no plain state dict.*save the model's state_dict"):
+        with pytest.raises(InputError, match=rf"{name} holds no plain state dict.*Save the model's state_dict"):
             read_openai(tmp_path / name)
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
     for name in ("broken.safetensors", "gone.safetensors", "gone.pt"):

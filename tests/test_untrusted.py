@@ -72,7 +72,7 @@ def test_a_pickle_with_code_is_refused(weights, canary, tmp_path, place, new):
     content = {**weights, "visual.proj": Program(canary)}
     torch.save(place(content), tmp_path / "x.pt", _use_new_zipfile_serialization=new)
     reason = "its pickle asks for .*mkdir, which is not run" if new else "File is not a zip file"
-    with pytest.raises(InputError, match=rf"holds no plain state dict \({reason}\), and whole models"):
+    with pytest.raises(InputError, match=rf"holds no plain state dict \({reason}\)\. Nothing else is opened"):
         read_openai(tmp_path / "x.pt")
 
 
@@ -386,6 +386,15 @@ def test_nonsense_in_a_config_is_one_sentence(folder, change, sentence):
     with_config(folder, **change)
     with pytest.raises(InputError, match=sentence) as caught:
         load_model(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_of_another_kind_is_one_sentence_of_a_method_too(folder):
+    with_config(folder, text_config={"hidden_size": "x"})
+    with pytest.raises(
+        InputError, match="config.json of .* does not fit NPCModel: .*'hidden_size' expected int"
+    ) as caught:
+        NPCModel.from_pretrained(folder)
     assert "\n" not in str(caught.value)
 
 

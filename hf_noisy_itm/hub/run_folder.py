@@ -32,10 +32,11 @@ _PROCESSOR = (
 _BESIDE = ("adapter/*.json", "adapter/*.safetensors", "*.png", "noise_report/*.png")
 # One of these is in a repository from an earlier push and not in this one: it goes, or it would be read along.
 ONLY_OURS = (
-    "model*.safetensors",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
     INDEX,
     EVAL_RESULTS,
-    "adapter/*",
+    "adapter/adapter_*",
     f"{STATE_FOLDER}/*",
     "noise_report/*.png",
     REMOTE_CODE,

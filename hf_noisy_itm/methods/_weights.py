@@ -42,7 +42,11 @@ def read_config(cls: type[PreTrainedModel], name: str | Path, keywords: dict[str
         refuse_foreign_code(cls.config_class.get_config_dict(config or name, **place)[0], name)
         taken = {field.name for field in fields(cls.config_class)} - {"dtype", "variant"} | {"_variant"}
         given = {key: keywords.pop(key) for key in taken & keywords.keys()}
-        config = cls.config_class.from_pretrained(config or name, **place, **given)
+        try:
+            config = cls.config_class.from_pretrained(config or name, **place, **given)
+        except StrictDataclassError as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"config.json of {name} does not fit {cls.__name__}: {why}") from error
     return keywords | {"config": config}
 
 

@@ -91,9 +91,9 @@ def content_of(path: str | Path) -> Any:
 
 def _no_state_dict(path: str | Path, reason: str) -> InputError:
     return InputError(
-        f"{path} holds no plain state dict ({reason.rstrip('.')}), and whole models and TorchScript archives (as "
-        f"OpenAI publishes them) are not opened, since they are programs: save the model's state_dict() as "
-        f".safetensors, and give that."
+        f"{path} holds no plain state dict ({reason.rstrip('.')}). Nothing else is opened, since it may be a program: "
+        f"no whole models, no TorchScript archives (as OpenAI publishes them), no files of before torch 1.6, no "
+        f"settings or numpy arrays beside the weights. Save the model's state_dict() as .safetensors, and give that."
     )
 
 
