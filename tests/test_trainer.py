@@ -295,7 +295,7 @@ def test_a_checkpoint_without_a_bank_says_so(clip_config, processor, pairs, tmp_
     (tmp_path / BANK_FILE).write_bytes(b"of an earlier run")
     trainer.train()
     trainer.save_model(str(tmp_path))
-    assert json.loads((tmp_path / LIST_FILE).read_text()) == {"files": []}
+    assert json.loads((tmp_path / LIST_FILE).read_text()) == {"files": [], "num_processes": 1}
     assert not (tmp_path / BANK_FILE).exists()
 
 

@@ -391,9 +391,8 @@ def test_nonsense_in_a_config_is_one_sentence(folder, change, sentence):
 
 def test_a_field_of_another_kind_is_one_sentence_of_a_method_too(folder):
     with_config(folder, text_config={"hidden_size": "x"})
-    with pytest.raises(
-        InputError, match="config.json of .* does not fit NPCModel: .*'hidden_size' expected int"
-    ) as caught:
+    sentence = "The config of .*, with what was given, makes no NPCModel: Field 'hidden_size' expected int"
+    with pytest.raises(InputError, match=sentence) as caught:
         NPCModel.from_pretrained(folder)
     assert "\n" not in str(caught.value)
 

@@ -45,8 +45,8 @@ def read_config(cls: type[PreTrainedModel], name: str | Path, keywords: dict[str
         try:
             config = cls.config_class.from_pretrained(config or name, **place, **given)
         except StrictDataclassError as error:
-            why = " ".join(str(error).split())
-            raise InputError(f"config.json of {name} does not fit {cls.__name__}: {why}") from error
+            why = last_line(error).split("Error: ")[-1].strip()
+            raise InputError(f"The config of {name}, with what was given, makes no {cls.__name__}: {why}") from error
     return keywords | {"config": config}
 
 

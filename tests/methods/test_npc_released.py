@@ -12,6 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+from hf_noisy_itm import InputError
 from hf_noisy_itm.convert import from_openai, to_openai
 from hf_noisy_itm.exchange import Exchange
 from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps, npc
@@ -236,5 +237,5 @@ def test_loading_as_released(clip_config, tmp_path):
         NPCModel.from_pretrained(tmp_path, variant="fp16")
     with pytest.raises(StrictDataclassError, match="give same_image='negative', virtual_optimizer"):
         NPCConfig.from_pretrained(tmp_path, variant="released")
-    with pytest.raises(StrictDataclassError, match="clean_threshold is a probability"):
+    with pytest.raises(InputError, match="makes no NPCModel: clean_threshold is a probability"):
         NPCModel.from_pretrained(tmp_path, clean_threshold=3.0)
