@@ -31,7 +31,7 @@ def open_processor(place: str | Path, name: str, image_size: int) -> CLIPProcess
         processor = CLIPProcessor.from_pretrained(place, trust_remote_code=False)
     tokens = processor.tokenizer("two words")["input_ids"]
     if len(set(tokens) - set(processor.tokenizer.all_special_ids)) < 2:
-        raise InputError(f"The tokenizer of {name} cannot spell a word; is tokenizer.json in its folder?")
+        raise InputError(f"The tokenizer of {name} cannot spell a word: its tokenizer.json may be missing.")
     pictures = processor.image_processor
     steps = [("resize", "size"), ("pad", "pad_size"), ("center_crop", "crop_size")]  # in this order
     sides = [_sides(getattr(pictures, size, None)) for do, size in steps if getattr(pictures, f"do_{do}", False)]

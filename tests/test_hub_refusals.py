@@ -146,6 +146,7 @@ def test_shards_are_those_of_the_index(whole, tmp_path):
     [
         ("config.json", "{", "config.json is no config of a model"),
         ("config.json", "[]", "config.json is no config of a model"),
+        ("config.json", '{"attn_implementation": "evil/kernel"}', "asks for kernels of the Hub"),
         ("config.json", '{"model_type": "bert"}', "is of a model of type 'bert'"),
         ("tokenizer_config.json", "{", "tokenizer_config.json is no JSON"),
     ],
@@ -181,7 +182,7 @@ def test_model_and_figures_are_no_links_out_of_the_folder(whole, tmp_path, name)
     run = shutil.copytree(whole / "one", tmp_path / "run")
     (run / name).rename(tmp_path / name)
     (run / name).symlink_to(tmp_path / name)
-    with pytest.raises(InputError, match=f"{name} is a link out of its folder"):
+    with pytest.raises(InputError, match=f"{name} is a link out of its folder: put the file itself there.*link\\.$"):
         publish(run, PublishArguments("me/x"))
 
 
@@ -362,6 +363,7 @@ def test_card_and_list_of_a_data_set_tell_no_token(tmp_path, name):
 
 
 def test_what_fields_call_a_secret_is_told_to_nobody():
+    assert for_others(["t.py", "--hub_token", "plain"]) == ["t.py", "--hub_token", "<TOKEN>"]
     told = {"hub_token": "plain", "wandb_api_key": "x", "pad_token": "<|endoftext|>", "token": "y", "num_tokens": 7}
     assert for_others({"training": told}) == {
         "training": told | {"hub_token": "<TOKEN>", "wandb_api_key": "<TOKEN>", "token": "<TOKEN>"}

@@ -11,6 +11,7 @@ from ..errors import InputError, last_line
 from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
 from ..opening import open_processor
+from ..untrusted import refuse_foreign_code
 from .links import inside
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
@@ -91,6 +92,7 @@ def _method_of(folder: Path) -> tuple[dict, NoisyITMConfig, type[NoisyITMModel]]
     path = folder / "config.json"
     try:
         stored = unfolded(read_json(inside(folder, path)))
+        refuse_foreign_code(stored, folder)
         kind = stored.get("model_type")
         methods = {each.config_class.model_type: each for each in NoisyITMModel.__subclasses__()}
         # A plain CLIP is of recipes/pretrain.py, which trains as the control does.

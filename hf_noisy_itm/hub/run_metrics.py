@@ -58,6 +58,8 @@ def read_metrics(folder: str | Path) -> dict:
     path = Path(folder) / "metrics.json"
     try:
         metrics = _without_nan(read_json(inside(path.parent, path)))
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{folder} holds no metrics.json: give the output folder of recipes/train.py.") from None
     except (OSError, ValueError) as error:

@@ -43,7 +43,8 @@ def for_others(content: Any) -> Any:
     if isinstance(content, dict):
         return {for_others(key): _of_field(key, value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [for_others(value) for value in content]
+        words = without_tokens(content) if all(isinstance(each, str) for each in content) else content
+        return [for_others(value) for value in words]
     if not isinstance(content, str):
         return content
     option, sign, value = content.partition("=") if content.startswith("--") else ("", "", content)
