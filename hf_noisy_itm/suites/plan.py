@@ -18,10 +18,12 @@ class Noise:
     Args:
         kind: as in `--noise_kind`.
         rate: 0 to 1.
+        fields: by method, over those that it has under other noise; `{seed}` in a value stands for the run's.
     """
 
     kind: str
     rate: float
+    fields: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -175,6 +177,10 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
         raise InputError(f"The suite {suite.name} asks for {path}, which is not there.")
     fields = {"noise_kind": run.noise.kind, "noise_rate": run.noise.rate, "seed": run.seed, "noise_seed": run.seed}
     fields |= suite.fields | method.fields
+    fields |= {
+        name: value.replace("{seed}", str(run.seed)) if isinstance(value, str) else value
+        for name, value in run.noise.fields.get(run.method, {}).items()
+    }
     if run.is_choice:
         fields |= suite.learning_rates.fields
     if run.learning_rate is not None:

@@ -1,6 +1,7 @@
 """Suites as YAML files say them."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _suite(content: Any, path: Path) -> Suite:
         path.stem,
         fields["recipe"],
         methods,
-        tuple(noise for each in fields["noise"] for noise in _noise(each, path)),
+        tuple(noise for each in fields["noise"] for noise in _noise(each, path, methods)),
         seeds,
         fields.get("fields") or {},
         None if rates is None else _learning_rates(rates, seeds, path),
@@ -66,7 +67,7 @@ def _suite(content: Any, path: Path) -> Suite:
     )
 
 
-def _known(content: Any, names: tuple[str, ...] | list[str], where: str | Path) -> dict[str, Any]:
+def _known(content: Any, names: Collection[str], where: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{where} must hold lines of `name: value`.")
     for name in content:
@@ -75,12 +76,13 @@ def _known(content: Any, names: tuple[str, ...] | list[str], where: str | Path) 
     return content
 
 
-def _noise(content: Any, path: Path) -> list[Noise]:
-    told = _known(content, ("kind", "rates"), f"{path}, noise")
+def _noise(content: Any, path: Path, methods: Collection[str] = ()) -> list[Noise]:
+    told = _known(content, ("kind", "rates", "fields"), f"{path}, noise")
+    of_methods = {name: dict(each) for name, each in _known(told.get("fields", {}), methods, f"{path}, noise").items()}
     rates = told.get("rates")
     if not isinstance(rates, list) or not all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates):
         raise InputError(f"{path}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
-    return [Noise(told.get("kind", "shuffle"), float(rate)) for rate in rates]
+    return [Noise(told.get("kind", "shuffle"), float(rate), of_methods) for rate in rates]
 
 
 def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path) -> LearningRates:

@@ -88,6 +88,15 @@ def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     assert choice.training.learning_rate == 1e-4
 
 
+def test_under_one_noise_a_method_may_have_fields_of_its_own_for_each_seed(tmp_path):
+    own = {"npc": {"score_cache": "scores/{seed}"}}
+    suite = suite_of(tmp_path, noise=[{"rates": [0.4], "fields": own}, {"kind": "partial", "rates": [0.4]}])
+    runs = {run.file: run for run in table_runs(suite, {})}
+    told = {name: words_of(suite, run, RECIPES) for name, run in runs.items()}
+    assert "scores/0" in told["shuffle40/npc_seed0.json"] and "scores/1" in told["shuffle40/npc_seed1.json"]
+    assert sum("--score_cache" in words for words in told.values()) == 2
+
+
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_the_suites_hold_together(path):
     suite = read_suite(path)
@@ -111,6 +120,7 @@ def test_the_suites_hold_together(path):
             "there is no method 'contrl' .did you mean 'control'",
         ),
         ({"noise": [{"kind": "shuffle", "rates": [1.2]}]}, "rates are a list of numbers from 0 to 1"),
+        ({"noise": [{"rates": [0.4], "fields": {"npd": {}}}]}, "there is no 'npd' .did you mean 'npc'"),
         ({"learning_rates": {**SMALL["learning_rates"], "seeds": [1]}}, "seed 1 is of the table"),
         ({"learning_rates": {"candidates": [1e-4], "seeds": [100]}}, "learning_rates says no noise"),
     ],
