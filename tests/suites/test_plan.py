@@ -93,7 +93,8 @@ def test_under_one_noise_a_method_may_have_fields_of_its_own_for_each_seed(tmp_p
     suite = suite_of(tmp_path, noise=[{"rates": [0.4], "fields": own}, {"kind": "partial", "rates": [0.4]}])
     runs = {run.file: run for run in table_runs(suite, {})}
     told = {name: words_of(suite, run, RECIPES) for name, run in runs.items()}
-    assert "scores/0" in told["shuffle40/npc_seed0.json"] and "scores/1" in told["shuffle40/npc_seed1.json"]
+    assert "scores/0" in told["shuffle40/npc_seed0.json"]
+    assert "scores/1" in told["shuffle40/npc_seed1.json"]
     assert sum("--score_cache" in words for words in told.values()) == 2
 
 
