@@ -18,7 +18,7 @@ _WAY_ON = (
     "Go on from the last checkpoint, which is of before, or start anew, with a smaller learning_rate, or with "
     "--skip_bad_batches true, which leaves such batches out and names them."
 )
-_TIMES, _BEYOND = 3.0, 1.0  # the lowest mean three times and 1 more; a batch of 128 begins near its log, 4.9
+_TIMES, _BEYOND = 3.0, 1.0  # the lowest mean three times and 1 more, and above the first one: single batches spread
 _MOST_IN_A_ROW = 10
 
 
@@ -30,6 +30,7 @@ class LossWatch:
 
     def __init__(self):
         self._first: Tensor | None = None
+        self._began_at = 0.0
         self._lowest = (math.inf, 0)
         self._rise_is_told = False
         self._in_a_row = 0
@@ -44,16 +45,21 @@ class LossWatch:
         here = torch.where(loss.detach().isfinite(), torch.inf, float(step))
         self._first = here if self._first is None else torch.minimum(self._first, here)
 
-    def check(self) -> None:
+    def check(self, exchange: Exchange) -> None:
         """Asks, which waits for the device.
 
+        Args:
+            exchange: all processes ask, and end together.
+
         Raises:
-            InputError: a loss was no number.
+            InputError: a loss was no number, on any process.
         """
-        if self._first is not None and self._first.isfinite():
+        if self._first is None:
+            return
+        first = exchange.gather(self._first[None]).min()
+        if first.isfinite():
             raise InputError(
-                f"The loss is not finite from step {int(self._first)} on: training diverged, or a batch spoilt it. "
-                f"{_WAY_ON}"
+                f"The loss is not finite from step {int(first)} on: training diverged, or a batch spoilt it. {_WAY_ON}"
             )
 
     def rise(self, loss: float, step: int) -> str | None:
@@ -64,7 +70,8 @@ class LossWatch:
             step: up to which.
         """
         lowest, then = self._lowest
-        if self._rise_is_told or not loss > _TIMES * lowest + _BEYOND:
+        self._began_at = self._began_at or loss
+        if self._rise_is_told or not loss > max(_TIMES * lowest + _BEYOND, self._began_at):
             if 0 < loss < lowest:  # batches that were left out count 0
                 self._lowest = (loss, step)
             return None

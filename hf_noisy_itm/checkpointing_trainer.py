@@ -10,7 +10,7 @@ from .bad_batches import LossWatch, refuse_no_numbers
 from .checkpoint import load_memory, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
-from .files import shown
+from .files import named_if_full, shown
 from .memory.bank import MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
@@ -72,12 +72,13 @@ class CheckpointingTrainer(PublishingTrainer):
         Raises:
             InputError: they are not; no checkpoint was made of such.
         """
-        self.watch.check()
+        self.watch.check(self.exchange)
         refuse_no_numbers(self.model, self.exchange, self.state.global_step)
 
     def _save_checkpoint(self, *args, **kwargs) -> None:
         self.refuse_no_numbers()
-        super()._save_checkpoint(*args, **kwargs)
+        with named_if_full(self.args.output_dir):
+            super()._save_checkpoint(*args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along.
@@ -94,7 +95,8 @@ class CheckpointingTrainer(PublishingTrainer):
             save_memory(folder, self.memory, of_method, self.exchange.num_processes)
             if self.train_dataset is not None:
                 write_checkpoint_pedigree(folder, self.train_dataset)
-        super().save_model(output_dir, _internal_call=True)
+        with named_if_full(output_dir or self.args.output_dir):
+            super().save_model(output_dir, _internal_call=True)
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         if state_dict is not None:  # of an engine, and there on the process that writes

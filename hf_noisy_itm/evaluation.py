@@ -47,7 +47,7 @@ class EvaluationArguments:
     )
     bootstrap: int = field(
         default=0,
-        metadata={"help": "Bootstrap samples for 95 % intervals, at least 100, 1000 is usual; 0 for none."},
+        metadata={"help": "Bootstrap samples for 95 %% intervals, at least 100, 1000 is usual; 0 for none."},
     )
     seed: int = field(default=0, metadata={"help": "Of the bootstrap."})
     positives: str | None = field(

@@ -12,7 +12,7 @@ from .errors import InputError, last_line
 from .files import atomic_folder, write_json
 from .loading import NOTHING, load_model, load_weights
 from .openai_file import read_openai
-from .parser import Parser, in_one_process
+from .parser import Parser, first_word, in_one_process
 
 _FORMATS = ("clip", "openai", "sentence_transformers")
 _FILES = (".pt", ".pth", ".bin", ".safetensors")
@@ -53,10 +53,9 @@ def parse_convert(words: Sequence[str]) -> tuple[str, ConvertArguments]:
         InputError: there is no source or no such field, or a value of the wrong kind.
     """
     in_one_process("A model is converted")
-    if not words or words[0].startswith("-"):
-        raise InputError("Name what to convert first: recipes/convert.py SOURCE --output DIR.")
-    values = Parser((ConvertArguments,), allow_abbrev=False).values_of(words[1:])
-    return words[0], ConvertArguments(**{each.name: values[each.name] for each in fields(ConvertArguments)})
+    source, rest = first_word(words, "Name what to convert first: recipes/convert.py SOURCE --output DIR.")
+    values = Parser((ConvertArguments,), allow_abbrev=False).values_of(rest)
+    return source, ConvertArguments(**{each.name: values[each.name] for each in fields(ConvertArguments)})
 
 
 def convert(source: str, args: ConvertArguments) -> Path:
@@ -80,7 +79,7 @@ def convert(source: str, args: ConvertArguments) -> Path:
         with atomic_folder(output) as folder:
             _WRITERS[args.to](model, processor, folder)
     except OSError as error:
-        raise InputError(f"{output} cannot be made: {error}; name an --output where there is room.") from error
+        raise InputError(f"{output} cannot be made: {error}; name another --output.") from error
     return output
 
 

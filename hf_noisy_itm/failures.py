@@ -23,6 +23,7 @@ _SHARED = ("unable to write to file </torch_", "unable to open shared memory obj
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 _NO_MEMORY = re.compile("MemoryError|(?i:out of memory|can(no|')t allocate memory)")
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_RIGHT = ("Permission denied", "Read-only file system")  # as torch says it, without a number
 
 
 @contextlib.contextmanager
@@ -59,8 +60,14 @@ def clean_exit(way_on: str = "") -> Iterator[None]:
 
 
 def _is_of_the_machine(error: BaseException) -> bool:
-    """Also a full disk of which a sentence of our own tells."""
-    return not isinstance(error, InputError) or any(is_full_disk(each) for each in _chain(error))
+    """Also a full disk, or a folder of others, of which a sentence of our own tells."""
+    return not isinstance(error, InputError) or any(is_full_disk(each) or _is_not_ours(each) for each in _chain(error))
+
+
+def _is_not_ours(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return any(sign in str(error) for sign in _NO_RIGHT)
+    return isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _NOT_OURS)
 
 
 def sentence_of(error: BaseException) -> str | None:
@@ -92,7 +99,7 @@ def _of_one(error: BaseException) -> str | None:
     if is_full_disk(error):
         full = f"{place} cannot be written, most likely since the disk is full ({why})"
         return f"{full}: free space there, or write elsewhere."
-    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _NOT_OURS):
+    if _is_not_ours(error):
         return f"{place} cannot be read or written ({why}): name another place, or change its rights."
     if isinstance(error, RuntimeError) and _DEAD_WORKER.search(str(error)):
         return (

@@ -43,6 +43,23 @@ class Parser(HfArgumentParser):
         raise InputError(f"{message[:1].upper()}{message[1:]}.")
 
 
+def first_word(words: Sequence[str], lacking: str) -> tuple[str, list[str]]:
+    """What a command is about, and its `--field value …`; a call for help is left to the parser of these.
+
+    Args:
+        words: of the command line.
+        lacking: what to say where it begins with a field.
+
+    Raises:
+        InputError: it does.
+    """
+    if words and words[0] in ("-h", "--help"):
+        return "", list(words)
+    if not words or words[0].startswith("-"):
+        raise InputError(lacking)
+    return words[0], list(words[1:])
+
+
 def in_one_process(what: str) -> None:
     """Refuses several processes, which would all do the same.
 

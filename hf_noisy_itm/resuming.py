@@ -2,12 +2,13 @@
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging
 
+from .checkpoint import LIST_FILE
 from .errors import InputError
 from .files import read_json
 from .untrusted import declared
@@ -26,6 +27,7 @@ _PARTS = (  # of each line one: names that the trainer, peft, FSDP and DeepSpeed
     ("optimizer.pt", "optimizer.bin", "optimizer_*", "global_step*"),
     ("scheduler.pt", "global_step*"),
     ("rng_state.pth", "rng_state_*.pth"),
+    (LIST_FILE,),
     (STATE_FILE,),
 )
 
@@ -34,22 +36,34 @@ def missing_parts(folder: str | Path) -> list[str]:
     """What a checkpoint lacks, by the names of a training in one process; nothing if it is whole.
 
     Of files that are there their structure is looked at, which tells where one was cut short; not all bytes.
+
+    Raises:
+        PermissionError: a file may not be read, which says nothing of whether it is whole.
     """
     folder = Path(folder)
     missing = [names[0] for names in _PARTS if not any(any(folder.glob(name)) for name in names)]
     if STATE_FILE in missing:  # it was never finished
         return missing
     broken = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if _is_cut_short(file)]
-    missing += [f"a {name} that can be read" for name in broken]
-    if "memory.json" not in broken and (folder / "memory.json").is_file():
-        told = read_json(folder / "memory.json")
-        number = told.get("num_processes", 1) if isinstance(told, dict) else 1
-        ranks = range(number) if isinstance(number, int) and number > 1 else ()
-        missing += [name for rank in ranks if not (folder / (name := f"rng_state_{rank}.pth")).is_file()]
+    missing += [f"a whole {name}" for name in broken]
+    if LIST_FILE not in [*missing, *broken]:
+        missing += [name for name in _listed(read_json(folder / LIST_FILE)) if not (folder / name).is_file()]
+    if (folder / "model.safetensors").is_file() and not (folder / "config.json").is_file():
+        missing.append("config.json")  # without it nobody knows which method this was
     return missing
 
 
+def _listed(told: Any) -> Iterator[str]:
+    """The files that a checkpoint's list, and its number of processes, speak of."""
+    told = told if isinstance(told, dict) else {}
+    files, number = told.get("files"), told.get("num_processes")
+    yield from (name for name in files if isinstance(name, str)) if isinstance(files, list) else ()
+    yield from (f"rng_state_{rank}.pth" for rank in range(number)) if isinstance(number, int) and number > 1 else ()
+
+
 def _is_cut_short(file: Path) -> bool:
+    if file.is_file():
+        file.open("rb").close()  # that it may not be read is another matter
     try:
         if file.suffix == ".safetensors":
             declared(file)

@@ -184,7 +184,7 @@ class NoisyITMTrainer(CheckpointingTrainer):
             InputError: the loss is not finite; the last checkpoint is of before.
         """
         if "loss" in logs:
-            self.watch.check()
+            self.watch.check(self.exchange)
             if (told := self.watch.rise(logs["loss"], self.state.global_step)) and self.is_world_process_zero():
                 logger.warning(told)
             logs |= self.reports.take()

@@ -4,6 +4,7 @@ Files of `recipes/ablation.py` are taken, too. With `--fill PAGE.md` the tables 
 `comparison.fill_tables`; patterns start from here.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from hf_noisy_itm.files import atomic_path
 
 def main(arguments: list[str]) -> None:
     """Prints a table, or fills a page."""
-    if not arguments or (arguments[0] == "--fill" and len(arguments) != 2):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", help="metrics.json files")
+    parser.add_argument("--fill", type=Path, metavar="PAGE.md", help="a page whose tables are made anew")
+    args = parser.parse_args(arguments)
+    if bool(args.runs) == bool(args.fill):
         raise InputError("Name the metrics.json files of runs: recipes/compare.py runs/*/metrics.json")
-    if arguments[0] != "--fill":
-        print(compare(arguments))
+    if args.runs:
+        print(compare(args.runs))
         return
-    page = Path(arguments[1])
-    text = fill_tables(page.read_text(encoding="utf-8"), ".")
-    with atomic_path(page) as temporary:
+    text = fill_tables(args.fill.read_text(encoding="utf-8"), ".")
+    with atomic_path(args.fill) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

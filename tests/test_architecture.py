@@ -65,7 +65,7 @@ RULES = {
     ),
     "concepts": ({"arguments", "data", "loading", "memory", "methods", "parser"}, {"accelerate", "datasets"}),
     "noisy_set": ({"arguments", "data", "functional", "hub", "loading", "parser"}, {"accelerate"}),
-    "resuming": ({"untrusted"}, {"torch", "accelerate", "datasets"}),
+    "resuming": ({"checkpoint", "untrusted"}, {"torch", "accelerate", "datasets"}),
     "noise_report": (
         _LOOKING | {"batches", "checkpoint", "functional", "parser", "scoring", "training_arguments"},
         {"accelerate"},

@@ -13,6 +13,9 @@ class BesideABadOne(Exchange):
     def mean(self, tensors):
         return [(tensor + 1) / 2 for tensor in tensors]
 
+    def gather(self, tensor):
+        return torch.cat([tensor, torch.full_like(tensor, 3)])
+
 
 def trained(loss_of=lambda rows: rows.sum()):
     model = nn.Linear(3, 2)
@@ -40,11 +43,19 @@ def test_all_processes_leave_out_what_one_does():
 
 def test_the_first_step_is_named_and_later_ones_do_not_mend_it():
     watch = LossWatch()
-    watch.check()
+    watch.check(Exchange())
     for step, loss in enumerate([1.0, float("inf"), float("nan"), 1.0], start=1):
         watch.add(torch.tensor(loss), step)
     with pytest.raises(InputError, match="The loss is not finite from step 2 on"):
-        watch.check()
+        watch.check(Exchange())
+
+
+def test_all_processes_end_where_one_has_a_loss_that_is_no_number():
+    watch = LossWatch()
+    watch.add(torch.tensor(1.0), 1)
+    watch.check(Exchange())
+    with pytest.raises(InputError, match="The loss is not finite from step 3 on"):
+        watch.check(BesideABadOne())
 
 
 def test_weights_are_looked_at_on_every_process():
@@ -62,6 +73,12 @@ def test_a_loss_that_rises_far_is_told_once():
     told = [watch.rise(loss, 10 * step) for step, loss in enumerate(losses, start=1)]
     assert [place for place, each in enumerate(told) if each] == [6]
     assert told[6].startswith("The loss rises: 6.5 at step 70, and 1.8 at step 50.")
+
+
+def test_a_batch_below_where_it_began_is_no_rise():
+    watch = LossWatch()
+    assert [watch.rise(loss, step) for step, loss in enumerate([2.5, 0.1, 2.2], start=1)] == [None] * 3
+    assert watch.rise(2.6, 4)
 
 
 def test_ten_bad_batches_in_a_row_are_no_bad_batches():

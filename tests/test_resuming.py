@@ -44,6 +44,9 @@ def a_checkpoint(folder, names=ENGINES["one process"], state="{}"):
             torch.save({}, folder / name)
         else:
             (folder / name).write_text("{}")
+    if names:
+        (folder / "memory.json").write_text('{"files": []}')
+        (folder / "config.json").write_text("{}")
     if state is not None:
         (folder / "trainer_state.json").write_text(state)
     return str(folder)
@@ -55,13 +58,38 @@ def test_a_file_that_was_cut_short_makes_no_whole_checkpoint(name, tmp_path, cap
     cut = Path(a_checkpoint(tmp_path / "checkpoint-4")) / name
     cut.write_bytes(cut.read_bytes()[:-30])
     assert to_resume("auto", tmp_path) == whole
-    assert f"checkpoint-4 is not whole, it lacks a {name} that can be read" in caplog.text
+    assert f"checkpoint-4 is not whole, it lacks a whole {name}" in caplog.text
 
 
 def test_a_configuration_that_cannot_be_read_makes_no_whole_checkpoint(tmp_path):
     whole = a_checkpoint(tmp_path / "checkpoint-2")
     (Path(a_checkpoint(tmp_path / "checkpoint-4")) / "config.json").write_text('{"hidden_size": 5')
     assert to_resume("auto", tmp_path) == whole
+
+
+@pytest.mark.parametrize("name", ["memory.json", "memory_bank.safetensors", "config.json"])
+def test_what_a_checkpoint_lists_must_be_there(name, tmp_path, caplog):
+    for number in (2, 4):
+        folder = Path(a_checkpoint(tmp_path / f"checkpoint-{number}"))
+        (folder / "memory.json").write_text('{"files": ["memory_bank.safetensors"], "num_processes": 1}')
+        save_file({"weight": torch.zeros(3)}, folder / "memory_bank.safetensors")
+    (folder / name).unlink()
+    assert to_resume("auto", tmp_path) == str(tmp_path / "checkpoint-2")
+    assert f"checkpoint-4 is not whole, it lacks {name}: resuming" in caplog.text
+
+
+def test_a_file_that_may_not_be_read_says_nothing_of_the_checkpoint(tmp_path, monkeypatch):
+    folder, opened = a_checkpoint(tmp_path / "checkpoint-2"), Path.open
+
+    def refuse(self, *args, **kwargs):
+        if self.name == "optimizer.pt":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for asked in ("auto", folder):
+        with pytest.raises(PermissionError, match="optimizer.pt"):
+            to_resume(asked, tmp_path)
 
 
 def test_each_process_must_have_left_its_random_state(tmp_path):
@@ -99,14 +127,18 @@ def test_none_is_resumed_where_none_is_asked_for(tmp_path, asked):
 @pytest.mark.parametrize(
     ("names", "state", "lacks"),
     [
-        ([], None, "model.safetensors, optimizer.pt, scheduler.pt, rng_state.pth and trainer_state.json."),
+        (
+            [],
+            None,
+            "model.safetensors, optimizer.pt, scheduler.pt, rng_state.pth, memory.json and trainer_state.json.",
+        ),
         (["model.safetensors"], "{}", "optimizer.pt, scheduler.pt and rng_state.pth, without which the run would go"),
         (ENGINES["one process"][:1] + ENGINES["one process"][2:], "{}", "optimizer.pt, without which"),
         (ENGINES["one process"][:2] + ENGINES["one process"][3:], "{}", "scheduler.pt, without which"),
         (ENGINES["one process"][:3], "{}", "rng_state.pth, without which"),
         (ENGINES["FSDP in shards"][:1] + ENGINES["FSDP in shards"][2:], "{}", "optimizer.pt, without which"),
         (ENGINES["one process"], None, "trainer_state.json, without which"),
-        (ENGINES["one process"], '{"global_st', "a trainer_state.json that can be read, without which"),
+        (ENGINES["one process"], '{"global_st', "a whole trainer_state.json, without which"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, names, state, lacks):

@@ -57,7 +57,8 @@ class PictureCache:
                 np.save(temporary, pixels, allow_pickle=False)
         except OSError as error:
             raise InputError(
-                f"The picture cache cannot write {path} ({error.strerror}); make room, or leave picture_cache out."
+                f"The picture cache cannot write {path} ({error.strerror}); make room, or change its rights, or "
+                f"leave picture_cache out."
             ) from error
         return pixels
 

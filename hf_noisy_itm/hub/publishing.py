@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 
 from ..errors import InputError
 from ..files import write_json
-from ..parser import Parser, in_one_process
+from ..parser import Parser, first_word, in_one_process
 from .cards import write_model_card
 from .configurations import Files, beside, named
 from .data_folder import is_of_a_training, stage_dataset
@@ -92,12 +92,13 @@ def parse_publish(words: Sequence[str]) -> tuple[str, PublishArguments]:
         InputError: there is no folder or no such field, or a value of the wrong kind.
     """
     in_one_process("A folder is published")
-    if not words or words[0].startswith("-"):
-        raise InputError("Name the folder to publish first: recipes/publish.py FOLDER --repo_id user/name.")
-    args = PublishArguments(**Parser((PublishArguments,), allow_abbrev=False).values_of(words[1:]))
+    folder, rest = first_word(
+        words, "Name the folder to publish first: recipes/publish.py FOLDER --repo_id user/name."
+    )
+    args = PublishArguments(**Parser((PublishArguments,), allow_abbrev=False).values_of(rest))
     if "/" not in args.repo_id:
         raise InputError(f"--repo_id must be user/name on the Hub, got {args.repo_id!r}.")
-    return words[0], args
+    return folder, args
 
 
 def publish(folder: str | Path, args: PublishArguments, api: HfApi | None = None) -> str:

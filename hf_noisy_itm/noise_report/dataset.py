@@ -117,7 +117,7 @@ def write_data(
             write_json(temporary / NOISE_FILE, {"pedigree": pairs.pedigree, "files": hashes, _OURS: figures})
             (temporary / CARD).write_text(_card(figures, hashes, weighted), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error}; name a folder where there is room to write.") from error
+        raise InputError(f"{folder} cannot be made: {error}; name another folder.") from error
     return len(kept)
 
 

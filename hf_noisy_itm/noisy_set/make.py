@@ -55,9 +55,7 @@ def make_noisy_set(args: NoisySetArguments, data: DataArguments) -> tuple[dict, 
     try:
         content, made = _make(output, args, data)
     except OSError as error:
-        raise InputError(
-            f"{output} cannot be made: {error}; name an --output where there is room to write."
-        ) from error
+        raise InputError(f"{output} cannot be made: {error}; name another --output.") from error
     if args.push_to_hub:
         upload_dataset(output, PublishArguments(args.push_to_hub, config_name=args.config_name))
     return content, made

@@ -60,7 +60,7 @@ def test_deep_json_is_refused(tmp_path, name, read):
 
 def test_a_deep_state_is_none(tmp_path):
     (tmp_path / "trainer_state.json").write_text(NESTED)
-    assert "a trainer_state.json that can be read" in missing_parts(tmp_path)
+    assert "a whole trainer_state.json" in missing_parts(tmp_path)
 
 
 def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path):

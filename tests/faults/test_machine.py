@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import ImageFile
@@ -193,6 +194,9 @@ def raise_wrapped(error):
             SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
             "the disk is full",
         ),
+        (Exception("No space left on device (os error 28)"), "the disk is full"),
+        (OSError("100000 requested and 609 written"), "the disk is full"),
+        (RuntimeError("open file failed with strerror: Permission denied"), "or change its rights"),
         (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
             "give fewer --dataloader_num_workers",
@@ -218,8 +222,15 @@ def save_tensors(path):
     save_file({"embeds": torch.zeros(2_500)}, path)
 
 
+def save_array(path):
+    with path.open("wb") as file:  # by name numpy would add an ending
+        np.save(file, np.zeros(2_500))
+
+
 @pytest.mark.parametrize(
-    "write", [lambda path: path.write_bytes(bytes(10_000)), save_tensors], ids=["bytes", "tensors"]
+    "write",
+    [lambda path: path.write_bytes(bytes(10_000)), save_tensors, save_array],
+    ids=["bytes", "tensors", "array"],
 )
 def test_a_full_disk_names_the_file_that_was_to_be_written(write, largest_file, capsys, tmp_path):
     largest_file(5_000)
@@ -232,6 +243,18 @@ def test_a_full_disk_names_the_file_that_was_to_be_written(write, largest_file, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_while_a_tokenizer_is_saved(monkeypatch, capsys, tmp_path):
+    """Its library raises an `Exception` without a number, and names no file."""
+
+    def full(self, *args, **kwargs):
+        raise Exception("No space left on device (os error 28)")  # noqa: TRY002
+
+    monkeypatch.setattr("transformers.PreTrainedTokenizerFast._save_pretrained", full)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert (status, str(tmp_path / "checkpoint-1") in sentence) == (1, True)
+    assert "the disk is full" in sentence
+
+
 def tell(error):
     try:
         raise error
@@ -240,7 +263,7 @@ def tell(error):
 
 
 def test_a_full_disk_is_no_wrong_input_whoever_tells_of_it(capsys):
-    for number, status in ((errno.ENOSPC, 1), (errno.ENOENT, 2)):
+    for number, status in ((errno.ENOSPC, 1), (errno.EACCES, 1), (errno.ENOENT, 2)):
         with pytest.raises(SystemExit) as stop, clean_exit():
             tell(OSError(number, os.strerror(number), "/a/b"))
         assert stop.value.code == status
