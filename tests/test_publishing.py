@@ -303,7 +303,7 @@ def test_data_sets_and_the_space_go_there_too(published):
 
 
 PULL = """
-import contextlib, json, sys, urllib.request
+import contextlib, json, os, sys, urllib.request
 import datasets
 import torch
 from huggingface_hub import constants
@@ -313,6 +313,8 @@ from transformers.utils import logging
 logging.set_verbosity_error()
 name, folder = {name!r}, {folder!r}
 from hf_noisy_itm import InputError, NPCModel
+from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data.pedigree import pedigree_of_source
 from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.loading import load_model
 inputs = {{"input_ids": torch.arange(20).reshape(2, 10), "pixel_values": torch.rand(2, 3, 48, 48)}}
@@ -352,6 +354,10 @@ told["CLIP"] += [type(AutoModel.from_config(CLIPConfig())).__name__]
 rows = datasets.load_dataset("someone/noisy", token={token!r})
 told["configs"] = [datasets.load_dataset("someone/noises", each, token={token!r})["train"].num_rows
                    for each in ("copy", "shuffle50")]
+os.environ["HF_TOKEN"] = {token!r}
+of_noise = [("someone/noisy", None), ("someone/noises", "copy"), ("someone/noises", "copy-pictures")]
+told["pedigrees"] = [pedigree_of_source(DataArguments(dataset=repo, dataset_config=each)) for repo, each in of_noise]
+del os.environ["HF_TOKEN"]
 told["rows"] = [rows["train"].num_rows, sorted(rows["train"].column_names), sum(rows["train"]["is_noisy"])]
 for place in ("someone/private", "someone/nothing"):
     try:
@@ -427,6 +433,9 @@ def test_a_data_set_comes_back_as_it_went(published, pulled):
     local = datasets.Dataset.from_parquet(str(published[3] / "noisy" / "data" / "*.parquet"))
     assert pulled[0]["rows"] == [60, sorted(local.column_names), sum(local["is_noisy"])]
     assert pulled[0]["configs"] == [60, 60]
+    pedigree = json.loads((published[3] / "noisy" / "noise.json").read_text())["pedigree"]
+    assert pedigree["kind"] == "shuffle"
+    assert pulled[0]["pedigrees"] == [pedigree, pedigree, None]
 
 
 def test_a_plain_clip_stays_a_plain_clip(pulled):

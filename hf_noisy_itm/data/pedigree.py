@@ -8,20 +8,26 @@ has `labels` (how many) and `classes` in place of `captions`. Further entries be
 (captions whose text several rows have, which a text file does not tell apart). `before` is the pedigree of what the
 draw found.
 
-Folders that recipes/make_noise.py makes hold it, and so do checkpoints.
+Folders that recipes/make_noise.py makes hold it, also where they were published, and so do checkpoints.
 """
 
 import re
 from pathlib import Path
 
 import datasets
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from transformers.utils import logging
 
-from ..errors import InputError
+from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..functional.noise import Noise
 from ._arguments import DataArguments
 
+logger = logging.get_logger(__name__)
+
 NOISE_FILE, CARD = "noise.json", "README.md"
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")  # user/name
 _RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_(?:noise|mbank)_")  # NPC's {ratio}_noise_train_caps.txt, {ratio}_mbank_…
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
 
@@ -94,16 +100,43 @@ def is_noisy_folder(args: DataArguments) -> bool:
 
 
 def pedigree_of_source(args: DataArguments, labels: bool = False) -> dict | None:
-    """The pedigree that the data set itself has, if it is such a folder.
+    """The pedigree that the data set itself has, if it is such a folder, here or on the Hub.
 
     Args:
         args: names the data set.
         labels: noise on labels counts; without, what `before` it was done to the captions is all that is told.
+
+    Raises:
+        InputError: the folder's file holds none, or the Hub does not answer.
     """
-    pedigree = read_noise_file(args.dataset)["pedigree"] if is_noisy_folder(args) else None
+    if is_noisy_folder(args):
+        pedigree = read_noise_file(args.dataset)["pedigree"]
+    else:
+        pedigree = (
+            _pedigree_on_hub(args) if _REPO.fullmatch(args.dataset) and not Path(args.dataset).exists() else None
+        )
     while pedigree is not None and "labels" in pedigree and not labels:
         pedigree = pedigree.get("before")
     return pedigree
+
+
+def _pedigree_on_hub(args: DataArguments) -> dict | None:
+    """Of several noises in one repository each has a folder, of its configuration's name; other repositories none."""
+    own = args.dataset_config in (None, PAIRS)
+    name = NOISE_FILE if own else f"{args.dataset_config}/{NOISE_FILE}"
+    try:
+        file = hf_hub_download(args.dataset, name, repo_type="dataset")
+    except EntryNotFoundError:
+        return None
+    except (OSError, HfHubHTTPError) as error:
+        raise InputError(
+            f"The Hub does not say whether {args.dataset} has a {name}, the pedigree of its noise: {last_line(error)}."
+        ) from error
+    try:
+        return read_noise_file(Path(file).parent)["pedigree"]
+    except InputError:  # a file of that name may be anything
+        logger.warning(f"{name} of {args.dataset} holds no pedigree of noise, and none is told of.")
+        return None
 
 
 def load_noisy_folder(folder: Path, streaming: bool = False) -> dict:
