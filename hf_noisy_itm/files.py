@@ -215,9 +215,21 @@ def read_yaml(path: str | Path) -> Any:
         ValueError: it is none, is not UTF-8, is longer than 16,384 characters, opens more than 1,000 brackets, is
             nested too deeply, or would be endless with its aliases written out.
     """
-    text = Path(path).read_text(encoding="utf-8-sig")
-    if len(text) > _LONGEST:
-        raise ValueError(f"it has {len(text):,} characters, and {_LONGEST:,} are the most")
+    return parse_yaml(Path(path).read_text(encoding="utf-8-sig"))
+
+
+def parse_yaml(text: str, longest: int = _LONGEST) -> Any:
+    """What a text of YAML says, as `read_yaml` reads it.
+
+    Args:
+        text: of a file, or of a part of it.
+        longest: the most characters that it may have.
+
+    Raises:
+        ValueError: see `read_yaml`.
+    """
+    if len(text) > longest:
+        raise ValueError(f"it has {len(text):,} characters, and {longest:,} are the most")
     if text.count("[") + text.count("{") > _MOST_BRACKETS:
         raise ValueError(f"it opens more than {_MOST_BRACKETS:,} brackets")
     try:

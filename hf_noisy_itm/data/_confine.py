@@ -1,6 +1,7 @@
 """Columns of picture paths that others wrote, made columns of pictures from one folder."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -19,11 +20,12 @@ def confine_all(splits: dict[str, datasets.Dataset], column: str, root: str | Pa
 
 
 def confine(rows: datasets.Dataset, column: str, root: str | Path) -> datasets.Dataset:
-    """Takes picture paths of a column from `root`; a string column becomes one of pictures. Nothing is opened.
+    """Takes picture paths of a column from `root`; one of strings, or of paths and bytes, becomes one of pictures.
 
-    Pictures whose bytes are in the row stay as they are. Rows without such a column, or with another kind of it, are
-    returned as they are.
+    Nothing is opened. Pictures whose bytes are in the row stay as they are. Rows without such a column, or with
+    another kind of it, are returned as they are.
     """
+    rows = _with_feature(rows, column)
     feature = rows.features.get(column)
     if feature is None or not (isinstance(feature, datasets.Image) or feature in _STRINGS):
         return rows
@@ -38,6 +40,15 @@ def confine(rows: datasets.Dataset, column: str, root: str | Path) -> datasets.D
     names = rows.column_names
     rows = rows.remove_columns(column).add_column(column, cells, feature=datasets.Image())
     return rows.select_columns(names)
+
+
+def _with_feature(rows: datasets.Dataset, column: str) -> datasets.Dataset:
+    """Structs of paths and bytes are pictures, whether or not a file says so."""
+    feature = rows.features.get(column)
+    if isinstance(feature, dict) and "path" in feature:
+        with suppress(TypeError, ValueError, NotImplementedError):  # another kind, which who reads pictures refuses
+            return rows.cast_column(column, datasets.Image())
+    return rows
 
 
 def _path_only(column: pa.ChunkedArray) -> bool:

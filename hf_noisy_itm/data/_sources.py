@@ -12,6 +12,7 @@ from ..errors import InputError, last_line
 from ._arguments import DataArguments
 from ._confine import confine, confine_all
 from ._deadly_json import refuse_deadly_json
+from ._folder_metadata import refuse_leading_out
 from ._folders import is_saved, refuse_empty, refuse_pattern
 from ._local import LocalBuilder, PairsBuilder
 from .cc120k import CC120K
@@ -196,9 +197,10 @@ def _load_files(files: list[Path], args: DataArguments) -> datasets.Dataset:
 
 def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Dataset]:
     if is_noisy_folder(args):
-        refuse_pattern(folder, "The folder")
+        _refuse_folder(folder)
         loaded = load_noisy_folder(folder)
     elif is_saved(folder):
+        refuse_leading_out(folder)
         refuse_empty(folder)
         loaded = datasets.load_from_disk(str(folder))
     else:
@@ -211,8 +213,9 @@ def _load_folder(folder: Path, args: DataArguments) -> dict[str, datasets.Datase
 
 
 def _refuse_folder(folder: Path) -> None:
-    """Refuses a folder that `datasets` cannot open, or that would end the process."""
+    """Refuses a folder that `datasets` cannot open, that would end the process, or lead it elsewhere."""
     refuse_pattern(folder, "The folder")
+    refuse_leading_out(folder)
     refuse_deadly_json(path for suffix in (".json", ".jsonl") for path in folder.rglob(f"*{suffix}"))
 
 

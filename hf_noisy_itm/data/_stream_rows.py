@@ -149,11 +149,17 @@ def _encoded(cell: Any, folder: PictureFolder | None) -> dict | None:
         return None
     if cell["bytes"] is not None:
         return {"bytes": cell["bytes"], "path": None}
-    if "://" in cell["path"]:
+    if "://" in cell["path"] and not _is_on_this_machine(cell["path"]):
         with suppress(Exception), fsspec.open(cell["path"], "rb") as file:  # what is not there is a missing picture
             return {"bytes": file.read(), "path": None}
         return cell
     return cell if folder is None else folder.cell(cell["path"])
+
+
+def _is_on_this_machine(address: str) -> bool:
+    """Whether an address of fsspec, such as `zip://a.png::file:///x.zip`, leads to a local file."""
+    parts = address.split("::")
+    return "://" not in parts[-1] or any(part.startswith(("file:", "local:")) for part in parts)
 
 
 def _hash(content: bytes) -> int:

@@ -11,14 +11,18 @@ import zipfile
 from contextlib import suppress
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image, PngImagePlugin
+from pyarrow import parquet
 
 from hf_noisy_itm import InputError, load_pairs
 from hf_noisy_itm.concepts.knowledge import read_knowledge
-from hf_noisy_itm.data import DataArguments
+from hf_noisy_itm.data import DataArguments, load_stream
+from hf_noisy_itm.data._paths import REFUSED, PictureFolder
 from hf_noisy_itm.data._pictures import decode
+from hf_noisy_itm.data._stream_rows import cells_of
 
 from ..measuring import BENCHMARKS, ROOT
 
@@ -187,6 +191,78 @@ def test_paths_of_pictures_stay_in_their_folder(tmp_path):
     (folder / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match="There are 2 row.* leaves its folder among the training rows"):
         load_pairs(DataArguments(str(folder / "x.jsonl"), holdout_every=2))
+
+
+@pytest.mark.parametrize("file", ["x.jsonl", "x.parquet"])
+@pytest.mark.parametrize("inner", [("path",), ("bytes", "path")], ids=len)
+def test_paths_in_structs_stay_in_their_folder_too(tmp_path, file, inner):
+    (tmp_path / "secret.png").write_bytes(_picture())
+    folder = tmp_path / "data"
+    folder.mkdir()
+    cell = dict.fromkeys(inner) | {"path": str(tmp_path / "secret.png")}
+    rows = [{"image": cell, "caption": f"a {row}"} for row in range(4)]
+    if file.endswith(".jsonl"):
+        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        parquet.write_table(pa.Table.from_pylist(rows), folder / file)
+    for root in (None, str(folder)):
+        with pytest.raises(InputError, match="There are 2 row.* leaves its folder among the training rows"):
+            load_pairs(DataArguments(str(folder / file), holdout_every=2, image_root=root))
+
+
+@pytest.mark.parametrize(
+    "path", ["../x/*.parquet", "a/../../x.parquet", "/x.parquet", "http://x/y.parquet", "file:///x"]
+)
+@pytest.mark.parametrize("place", ["README.md", ".huggingface.yaml", "state.json", "train/state.json"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_data_folder_names_no_rows_elsewhere(tmp_path, path, place, streaming):
+    pairs = [{"image": {"bytes": _picture(), "path": None}, "caption": f"a {row}"} for row in range(4)]
+    parquet.write_table(pa.Table.from_pylist(pairs), tmp_path / "train.parquet")
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    configs = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": path}]}]}
+    told = json.dumps({"_data_files": [{"filename": f"../{path}" if ".." in path else path}]})
+    text = {"README.md": f"---\n{json.dumps(configs)}\n---\n", ".huggingface.yaml": json.dumps(configs)}
+    (tmp_path / place).write_text(text.get(place, told))
+    if place.startswith("train"):
+        (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    args = DataArguments(str(tmp_path), holdout_every=2, streaming=streaming)
+    with pytest.raises(InputError, match=rf"{place} says that rows lie at .*, outside of its folder"):
+        load_stream(args, 0) if streaming else load_pairs(args)
+
+
+def test_splits_are_folders_of_their_own_folder(tmp_path):
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "../other"]}')
+    with pytest.raises(InputError, match="says that rows lie at '../other', outside"):
+        load_pairs(DataArguments(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("yaml", "why"),
+    [
+        ("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+            f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefg", "bcdefgh")
+        ), "aliases stand for more than"),
+        ("x: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+    ],
+    ids=["laughs", "program"],
+)  # fmt: skip
+def test_the_card_of_a_data_folder_is_read_as_all_yaml_is(tmp_path, yaml, why):
+    (tmp_path / "README.md").write_text(f"---\n{yaml}\n---\n# Data\n")
+    with pytest.raises(InputError, match=rf"The YAML of .*README.md cannot be read: .*{why}"):
+        load_pairs(DataArguments(str(tmp_path)))
+
+
+@pytest.mark.parametrize("address", ["file://{}", "zip://a.png::{}", "simplecache::file://{}", "local://{}"])
+def test_addresses_in_a_stream_lead_to_no_local_file(tmp_path, address):
+    (tmp_path / "secret.png").write_bytes(_picture())
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.png", _picture())
+    cell = address.format(tmp_path / ("x.zip" if "zip" in address else "secret.png"))
+    row = {"image": {"bytes": None, "path": cell}, "caption": "a"}
+    for folder in (None, PictureFolder(tmp_path / "data")):
+        image = cells_of(row, DataArguments("x"), folder).image
+        assert image["bytes"] is None or image["bytes"].startswith(REFUSED)
+        assert image["path"] is None or not os.path.exists(image["path"])
 
 
 def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path):
