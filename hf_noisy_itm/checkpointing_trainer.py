@@ -1,5 +1,6 @@
 """The part of the trainer that keeps what was trained: checkpoints that are exact, and the model at the end."""
 
+import shutil
 from pathlib import Path
 
 from transformers.utils import logging
@@ -89,6 +90,8 @@ class CheckpointingTrainer(PublishingTrainer):
             folder = Path(output_dir or self.args.output_dir)
             is_checkpoint = _internal_call and output_dir is not None  # else it is published
             self._publishes = not is_checkpoint
+            if not is_checkpoint:
+                _remove_what_tells_of_other_weights(folder)
             if is_checkpoint:
                 (folder / STATE_FILE).unlink(missing_ok=True)  # until it is written again, this is no whole checkpoint
             of_method = self.model.memory() if is_checkpoint else None
@@ -109,3 +112,9 @@ class CheckpointingTrainer(PublishingTrainer):
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
         pickled.unlink(missing_ok=True)  # nobody reads it; metrics.json tells
+
+
+def _remove_what_tells_of_other_weights(folder: Path) -> None:
+    """Figures and adapters of an earlier run in the same folder: publishing would take them for this one's."""
+    (folder / "metrics.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)

@@ -42,6 +42,13 @@ from .truth import negatives_in_truth, separation, where_known
 Loaded = tuple[Pairs | StreamedPairs | FeatureRows, Pairs | FeatureRows, Pairs | FeatureRows | None]
 
 
+HYPERPARAMETERS = (  # stated, whether or not they were given
+    *("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
+    *("optim", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm"),
+    *("lr_scheduler_type", "warmup_steps", "bf16", "fp16", "seed"),
+)
+
+
 def train(recipe: Recipe, pairs: tuple[Pairs | StreamedPairs, Pairs] | None = None) -> dict:
     """Trains by a recipe and leaves model, processor and `metrics.json` in its output folder.
 
@@ -131,7 +138,7 @@ def train_model(
         },
         "noise": _told_noise(recipe, train_pairs),
         "method_config": {**recipe.method},
-        "training": given(recipe.training),
+        "training": told_training(recipe.training),
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
         "curve": _curve(trainer.state.log_history),
@@ -170,6 +177,12 @@ def given(training: NoisyITMArguments) -> dict:
     """The training arguments that differ from their defaults; tokens masked."""
     defaults = NoisyITMArguments(output_dir="").to_dict()
     return {name: value for name, value in training.to_dict().items() if value != defaults[name]}
+
+
+def told_training(training: NoisyITMArguments) -> dict:
+    """What was `given`, and the hyper-parameters that every training has."""
+    values = training.to_dict()
+    return given(training) | {name: values[name] for name in HYPERPARAMETERS}
 
 
 def hardware(device: torch.device) -> dict[str, str | int]:

@@ -21,10 +21,10 @@ NAMES = ["baseline", "npc-pair", "npc-blocks", "fne", "coder", "mrl-trained", "o
 def trainer_of(name, folder, clip_config, processor, pairs, **more):
     cls, config_cls, fields = METHODS[name]
     model, _ = make(cls, config_cls, fields, clip_config)
-    more = {"max_steps": 4, "save_strategy": "no", **more}
+    more = {"max_steps": 4, "save_strategy": "no", "lora_r": 4, "lora_dropout": 0.1, **more}
     args = NoisyITMArguments(
         output_dir=str(folder), per_device_train_batch_size=24, learning_rate=1e-2, report_to="none", use_cpu=True,
-        lora_r=4, lora_dropout=0.1, disable_tqdm=True, **more,
+        disable_tqdm=True, **more,
     )  # fmt: skip
     return NoisyITMTrainer(model, args, pairs, pairs, processor)
 
@@ -64,6 +64,19 @@ def test_the_adapter_alone_is_read_by_peft(clip_config, processor, pairs, tmp_pa
     size = (tmp_path / "run" / "adapter" / "adapter_model.safetensors").stat().st_size
     assert size < (tmp_path / "run" / "model.safetensors").stat().st_size / 4
     assert json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())["r"] == 4
+
+
+def test_a_later_training_in_the_folder_leaves_no_adapter_and_no_figures_of_the_earlier(
+    clip_config, processor, pairs, tmp_path
+):
+    trainer_of("baseline", tmp_path, clip_config, processor, pairs).save_model()
+    (tmp_path / "metrics.json").write_text("{}")
+    assert (tmp_path / "adapter").is_dir()
+    trainer = trainer_of("baseline", tmp_path, clip_config, processor, pairs, lora_r=0, lora_dropout=0.0)
+    assert (tmp_path / "metrics.json").is_file()  # as long as the weights are those of the figures
+    trainer.save_model()
+    assert not (tmp_path / "adapter").exists()
+    assert not (tmp_path / "metrics.json").exists()
 
 
 @pytest.mark.parametrize("name", ["npc-pair", "fne"])

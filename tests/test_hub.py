@@ -30,6 +30,17 @@ def test_the_card_takes_its_numbers_from_the_metrics(tmp_path):
     assert "radford2021learning" in card.content
 
 
+def test_the_card_states_the_hyperparameters_that_were_in_use(tmp_path):
+    training = {"learning_rate": 1e-5, "max_steps": -1, "num_train_epochs": 3.0, "weight_decay": 0.0, "lora_r": 4}
+    write_model_card(tmp_path, {**METRICS, "training": {**training, "bf16": False, "fp16": True}}, BaselineModel, "1")
+    text = (tmp_path / "README.md").read_text()
+    for line in ("`learning_rate`: `1e-05`", "`num_train_epochs`: `3.0`", "`weight_decay`: `0.0`", "`lora_r`: `4`"):
+        assert f"- {line}" in text
+    assert "- `fp16`: `True`" in text
+    assert "max_steps" not in text
+    assert "bf16" not in text
+
+
 def test_the_card_tells_of_the_clip_that_is_published(tmp_path):
     figures = METRICS["metrics"] | {f"fused_{name}": 0.0 for name in METRICS["metrics"]}
     write_model_card(tmp_path, {**METRICS, "metrics": figures}, BaselineModel, "1")

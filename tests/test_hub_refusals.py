@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from safetensors.torch import load_file, save_file
 
 from hf_noisy_itm import InputError
+from hf_noisy_itm.adapters import add_lora, save_adapter
 from hf_noisy_itm.hub import PublishArguments, publish, write_model_card
 from hf_noisy_itm.hub.configurations import named
 from hf_noisy_itm.hub.results import find_control
@@ -194,17 +195,68 @@ def test_a_link_out_of_the_folder_is_not_followed(whole, tmp_path):
         staged(run, tmp_path)
 
 
+def an_adapter(run):
+    """What a training with --lora_r leaves beside its model."""
+    model, _ = load_model("scenes-clip", "npc")
+    add_lora(model, 4, 8.0, 0.0)
+    save_adapter(model, run / "adapter", "scenes-clip")
+    return run / "adapter"
+
+
+def change_adapter(change):
+    def changed(place):
+        path = place / "adapter_model.safetensors"
+        tensors = load_file(path)
+        change(tensors, sorted(tensors)[0])
+        save_file(tensors, path)
+
+    return changed
+
+
+def change_adapter_config(**more):
+    def changed(place):
+        path = place / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda place: (place / "adapter_config.json").unlink(), "is no config of LoRA adapters"),
+        (lambda place: (place / "adapter_model.safetensors").unlink(), "lacks adapter_model.safetensors"),
+        (lambda place: (place / "adapter_model.safetensors").write_bytes(b"\x80\x04."), "adapter_model.safetensors"),
+        (change_adapter_config(auto_mapping={"parent_library": "evil"}), "is no config of LoRA adapters"),
+        (change_adapter_config(peft_type="IA3"), "is no config of LoRA adapters"),
+        (change_adapter_config(r=8), "holds adapters of another model, .*lora_A"),
+        (change_adapter(lambda tensors, name: tensors.update({name: torch.zeros(7, 3)})), "adapters of another model"),
+        (change_adapter(lambda tensors, name: tensors.update({"x": torch.zeros(4, 4)})), "of another model, x of"),
+        (change_adapter(lambda tensors, name: tensors[name].fill_(torch.nan)), "has NaN or infinity"),
+        (change_adapter(lambda tensors, name: tensors.clear()), "holds nothing"),
+    ],
+    ids=["no config", "no file", "pickle", "mapping", "kind", "rank", "shape", "name", "NaN", "empty"],
+)
+def test_adapters_are_looked_at_too(whole, tmp_path, change, sentence):
+    run = shutil.copytree(whole / "one", tmp_path / "run")
+    place = an_adapter(run)
+    staged(run, tmp_path)
+    assert (tmp_path / "staged" / "adapter" / "adapter_model.safetensors").is_file()
+    change(place)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(InputError, match=sentence):
+        staged(run, tmp_path / "again")
+
+
 def test_settings_name_no_place_of_this_disk_and_no_token(whole, tmp_path):
     run = shutil.copytree(whole / "one", tmp_path / "run")
-    (run / "adapter").mkdir()
-    (run / "adapter" / "adapter_config.json").write_text(json.dumps({"base": "/home/me/secret/clip", "t": TOKEN}))
+    path = an_adapter(run) / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base": "/home/me/secret/clip", "t": TOKEN}))
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"_name_or_path": "/home/me/secret/clip"}))
     staged(run, tmp_path)
-    assert json.loads((tmp_path / "staged/adapter/adapter_config.json").read_text()) == {
-        "base": "clip",
-        "t": "<TOKEN>",
-    }
+    told = json.loads((tmp_path / "staged/adapter/adapter_config.json").read_text())
+    assert (told["base"], told["t"]) == ("clip", "<TOKEN>")
     assert "secret" not in (tmp_path / "staged" / "config.json").read_text()
 
 

@@ -15,16 +15,9 @@ from ..methods import NoisyITMModel
 from .results import figures_of, known_on_hub, name_of_data, split_of
 
 _SHOWN = (
-    "learning_rate",
-    "max_steps",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "seed",
+    *("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
+    *("optim", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm"),
+    *("lr_scheduler_type", "warmup_steps", "bf16", "fp16", "lora_r", "lora_alpha", "lora_dropout", "seed"),
 )
 
 _TAGS_OF_CLIP = ["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"]
@@ -107,7 +100,7 @@ def write_model_card(
         version=version,
         method={"name": metrics["method"], **(vars(paper) if paper else {})},
         splits={part: split_of(metrics, part == "test") for part in ("metrics", "test")},
-        shown=_SHOWN,
+        shown=_shown,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
         share=lambda value: "an unknown share" if value is None else f"{100 * value:.1f} %",
         escape=escape,
@@ -125,6 +118,13 @@ def write_model_card(
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
+
+
+def _shown(training: dict) -> dict:
+    """The hyper-parameters that `metrics.json` states, less what was not in use; steps go before epochs."""
+    unused = "num_train_epochs" if (training.get("max_steps") or 0) > 0 else "max_steps"
+    told = {name: training[name] for name in _SHOWN if name in training and name != unused}
+    return {name: value for name, value in told.items() if value is not None and value is not False}
 
 
 def write_dataset_card(folder: str | Path, content: dict) -> None:

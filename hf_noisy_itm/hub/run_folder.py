@@ -12,6 +12,7 @@ from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
 from ..opening import open_processor
 from ..untrusted import refuse_foreign_code
+from .adapter_files import check_adapter
 from .links import inside
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
@@ -38,6 +39,8 @@ ONLY_OURS = (
     INDEX,
     EVAL_RESULTS,
     "adapter/adapter_*",
+    "weights.png",
+    *_PROCESSOR,
     f"{STATE_FOLDER}/*",
     "noise_report/*.png",
     REMOTE_CODE,
@@ -62,6 +65,7 @@ def stage_model(folder: Path, staged: Path, with_training_state: bool = False) -
         raise InputError(f"{folder} holds no model: give the output folder of recipes/train.py.")
     stored, config, model_class = _method_of(folder)
     names = stage_weights(folder, staged, config, model_class)
+    check_adapter(folder, config, model_class)
     write_json(staged / "config.json", for_others(_published(stored, config, model_class, names)))
     if _is_clip(names):
         shutil.copyfile(shipped("hub_cards") / REMOTE_CODE, staged / REMOTE_CODE)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
@@ -38,7 +39,7 @@ def stage_weights(
         InputError: a file, a tensor or a shard is missing, left over, of another shape, or holds NaN or infinity.
     """
     files = _files(folder)
-    stored = {file: _shapes(folder / file) for file in files}
+    stored = {file: shapes_of(folder / file) for file in files}
     _refuse_other_shards(folder, stored)
     held = {name: shape for shapes in stored.values() for name, shape in shapes.items()}
     prefix = "" if any(name.startswith(CLIP) for name in held) or "logit_scale" not in held else CLIP
@@ -47,7 +48,7 @@ def stage_weights(
     renamed = {prefix + name: (prefix + name).removeprefix(CLIP) if only_clip else prefix + name for name in held}
     size = 0
     for file in files:
-        tensors = _tensors(folder / file)
+        tensors = tensors_of(folder / file)
         size += sum(each.nbytes for each in tensors.values())
         save_file({renamed[prefix + name]: each for name, each in tensors.items()}, staged / file, {"format": "pt"})
     if files != [WEIGHTS]:
@@ -64,7 +65,12 @@ def _files(folder: Path) -> list[str]:
     return files_of_index(folder / INDEX)
 
 
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes that a file of weights declares.
+
+    Raises:
+        InputError: it is not there, or is damaged.
+    """
     if not path.is_file():
         raise InputError(f"{path.parent} holds no whole model, {path.name} is not there: {_AGAIN}.")
     try:
@@ -98,7 +104,12 @@ def _refuse_other_tensors(folder: Path, held: dict[str, tuple], config, model_cl
     raise InputError(f"{folder} holds no whole model, {more}: {_AGAIN}.")
 
 
-def _tensors(path: Path) -> dict:
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights.
+
+    Raises:
+        InputError: it is damaged, or holds NaN, infinity or another kind of numbers.
+    """
     tensors = {}
     try:
         with safe_open(path, "pt") as file:
