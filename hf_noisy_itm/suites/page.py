@@ -87,16 +87,18 @@ def chosen(table: Table, method: str, noise: Noise) -> float | None:
 
 
 def draw(tables: Sequence[Table], folder: str | Path) -> None:
-    """Writes the figures: what is reached by rate, on the way, and at what cost."""
+    """Writes the figures: what is reached by rate, on the way, and at what cost; a method looks alike in all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    methods = list(dict.fromkeys(method for table in tables for method in table.suite.methods))
+    looks = {method: _look(number, method) for number, method in enumerate(methods)}
     for name, plot in zip(FIGURES, (_by_rate, _on_the_way, _by_cost)):
         figure, axes = pyplot.subplots(1, len(tables), figsize=(5.2 * len(tables), 3.6), squeeze=False)
         for table, axis in zip(tables, axes[0]):
-            plot(table, axis)
+            plot(table, axis, looks)
             axis.set_title(table.suite.name)
             axis.spines[["top", "right"]].set_visible(False)
-        axes[0][0].legend(frameon=False, fontsize=8)
+            axis.legend(frameon=False, fontsize=8)
         figure.tight_layout()
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
@@ -111,10 +113,10 @@ def _main_kind(table: Table) -> str:
     return next(noise.kind for noise in table.suite.noise if noise.rate)
 
 
-def _by_rate(table: Table, axis) -> None:
+def _by_rate(table: Table, axis, looks: dict[str, dict]) -> None:
     kind = _main_kind(table)
     noises = [noise for noise in table.lines if noise.kind == kind or not noise.rate]
-    for number, method in enumerate(table.suite.methods):
+    for method in table.suite.methods:
         points = [(100 * noise.rate, line.whole) for noise in noises if (line := table.line(noise, method))]
         if points:
             rates, spreads = zip(*points)
@@ -122,29 +124,29 @@ def _by_rate(table: Table, axis) -> None:
                 rates,
                 [spread.mean for spread in spreads],
                 [spread.deviation or 0 for spread in spreads],
-                **_look(number, method),
+                **looks[method],
                 capsize=2,
             )
     axis.set_xlabel(f"{kind}, % of the training pairs".replace("_", " "))
     axis.set_ylabel(_figure_name(table))
 
 
-def _on_the_way(table: Table, axis) -> None:
+def _on_the_way(table: Table, axis, looks: dict[str, dict]) -> None:
     noise = _middle(table)
-    for number, method in enumerate(table.suite.methods):
+    for method in table.suite.methods:
         line = table.line(noise, method)
         if line and line.curve:
-            axis.plot(*zip(*line.curve), **_look(number, method))
+            axis.plot(*zip(*line.curve), **looks[method])
     axis.set_xlabel(f"steps, {told(noise)}")
     axis.set_ylabel(f"{_figure_name(table)} on the pairs to evaluate on")
 
 
-def _by_cost(table: Table, axis) -> None:
+def _by_cost(table: Table, axis, looks: dict[str, dict]) -> None:
     noise = _middle(table)
-    for number, method in enumerate(table.suite.methods):
+    for method in table.suite.methods:
         line = table.line(noise, method)
         if line and line.to_control:
-            look = _look(number, method) | {"linestyle": "none"}
+            look = looks[method] | {"linestyle": "none"}
             axis.errorbar(line.time.mean, line.to_control.mean, line.to_control.deviation or 0, **look, capsize=2)
     axis.axhline(0, color="0.6", linewidth=0.8)
     axis.set_xlabel(f"processor seconds, times the control's ({told(noise)})")
