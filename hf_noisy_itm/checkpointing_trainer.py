@@ -1,10 +1,11 @@
 """The part of the trainer that keeps what was trained: checkpoints that are exact, and the model at the end."""
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from transformers.utils import logging
 
+from .adapters import FILES as ADAPTER_FILES
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, merged_state, save_adapter
 from .bad_batches import LossWatch, refuse_no_numbers
@@ -117,4 +118,7 @@ class CheckpointingTrainer(PublishingTrainer):
 def _remove_what_tells_of_other_weights(folder: Path) -> None:
     """Figures and adapters of an earlier run in the same folder: publishing would take them for this one's."""
     (folder / "metrics.json").unlink(missing_ok=True)
-    shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
+    for name in ADAPTER_FILES:
+        (folder / ADAPTER_FOLDER / name).unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or with files of others
+        (folder / ADAPTER_FOLDER).rmdir()

@@ -41,6 +41,20 @@ def test_the_card_states_the_hyperparameters_that_were_in_use(tmp_path):
     assert "bf16" not in text
 
 
+def test_the_card_of_a_branch_loads_what_is_on_it_and_tells_of_adapters(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    write_model_card(tmp_path, METRICS, BaselineModel, "1", repo="me/x", revision="trial")
+    text = (tmp_path / "README.md").read_text()
+    assert 'CLIPModel.from_pretrained("me/x", revision="trial")' in text
+    assert 'pipeline("zero-shot-image-classification", "me/x", revision="trial")' in text
+    assert "`adapter/` holds what LoRA trained alone" in text
+    (tmp_path / "adapter").rmdir()
+    write_model_card(tmp_path, METRICS, BaselineModel, "1", repo="me/x")
+    text = (tmp_path / "README.md").read_text()
+    assert 'CLIPModel.from_pretrained("me/x")' in text
+    assert "adapter/" not in text
+
+
 def test_the_card_tells_of_the_clip_that_is_published(tmp_path):
     figures = METRICS["metrics"] | {f"fused_{name}": 0.0 for name in METRICS["metrics"]}
     write_model_card(tmp_path, {**METRICS, "metrics": figures}, BaselineModel, "1")
@@ -199,6 +213,9 @@ class RecordingApi:
             raise self.error
         return SimpleNamespace(repo_id=given[0])
 
+    def create_branch(self, *given, **more):
+        pass
+
     def list_repo_files(self, **where):
         return sorted(self.there)
 
@@ -309,4 +326,11 @@ def test_the_card_of_a_published_data_set_names_its_repository(noisy_folder):
     text = api.content["README.md"].decode()
     assert 'load_dataset("me/noisy", split="train")' in text
     assert 'load_dataset("FOLDER"' not in text
+    publish(noisy_folder, PublishArguments("me/noisy", revision="draw2"), api)
+    assert 'load_dataset("me/noisy", split="train", revision="draw2")' in api.content["README.md"].decode()
+    api = RecordingApi()
+    api.there = set()
+    publish(noisy_folder, PublishArguments("me/noisy", config_name="b", revision="draw2"), api)
+    for card in ("README.md", "b/README.md"):
+        assert 'load_dataset("me/noisy", "b", split="train", revision="draw2")' in api.content[card].decode()
     assert "--dataset me/noisy" in text

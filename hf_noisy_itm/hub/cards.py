@@ -50,6 +50,7 @@ def write_model_card(
     control: dict | None = None,
     license: str | None = None,
     dataset_id: str | None = None,
+    revision: str | None = None,
 ) -> None:
     """Writes README.md, with model-index, beside a trained model.
 
@@ -63,8 +64,10 @@ def write_model_card(
         control: content of the `metrics.json` of its control; the card says so if there is none.
         license: as the Hub names it.
         dataset_id: of the evaluation data on the Hub, if they lie there.
+        revision: the branch that it is published on; None for the one that is loaded without a word.
     """
     folder = Path(folder)
+    place = one_line(str(folder)) if repo is None else repo
     name = one_line(folder.resolve().name if repo is None else repo.split("/")[-1])
     dataset = one_line(name_of_data(metrics))
     has_vectors, has_test = "feature_columns" in metrics["data"], bool(metrics.get("test"))
@@ -94,7 +97,8 @@ def write_model_card(
         card_data,
         template_path=str(shipped("hub_cards") / "model.md"),
         title=name,
-        place=one_line(str(folder)) if repo is None else repo,
+        here=_quoted(place) + (f", revision={_quoted(revision)}" if revision else ""),
+        has_adapter=(folder / "adapter").is_dir(),
         is_published=repo is not None,
         model_class=model_class.__name__,
         version=version,
@@ -105,7 +109,6 @@ def write_model_card(
         share=lambda value: "an unknown share" if value is None else f"{100 * value:.1f} %",
         escape=escape,
         code=code,
-        quoted=lambda text: json.dumps(text, ensure_ascii=False),
         takes="vectors" if has_vectors else "pictures",
         clip_alone=clip_alone,
         test=metrics.get("test"),
@@ -118,6 +121,10 @@ def write_model_card(
     )
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(str(card), encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _shown(training: dict) -> dict:

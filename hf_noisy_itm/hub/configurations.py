@@ -1,6 +1,7 @@
 """Several noisy data sets in one repository, each a configuration in a folder of its own, and one card over them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from .tokens import for_others, mask_tokens
 Files = dict[str, Path | bytes]
 
 
-def named(content: dict, files: dict[str, Path], repo: str, name: str | None) -> Files:
+def named(content: dict, files: dict[str, Path], repo: str, name: str | None, revision: str | None = None) -> Files:
     """The files of a folder by their places in a repository; its card says where they are now, and no token.
 
     Args:
@@ -22,8 +23,9 @@ def named(content: dict, files: dict[str, Path], repo: str, name: str | None) ->
         files: by their places in the folder, see `stage_dataset`.
         repo: user/name.
         name: of the configuration; None if the data set has the repository for itself.
+        revision: the branch that it is published on, or None.
     """
-    text = mask_tokens(files[CARD].read_text(encoding="utf-8"))
+    text = _on_branch(mask_tokens(files[CARD].read_text(encoding="utf-8")), revision)
     told = json.dumps(for_others(content), indent=2, ensure_ascii=False).encode()
     if name is None:
         text = text.replace('load_dataset("FOLDER"', f'load_dataset("{repo}"')
@@ -37,13 +39,21 @@ def named(content: dict, files: dict[str, Path], repo: str, name: str | None) ->
     return {f"{name}/{each}": content for each, content in new.items()}
 
 
-def beside(content: dict, repo: str, name: str | None) -> Callable[[list[str], Callable[[str], str]], Files]:
+def _on_branch(text: str, revision: str | None) -> str:
+    """A card whose lines load what is on a branch; rows of the main one may be none."""
+    return re.sub(r"(load_dataset\([^()]*)\)", rf"\1, revision={json.dumps(revision)})", text) if revision else text
+
+
+def beside(
+    content: dict, repo: str, name: str | None, revision: str | None = None
+) -> Callable[[list[str], Callable[[str], str]], Files]:
     """What makes the files that depend on what a repository holds: the card over all configurations.
 
     Args:
         content: of the `noise.json` that is published.
         repo: user/name.
         name: of its configuration, or None.
+        revision: see `named`.
 
     Returns:
         A function of the names of the files that are there, and of another one that reads such a file.
@@ -67,7 +77,7 @@ def beside(content: dict, repo: str, name: str | None) -> Callable[[list[str], C
             raise InputError(
                 f"{clash[0]} is in {repo} already, of the configuration {taken[clash[0]]}: give another --config_name."
             )
-        return {CARD: overview_card(repo, {**contents, name: content}).encode()}
+        return {CARD: _on_branch(overview_card(repo, {**contents, name: content}), revision).encode()}
 
     return make
 

@@ -153,7 +153,7 @@ def publish_run(folder: str | Path, args: PublishArguments, api: HfApi | None = 
         if dataset_id is not None and figures_of(told):
             (staged / EVAL_RESULTS).parent.mkdir()
             (staged / EVAL_RESULTS).write_text(eval_results(told, dataset_id), encoding="utf-8")
-        more = {"repo": args.repo_id, "license": args.license, "dataset_id": dataset_id}
+        more = {"repo": args.repo_id, "license": args.license, "dataset_id": dataset_id, "revision": args.revision}
         more |= {"control": None if control is None else for_others(control)}
         write_model_card(staged, told, model_class, version("hf-noisy-itm"), clip_alone, **more)
         files = {path.relative_to(staged).as_posix(): path for path in staged.rglob("*") if path.is_file()}
@@ -174,9 +174,10 @@ def upload_dataset(folder: str | Path, args: PublishArguments, api: HfApi | None
         content, files = stage_dataset(folder)
         name = args.config_name
         shards = tuple(f"{name}/{each}" if name else each for each in _SHARDS_OF_A_DATASET)
-        further = beside(content, args.repo_id, name)
+        further = beside(content, args.repo_id, name, args.revision)
         message = f"Upload the data set {name}" if name else "Upload the data set"
-        return _push(folder, named(content, files, args.repo_id, name), args, api, "dataset", shards, message, further)
+        there = named(content, files, args.repo_id, name, args.revision)
+        return _push(folder, there, args, api, "dataset", shards, message, further)
 
 
 def reach(args: PublishArguments, api: HfApi | None = None) -> str:
