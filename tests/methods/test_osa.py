@@ -195,7 +195,9 @@ def test_a_checkpoint_of_a_run_without_a_scorer_is_refused(clip_config, processo
     trainer = make_trainer(OSAModel, OSAConfig, {}, clip_config, processor, pairs, tmp_path, **saving)
     with pytest.raises(InputError, match="model_type='noisy_itm_baseline', and now it is 'noisy_itm_osa'"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
-    (tmp_path / "checkpoint-1" / "config.json").unlink()  # of adapters around a model there is none
+    checkpoint = tmp_path / "checkpoint-1"
+    (checkpoint / "config.json").unlink()  # of adapters around a model there is none
+    (checkpoint / "model.safetensors").rename(checkpoint / "adapter_model.safetensors")
     with pytest.raises(InputError, match="trained without a scorer's trust"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
 

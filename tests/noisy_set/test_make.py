@@ -199,7 +199,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     monkeypatch.setattr("hf_noisy_itm.noisy_set.make.PairsSource", lambda *given: pytest.fail("it was read"))
-    with pytest.raises(InputError, match=f"{output} cannot be made: .*; name an --output") as error:
+    with pytest.raises(InputError, match=f"{output} cannot be made: .*; name another --output") as error:
         make("no/such.parquet", output)
     assert "\n" not in str(error.value)
 
