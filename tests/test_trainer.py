@@ -212,7 +212,8 @@ def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resu
     trainer, checkpoint = stopped
     trainer(max_steps=2).train()
     (checkpoint / name).unlink()
-    with pytest.raises(InputError, match=rf"{checkpoint.name}.* lacks {name}.*start anew from its weights with --model {checkpoint}"):
+    told = rf"{checkpoint.name}.* lacks {name}.*start anew from its weights with --model {checkpoint}"
+    with pytest.raises(InputError, match=told):
         trainer().train(resume_from_checkpoint=resume(checkpoint))
 
 
