@@ -32,7 +32,8 @@ from hf_noisy_itm.data import DataArguments, load_pairs, load_test
 from hf_noisy_itm.errors import InputError, last_line
 from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import read_json, write_json
-from hf_noisy_itm.run import train, versions
+from hf_noisy_itm.run import train
+from hf_noisy_itm.run_record import versions
 from hf_noisy_itm.suites.running import settings_of
 
 RESULTS = Path(__file__).parent / "results"

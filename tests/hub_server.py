@@ -298,15 +298,18 @@ class Handler(BaseHTTPRequestHandler):
     def commit(self, kind, name, revision):
         if (repository := self.repository(kind, name, writes=True)) is None:
             return None
-        if (before := self.commit_of(repository, revision)) is None:
+        if self.commit_of(repository, revision) is None:
             return None
         with self.server.lock:
+            before = repository.resolve(revision)
             files, message = dict(repository.commits[before]), ""
             for line in self.body.splitlines():
                 item = json.loads(line)
                 key, value = item["key"], item["value"]
                 if key == "header":
                     message = value["summary"]
+                    if value.get("parentCommit") not in (None, before):
+                        return self.refuse(412, "A commit has happened since. Please refresh and try again.")
                 elif key == "file":
                     files[value["path"]] = self.keep(base64.b64decode(value["content"]))
                 elif key == "lfsFile":

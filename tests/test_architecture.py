@@ -70,11 +70,12 @@ RULES = {
         _LOOKING | {"batches", "checkpoint", "functional", "parser", "scoring", "training_arguments"},
         {"accelerate"},
     ),
-    "run": (
-        _LOOKING | {"noise_report", "resuming", "scorer", "trainer", "training_arguments", "truth"},
+    "run_record": (
+        {"arguments", "data", "hub", "methods", "trainer", "training_arguments", "truth"},
         {"accelerate", "datasets"},
     ),
-    "suites": ({"arguments", "run"}, {"torch", "accelerate", "datasets", "transformers"}),
+    "run": (_LOOKING | {"noise_report", "resuming", "run_record", "scorer", "trainer"}, {"accelerate", "datasets"}),
+    "suites": ({"arguments", "run", "run_record"}, {"torch", "accelerate", "datasets", "transformers"}),
     "failures": (set(), {"accelerate", "datasets", "transformers"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

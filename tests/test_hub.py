@@ -7,10 +7,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub import CommitOperationDelete, DatasetCard, ModelCard
+from huggingface_hub.errors import HfHubHTTPError
 from markdown_it import MarkdownIt
 
 from hf_noisy_itm import InputError
 from hf_noisy_itm.hub import PublishArguments, escape, publish, write_dataset_card, write_model_card
+from hf_noisy_itm.hub.run_folder import EVAL_RESULTS, ONLY_OURS, REMOTE_CODE
+from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.methods import BaselineModel, CODERModel, NPCModel
 
 from .hub_server import wrong_in_card
@@ -28,6 +31,24 @@ def test_the_card_takes_its_numbers_from_the_metrics(tmp_path):
     assert f"| image to text | {METRICS['metrics']['i2t_r@1']:.1f} |" in card.content
     assert "hf_noisy_itm" in card.data.tags
     assert "radford2021learning" in card.content
+
+
+def test_the_card_names_the_configuration_of_the_data(tmp_path):
+    write_model_card(
+        tmp_path, {**METRICS, "data": {**METRICS["data"], "dataset_config": "street"}}, BaselineModel, "1"
+    )
+    card = ModelCard.load(tmp_path / "README.md")
+    assert ", configuration street: " in card.text
+    assert {each.dataset_name for each in card.data.eval_results} == {f"{METRICS['data']['dataset']}/street"}
+
+
+def test_of_a_gallery_too_small_for_recall_at_10_no_sum_is_told(tmp_path):
+    """As `evaluate` leaves it: fewer cut-offs, whose sum nobody should compare with anyone's rSum."""
+    few = {"i2t_r@1": 50.0, "t2i_r@1": 25.0, "rsum": 75.0, "i2t_median_rank": 1.0, "t2i_median_rank": 2.0}
+    write_model_card(tmp_path, {**METRICS, "metrics": few, "test": None}, BaselineModel, "1")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert {each.metric_type for each in card.data.eval_results} == {"i2t_r@1", "t2i_r@1"}
+    assert "rSum not measured" in card.text
 
 
 def test_the_card_states_the_hyperparameters_that_were_in_use(tmp_path):
@@ -203,6 +224,7 @@ class RecordingApi:
 
     def __init__(self, error=None):
         self.error, self.created, self.content, self.folder = error, [], {}, None
+        self.commits, self.meanwhile = 0, []
         self.there = {".gitattributes", "README.md", "noise.json", "mine/extra.parquet", "data/notes.txt"}
         self.there |= {f"data/train-0000{n}-of-00003.parquet" for n in range(3)}
         self.there |= {"pictures/test-00000-of-00001.parquet"}
@@ -216,10 +238,19 @@ class RecordingApi:
     def create_branch(self, *given, **more):
         pass
 
+    def repo_info(self, *given, **where):
+        return SimpleNamespace(private=False, sha=self.commits)
+
     def list_repo_files(self, **where):
         return sorted(self.there)
 
-    def create_commit(self, operations, **where):
+    def create_commit(self, operations, parent_commit, **where):
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        if parent_commit != self.commits:
+            response = SimpleNamespace(status_code=412, headers={}, request=None)
+            raise HfHubHTTPError("A commit has happened since", response=response)
+        self.commits += 1
         for each in operations:
             (self.there.discard if isinstance(each, CommitOperationDelete) else self.there.add)(each.path_in_repo)
             if not isinstance(each, CommitOperationDelete):
@@ -229,6 +260,30 @@ class RecordingApi:
     def hf_hub_download(self, filename, **where):
         (self.folder / "downloaded").write_bytes(self.content[filename])
         return self.folder / "downloaded"
+
+
+def test_of_an_earlier_push_our_files_go_and_those_of_others_are_told_of(tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr("hf_noisy_itm.hub.pushing.logger.warning", warnings.append)
+    model, processor = load_model("scenes-clip", "baseline")
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps({**METRICS, "on_hub": {"dataset": "them/scenes"}}))
+    api = RecordingApi()
+    earlier = {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "training_state/memory.json"}
+    earlier |= {"adapter/adapter_config.json", "noise_report/x.png", "vocab.json", "weights.png", REMOTE_CODE}
+    others = [f"mine/{n}.txt" for n in range(6)]
+    api.there = {".gitattributes", *earlier, *others}
+    assert publish(tmp_path, PublishArguments("me/x"), api) == "me/x"
+    assert not (earlier - {REMOTE_CODE}) & api.there
+    assert {"model.safetensors", REMOTE_CODE, EVAL_RESULTS, *others} <= api.there
+    assert warnings == [
+        "me/x also holds files that were not of this push, and stay: mine/0.txt, mine/1.txt, mine/2.txt, mine/3.txt, "
+        "mine/4.txt and 1 more."
+    ]
+    assert ModelCard(api.content["README.md"].decode()).data.datasets == ["them/scenes"]  # the run says so itself
+    assert b"them/scenes" in api.content[EVAL_RESULTS]
+    assert REMOTE_CODE in ONLY_OURS  # of a CLIP before, and of a model without one now
 
 
 @pytest.fixture
@@ -318,6 +373,27 @@ def test_one_repository_holds_several_noises_and_each_keeps_the_others(noisy_fol
         publish(noisy_folder, PublishArguments("me/noisy", config_name="shuffle20-pictures"), api)
     with pytest.raises(InputError, match="--config_name must be a name"):
         PublishArguments("me/noisy", config_name="../x")
+
+
+def test_what_others_commit_meanwhile_is_neither_lost_nor_left_out_of_the_card(noisy_folder, tmp_path):
+    api = RecordingApi()
+    api.there, api.folder = {".gitattributes"}, tmp_path
+    api.meanwhile = [lambda: publish(noisy_folder, PublishArguments("me/noisy", config_name="shuffle20"), api)]
+    publish(noisy_folder, PublishArguments("me/noisy", config_name="shuffle40"), api)
+    assert api.commits == 2
+    text = api.content["README.md"].decode()
+    assert "| `shuffle20` |" in text
+    assert "| `shuffle40` |" in text
+
+    class Busy(RecordingApi):
+        def create_commit(self, operations, **where):
+            self.commits += 1
+            super().create_commit(operations, **where)
+
+    busy = Busy()
+    with pytest.raises(InputError, match="could not be uploaded to 'me/noisy': the Hub answered 412.*; to try again"):
+        publish(noisy_folder, PublishArguments("me/noisy"), busy)
+    assert busy.commits == 5
 
 
 def test_the_card_of_a_published_data_set_names_its_repository(noisy_folder):

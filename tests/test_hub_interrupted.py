@@ -49,6 +49,9 @@ class StallingApi:
     def create_branch(self, repo, **_):
         """As if it were made."""
 
+    def repo_info(self, **_):
+        return SimpleNamespace(sha="ab12")
+
     def list_repo_files(self, **_):
         return []
 

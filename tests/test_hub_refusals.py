@@ -19,7 +19,8 @@ from hf_noisy_itm.hub.configurations import named
 from hf_noisy_itm.hub.results import find_control
 from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.hub.run_metrics import read_metrics
-from hf_noisy_itm.hub.tokens import for_others
+from hf_noisy_itm.hub.tokens import for_others, mask_tokens
+from hf_noisy_itm.hub.weights import weights_sha256
 from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.methods import BaselineModel, NPCModel
 
@@ -79,6 +80,23 @@ def more(state):
 
 def cut(run):
     (run / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:-100])
+
+
+def test_figures_of_other_weights_are_not_published(whole, tmp_path):
+    """As after `save_pretrained` into the folder of an earlier run."""
+    run = shutil.copytree(whole / "one", tmp_path / "run")
+    told = {**METRICS, "method": "npc", "weights_sha256": weights_sha256(run)}
+    (run / "metrics.json").write_text(json.dumps(told))
+    change_weights(run, lambda state: state["clip.logit_scale"].add_(1e-6))
+
+    class Nowhere:
+        """A Hub that is not asked."""
+
+    with pytest.raises(InputError, match="The weights in .* are not those that its metrics.json tells of"):
+        publish(run, PublishArguments("me/x"), Nowhere())
+    shutil.copy(whole / "one" / WEIGHTS, run / WEIGHTS)
+    with pytest.raises(InputError, match="is whole but could not be uploaded to 'me/x': AttributeError: 'Nowhere'"):
+        publish(run, PublishArguments("me/x"), Nowhere())
 
 
 def staged(run, tmp_path):
@@ -412,6 +430,13 @@ def test_card_and_list_of_a_data_set_tell_no_token(tmp_path, name):
     files = named(content, {each.name: each for each in tmp_path.iterdir()}, "me/x", name)
     assert len(files) == 2
     assert all(TOKEN.encode() not in each and b"/home" not in each for each in files.values())
+
+
+def test_a_token_of_any_form_that_is_in_use_is_told_to_nobody(monkeypatch):
+    monkeypatch.setattr("hf_noisy_itm.hub.tokens.get_token", lambda: "odd.token")
+    assert mask_tokens("by odd.token, not odd_token") == "by <TOKEN>, not odd_token"
+    monkeypatch.setattr("hf_noisy_itm.hub.tokens.get_token", lambda: None)
+    assert mask_tokens("by odd.token") == "by odd.token"
 
 
 def test_what_fields_call_a_secret_is_told_to_nobody():

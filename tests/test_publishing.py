@@ -4,6 +4,7 @@
 They are few, for each imports torch.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from hf_noisy_itm.export import parse_convert
 from hf_noisy_itm.hub import PublishArguments, parse_publish, publish, without_tokens
 from hf_noisy_itm.hub.results import find_control
 from hf_noisy_itm.hub.run_folder import stage_model
+from hf_noisy_itm.hub.weights import WEIGHTS
 from hf_noisy_itm.loading import load_model
 
 from .hub_server import TOKEN, USER, HubServer, Repository
@@ -57,7 +59,7 @@ def client(hub, script, cache, **more):
 def run(tmp_path_factory):
     """A folder as `recipes/train.py` leaves it, and a control beside it."""
     folder = tmp_path_factory.mktemp("runs")
-    figures = {**METRICS["metrics"], "rsum": 577.123456}
+    figures = dict(METRICS["metrics"])
     del figures["t2i_r@10"]
     for name, method, metrics in (("npc", "npc", figures), ("control", "baseline", METRICS["metrics"])):
         model, processor = load_model("scenes-clip", method)
@@ -244,8 +246,8 @@ def test_the_card_takes_its_numbers_from_the_run_and_its_control(published):
     files = published[0].files(NAME)
     card = ModelCard(files["README.md"].decode())
     figures = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert figures["rsum"] == 577.123
-    assert "t2i_r@10" not in figures
+    assert figures["i2t_r@1"] == round(METRICS["metrics"]["i2t_r@1"], 3)
+    assert not {"t2i_r@10", "rsum"} & figures.keys()  # which is no sum of six then
     assert (card.data.license, card.data.datasets) == ("mit", ["someone/scenes"])
     assert card.data.library_name == "transformers"
     rows = [line for line in card.text.splitlines() if line.startswith("| text to image")]
@@ -254,7 +256,7 @@ def test_the_card_takes_its_numbers_from_the_run_and_its_control(published):
         f"| text to image | {own['t2i_r@1']:.1f} | {own['t2i_r@5']:.1f} | not measured | 1.0 |",
         f"| text to image, control | {control['t2i_r@1']:.1f} | {control['t2i_r@5']:.1f} | 100.0 | 1.0 |",
     ]
-    assert f"rSum 577.1, of the control {control['rsum']:.1f}" in card.text
+    assert f"rSum not measured, of the control {control['rsum']:.1f}" in card.text
     assert f'from_pretrained("{NAME}")' in card.text
     assert "hardware not recorded" in card.text  # the figures are of before it was
     assert "@inproceedings" in card.text
@@ -269,7 +271,7 @@ def test_the_card_takes_its_numbers_from_the_run_and_its_control(published):
 
 def test_eval_results_are_in_the_format_of_the_hub(published):
     entries = parse_eval_result_entries(yaml.safe_load(published[0].files(NAME)[".eval_results/hf_noisy_itm.yaml"]))
-    assert {entry.task_id for entry in entries} == {"rsum", *(f"i2t_r@{k}" for k in (1, 5, 10)), "t2i_r@1", "t2i_r@5"}
+    assert {entry.task_id for entry in entries} == {*(f"i2t_r@{k}" for k in (1, 5, 10)), "t2i_r@1", "t2i_r@5"}
     assert {entry.dataset_id for entry in entries} == {"someone/scenes"}
     assert "SHA-256 ab12" in entries[0].notes
 
@@ -282,7 +284,10 @@ def test_training_pushes_once_when_all_is_there(published):
     ]
     files = hub.files(f"{USER}/trained")
     local = json.loads((folder / "trained" / "metrics.json").read_text())
-    assert json.loads(files["metrics.json"])["metrics"] == local["metrics"]
+    there = json.loads(files["metrics.json"])
+    assert there["metrics"] == local["metrics"]
+    for each, weights in ((there, files[WEIGHTS]), (local, (folder / "trained" / WEIGHTS).read_bytes())):
+        assert each["weights_sha256"] == {WEIGHTS: hashlib.sha256(weights).hexdigest()}
     assert (folder / "late" / "metrics.json").exists()
     assert (folder / "late" / "model.safetensors").exists()
     assert command_in(told["training refused late"][1])[1:] == [str(folder / "late"), "--repo_id", f"{USER}/late"]
@@ -467,6 +472,10 @@ def test_a_command_line_is_masked():
         ({"model": "other"}, "the model that it starts from differs"),
         ({"noise": {**NOISE, "sha256": "cd"}}, "the noise differs"),
         ({"pairs": {**METRICS["pairs"], "fingerprint": "x"}}, "the training pairs differ"),
+        ({"pairs": {**METRICS["pairs"], "eval": 7}}, "the number of pairs to evaluate on differs"),
+        ({"data": {**METRICS["data"], "dataset": "other"}}, "the data differs"),
+        ({"data": {**METRICS["data"], "dataset": "scenes", "dataset_config": "x"}}, "the data differs"),
+        ({"data": {**METRICS["data"], "dataset": "scenes", "test_split": "x"}}, "the split to report on differs"),
     ],
 )
 def test_what_is_no_control_is_refused_where_it_is_named(run, tmp_path, change, sentence):

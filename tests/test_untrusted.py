@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from hf_noisy_itm import InputError, NPCModel
 from hf_noisy_itm.loading import ASSETS, load_model
@@ -435,6 +436,19 @@ def test_a_variant_in_shards_is_found_and_looked_at(folder):
     index.write_text(json.dumps(told))
     with pytest.raises(InputError, match="names weights outside of its folder"):
         type(model).from_pretrained(folder.parent / "half", variant="fp16")
+
+
+def test_adapters_around_a_model_of_ours_are_no_way_past_what_is_looked_at(folder, tmp_path):
+    """`AutoModel` follows them to the model that they name, and would add them to it in whatever format they have."""
+    model = load_model(str(folder), "npc")[0]
+    model.save_pretrained(tmp_path / "base")
+    (tmp_path / "around").mkdir()
+    told = {"base_model_name_or_path": str(tmp_path / "base"), "peft_type": "LORA", "r": 2**22}
+    (tmp_path / "around" / "adapter_config.json").write_text(json.dumps(told))
+    torch.save({"x": Program(tmp_path / "canary")}, tmp_path / "around" / "adapter_model.bin")
+    with pytest.raises(InputError, match="around holds adapters, and names another model for the rest"):
+        AutoModel.from_pretrained(tmp_path / "around")
+    assert not (tmp_path / "canary").exists()
 
 
 def test_adapters_and_shards_of_a_training_lead_nowhere(folder):

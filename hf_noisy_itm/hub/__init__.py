@@ -5,6 +5,7 @@ from .data_folder import damage_of
 from .publishing import PublishArguments, parse_publish, publish, publish_run, reach, upload_dataset
 from .results import on_hub
 from .tokens import without_tokens
+from .weights import weights_sha256
 
 __all__ = [
     "PublishArguments",
@@ -17,6 +18,7 @@ __all__ = [
     "publish_run",
     "reach",
     "upload_dataset",
+    "weights_sha256",
     "without_tokens",
     "write_dataset_card",
     "write_model_card",

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from ..files import atomic_path, shipped
 from ..methods import NoisyITMModel
-from .results import figures_of, known_on_hub, name_of_data, split_of
+from .results import figures_of, known_on_hub, name_of_data, rsum, split_of
 
 _SHOWN = (
     *("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
@@ -107,6 +107,7 @@ def write_model_card(
         shown=_shown,
         show=lambda value: "not measured" if value is None else f"{value:.1f}",
         share=lambda value: "an unknown share" if value is None else f"{100 * value:.1f} %",
+        rsum=rsum,
         escape=escape,
         code=code,
         takes="vectors" if has_vectors else "pictures",
@@ -154,6 +155,7 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         card_data,
         template_path=str(shipped("hub_cards") / "dataset.md"),
         title=title,
+        rsum=rsum,
         escape=escape,
         code=code,
         command=" ".join(["python recipes/make_noise.py", *map(shlex.quote, content["arguments"]), "--output FOLDER"]),

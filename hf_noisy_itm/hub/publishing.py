@@ -21,6 +21,7 @@ from .run_folder import EVAL_RESULTS, ONLY_OURS, stage_model
 from .run_metrics import read_metrics
 from .space import PAGE, is_metric, stage_metric
 from .tokens import for_others
+from .weights import refuse_other_weights, weights_sha256
 
 _SHARDS_OF_A_DATASET = ("data/*.parquet", "pictures/*.parquet")
 _FOLDERS_OF_A_DATASET = ("data", "pictures")
@@ -146,8 +147,9 @@ def publish_run(folder: str | Path, args: PublishArguments, api: HfApi | None = 
     control = find_control(folder, metrics, args.control)
     with staging(folder, args.command(folder)) as staged:
         model_class, is_clip = stage_model(folder, staged, args.with_training_state)
+        refuse_other_weights(folder, metrics.get("weights_sha256"))
         clip_alone = metrics.get("embeds_by_clip_alone", is_clip)
-        told = for_others(metrics)
+        told = for_others(metrics) | {"weights_sha256": weights_sha256(staged)}  # whose tensors have CLIP's names
         dataset_id = args.dataset_id or known_on_hub(metrics, "dataset")
         write_json(staged / "metrics.json", told)
         if dataset_id is not None and figures_of(told):

@@ -22,6 +22,8 @@ logger = logging.get_logger(__name__)
 
 _NEW_IS_PRIVATE = {"dataset": True}  # its pictures may not be anyone's to publish
 _SHOWN = 5  # names of files in a warning
+_OVERTAKEN = 412  # somebody else's commit came between
+_ATTEMPTS = 5
 
 
 def push(
@@ -55,24 +57,38 @@ def push(
         InputError: the Hub refuses.
     """
 
-    def work() -> str:
-        place = {"repo_id": make_repository(api, kind, **where), "repo_type": kind, "revision": where["revision"]}
-        there = api.list_repo_files(**place)
+    def commit(repo: str) -> None:
+        """On top of what was looked at: what others commit meanwhile would be overwritten, or left out of the card."""
+        place = {"repo_id": repo, "repo_type": kind}
+        parent = api.repo_info(**place, revision=where["revision"]).sha
+        there = api.list_repo_files(**place, revision=parent)
 
         def read(name: str) -> str:
-            return Path(api.hf_hub_download(filename=name, **place)).read_text(encoding="utf-8")
+            found = api.hf_hub_download(filename=name, **place, revision=parent)
+            return Path(found).read_text(encoding="utf-8")
 
         new = files | (beside(there, read) if beside is not None else {})
         operations = [CommitOperationAdd(name, path) for name, path in sorted(new.items())]
         old = [name for name in there if name not in new and name != ".gitattributes"]
         gone = [name for name in old if any(fits(name, pattern) for pattern in only_ours)]
         operations += [CommitOperationDelete(name) for name in gone]
-        api.create_commit(operations=operations, commit_message=message, **place)
+        more = {"commit_message": message, "revision": where["revision"], "parent_commit": parent}
+        api.create_commit(operations=operations, **place, **more)
         ours = {name.removesuffix(NOISE) for name in there if name.endswith(f"/{NOISE}")}  # other configurations
         if left := [name for name in sorted(set(old) - set(gone)) if not name.startswith(tuple(ours))]:
             names = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
-            logger.warning(f"{place['repo_id']} also holds files that were not of this push, and stay: {names}.")
-        return place["repo_id"]
+            logger.warning(f"{repo} also holds files that were not of this push, and stay: {names}.")
+
+    def work() -> str:
+        repo = make_repository(api, kind, **where)
+        for attempt in range(_ATTEMPTS):
+            try:
+                commit(repo)
+                break
+            except HfHubHTTPError as error:
+                if error.response.status_code != _OVERTAKEN or attempt == _ATTEMPTS - 1:
+                    raise
+        return repo
 
     try:
         repo = _aside(work)

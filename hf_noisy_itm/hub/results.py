@@ -14,17 +14,25 @@ logger = logging.get_logger(__name__)
 
 _OF_AN_OWNER = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HELD_OUT = ("holdout_every", "holdout_offset", "holdout_by", "max_eval_pictures", "where")
+_SUMMED = {f"{direction}_r@{k}" for direction in ("i2t", "t2i") for k in (1, 5, 10)}
 _BESIDE = ("control", "baseline")  # folders beside a run's in which a control is looked for
 
 
 def figures_of(metrics: dict) -> dict[str, float]:
     """Recall and mAP of the CLIP that is published, rounded; of the test split where there is one."""
+    figures = metrics.get("test") or metrics["metrics"]
+    told = {**figures, "rsum": rsum(figures)}
     return {
         name: round(value, 3)
-        for name, value in (metrics.get("test") or metrics["metrics"]).items()
+        for name, value in told.items()
         if value is not None
         and (name.startswith(("i2t_r@", "t2i_r@")) or name in ("rsum", "map") or name.endswith("_map"))
     }
+
+
+def rsum(figures: dict) -> float | None:
+    """The rSum where it is the sum of six recalls, as everybody's; a small gallery has none."""
+    return figures.get("rsum") if all(figures.get(name) is not None for name in _SUMMED) else None
 
 
 def split_of(metrics: dict, test: bool) -> str:

@@ -39,6 +39,7 @@ _KINDS_IF_THERE = {
     "seconds.train": _NUMBER,
     "weights": _PART,
     "weights.auc": _NUMBER,
+    "weights_sha256": _PART,
     "hardware": _PART,
     "hardware.device": _TEXT,
     "on_hub": _PART,

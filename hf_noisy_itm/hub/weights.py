@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError, last_line
-from ..files import read_json, write_json
+from ..files import read_json, sha256_of_file, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel
 from ..untrusted import declared, files_of_index
 from .links import inside
@@ -55,6 +55,32 @@ def stage_weights(
         weight_map = {renamed[prefix + name]: file for file, shapes in stored.items() for name in shapes}
         write_json(staged / INDEX, {"metadata": {"total_size": size}, "weight_map": weight_map})  # and nothing else
     return renamed
+
+
+def weights_sha256(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of weights that transformers would read, by its name.
+
+    Raises:
+        InputError: there are none.
+    """
+    return {file: sha256_of_file(folder / file) for file in _files(folder)}
+
+
+def refuse_other_weights(folder: Path, known: dict[str, str] | None) -> None:
+    """Refuses a folder whose weights changed since its figures were measured.
+
+    Args:
+        folder: of a run.
+        known: what `weights_sha256` was then; None in figures of before it was noted.
+
+    Raises:
+        InputError: it is another one now.
+    """
+    if known is not None and weights_sha256(folder) != known:
+        raise InputError(
+            f"The weights in {folder} are not those that its metrics.json tells of (weights_sha256), so its figures "
+            f"are not theirs: copy those back, or train again; if you know better, take that entry out."
+        )
 
 
 def _files(folder: Path) -> list[str]:

@@ -33,6 +33,8 @@ def read_config(cls: type[PreTrainedModel], name: str | Path, keywords: dict[str
         keywords: as they were given; fields of the config go into it.
     """
     keywords = dict(keywords)
+    if elsewhere := (keywords.get("adapter_kwargs") or {}).get("_adapter_model_path"):  # by AutoModel, before it asks
+        _refuse_adapters(elsewhere)
     place = _place(keywords)
     found = cached_file(name, "config.json", _raise_exceptions_for_missing_entries=False, **place)
     if commit := extract_commit_hash(found, None):
@@ -118,7 +120,7 @@ def _files(name: str | Path, keywords: dict[str, Any]) -> Iterator[str]:
     if any((Path(name) / place["subfolder"]).glob("shard-*.safetensors")):
         raise InputError(f"{name} holds a distributed checkpoint, which is not opened: save it as model.safetensors.")
     if find("adapter_config.json"):
-        raise InputError(f"{name} holds adapters, and names another model for the rest: merge them into it first.")
+        _refuse_adapters(name)
     candidates = _candidates(name, keywords)
     for candidate in candidates:
         if path := find(candidate):
@@ -132,6 +134,11 @@ def _files(name: str | Path, keywords: dict[str, Any]) -> Iterator[str]:
         if (file := find(part)) is None:
             raise InputError(f"{path} names {part}, which is missing; copy it there anew.")
         yield file
+
+
+def _refuse_adapters(name: str | Path) -> None:
+    """They would be added after all that is looked at here, in whatever format and of whatever size."""
+    raise InputError(f"{name} holds adapters, and names another model for the rest: merge them into it first.")
 
 
 def _candidates(name: str | Path, keywords: dict[str, Any]) -> list[str]:

@@ -16,7 +16,8 @@ from statistics import mean
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
-from ..run import given, train, versions
+from ..run import train
+from ..run_record import given, versions
 from .plan import Noise, Run, Suite, words_of
 
 _NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing

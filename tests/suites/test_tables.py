@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.run import versions
+from hf_noisy_itm.run_record import versions
 from hf_noisy_itm.suites import best_rates, choices, make_runs, read_table, running, table_runs
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
