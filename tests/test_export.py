@@ -75,8 +75,9 @@ def test_there_and_back_every_tensor_is_the_same(monkeypatch, weights, tmp_path)
     back = load_file(tmp_path / "back" / "clip.safetensors")
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[name], each) for name, each in weights.items())
-    size = AutoProcessor.from_pretrained(tmp_path / "clip").image_processor.crop_size
-    assert size["height"] == 16
+    pictures = AutoProcessor.from_pretrained(tmp_path / "clip").image_processor
+    assert pictures.crop_size["height"] == 16
+    assert pictures.size["shortest_edge"] == 16  # a larger one would cut the middle out of each picture
 
 
 def test_openais_format_needs_no_processor(weights, tmp_path):

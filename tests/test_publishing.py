@@ -22,7 +22,7 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file
 from transformers import AutoModel, CLIPModel
 
-from hf_noisy_itm import InputError, NoisyITMArguments
+from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.evaluation import parse_evaluation
 from hf_noisy_itm.export import parse_convert
@@ -556,3 +556,19 @@ def test_the_page_shows_commands_that_are_understood():
             seen.add(match[1])
             parsers[match[1]](shlex.split(match[2], comments=True))
     assert seen == set(parsers)
+
+
+def test_the_arguments_of_a_training_say_where_its_model_goes(clip_config, processor, pairs, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("hf_noisy_itm.publishing_trainer.publish_run", lambda *given: done.append(given))
+    model = make(*METHODS["baseline"], clip_config)[0]
+    more = {"report_to": "none", "use_cpu": True, "hub_model_id": "me/x", "hub_revision": "trial", "hub_token": "t"}
+    args = NoisyITMArguments(output_dir=str(tmp_path), hub_private_repo=True, **more)
+    trainer = NoisyITMTrainer(model, args, pairs, pairs, processor)
+    trainer.push_to_hub()
+    trainer.push_to_hub(private=False, revision="other", token="u")
+    assert [(folder, where) for folder, where, _ in done] == [
+        (str(tmp_path), PublishArguments("me/x", private=True, revision="trial")),
+        (str(tmp_path), PublishArguments("me/x", private=False, revision="other")),
+    ]
+    assert [api.token for *_, api in done] == ["t", "u"]

@@ -9,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hf_noisy_itm import NPCConfig, NPCModel
 from hf_noisy_itm.loading import ASSETS
+from hf_noisy_itm.methods._weights import read_config
 
 from .hub_server import TOKEN, USER, HubServer, Repository
 from .test_publishing import client
@@ -116,3 +118,22 @@ def test_a_name_on_the_hub_is_looked_at_as_a_folder_is(told, name, sentence):
     said, grown = told[f"{USER}/{name}"]
     assert sentence in said
     assert grown < 200  # MB
+
+
+def test_what_is_looked_at_is_what_is_read_and_where_it_was_asked_for(tmp_path, monkeypatch):
+    """A branch may move between the look at the config and the reading of the weights."""
+    commit = "0123456789" * 4
+    snapshot = shutil.copytree(ASSETS / "scenes-clip", tmp_path / "snapshots" / commit)
+    asked = []
+
+    def cached(name, file, **more):
+        asked.append(more)
+        return str(snapshot / file)
+
+    monkeypatch.setattr("hf_noisy_itm.methods._weights.cached_file", cached)
+    config = NPCConfig.from_pretrained(snapshot)
+    given = {"revision": "main", "token": "t", "local_files_only": True, "cache_dir": "c", "subfolder": "s"}
+    keywords = read_config(NPCModel, "them/clip", {**given, "config": config, "proxies": {}, "force_download": True})
+    assert keywords["revision"] == commit
+    told = {**given, "proxies": {}, "force_download": True, "_raise_exceptions_for_missing_entries": False}
+    assert asked == [told]
