@@ -1,13 +1,15 @@
 """What a checkpoint holds beside model and optimizer: what method and scorer know, memory bank, ledgers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, last_line
 from .files import atomic_path, read_json, write_json
 from .memory.bank import MemoryBank
 from .memory.pair_memory import PairMemory
@@ -110,4 +112,26 @@ def _listed(folder: Path) -> list[str]:
         raise InputError(
             f"The checkpoint {folder} has no {LIST_FILE} that says whether a memory bank belongs to it: "
             f"copy it back, or start anew."
+        ) from error
+
+
+@contextmanager
+def of_this_training(path: str | Path) -> Iterator[None]:
+    """Turns what other content than a training's own runs into, into a sentence.
+
+    Args:
+        path: of a checkpoint, or of the file in it that is read in the block.
+
+    Raises:
+        InputError: in place of the errors that torch and transformers have for it.
+    """
+    try:
+        yield
+    except (InputError, OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # torch, NumPy and transformers have no kind in common for it
+        folder = Path(path).parent if Path(path).is_file() else Path(path)
+        raise InputError(
+            f"{path} does not hold what this training saves there ({type(error).__name__}: {last_line(error)}): "
+            f"resume from an older checkpoint, or start anew from its weights with --model {folder}."
         ) from error

@@ -9,7 +9,7 @@ from .adapters import FILES as ADAPTER_FILES
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, merged_state, save_adapter
 from .bad_batches import LossWatch, refuse_no_numbers
-from .checkpoint import load_memory, save_memory
+from .checkpoint import load_memory, of_this_training, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
 from .files import named_if_full, shown
@@ -17,7 +17,7 @@ from .memory.bank import MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .publishing_trainer import PublishingTrainer
-from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, to_resume
+from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, steps_of, to_resume
 
 logger = logging.get_logger(__name__)
 
@@ -55,6 +55,7 @@ class CheckpointingTrainer(PublishingTrainer):
             )
         if checkpoint is not None:
             refuse_other_number(checkpoint, self.args.world_size)
+            steps_of(checkpoint)
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             refuse_other_method(checkpoint, self.model.config.method)
             load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)
@@ -81,6 +82,23 @@ class CheckpointingTrainer(PublishingTrainer):
         self.refuse_no_numbers()
         with named_if_full(self.args.output_dir):
             super()._save_checkpoint(*args, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, *args, **kwargs) -> None:
+        with of_this_training(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, *args, **kwargs)
+
+    def _issue_warnings_after_load(self, load_result) -> None:
+        """Refuses other tensors than the model's: going on without some of them would be another run."""
+        if strange := [*(set(load_result.missing_keys) - set(self.model.memory())), *load_result.unexpected_keys]:
+            raise ValueError(f"the weights and the model differ in {len(strange)} tensors, {min(strange)} for one")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with of_this_training(checkpoint or ""):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with of_this_training(checkpoint or ""):
+            super()._load_rng_state(checkpoint)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """See `Trainer.save_model`, which every checkpoint calls, under every engine; bank and weights go along.

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers.utils import logging
 
-from .checkpoint import LIST_FILE
+from .checkpoint import LIST_FILE, of_this_training
 from .errors import InputError
 from .files import read_json
 from .untrusted import declared
@@ -121,6 +121,20 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
         f"There is no checkpoint in {output_dir} to resume from: the last one, {newest.name}, "
         f"{_lacks(missing_parts(newest), newest)}."
     )
+
+
+def steps_of(checkpoint: str | Path) -> int:
+    """The number of steps that a checkpoint had taken.
+
+    Raises:
+        InputError: its `trainer_state.json` does not say.
+    """
+    path = Path(checkpoint) / STATE_FILE
+    with of_this_training(path):
+        steps = read_json(path)["global_step"]
+        if type(steps) is not int or steps < 1:
+            raise ValueError(f"global_step is {steps!r}")
+    return steps
 
 
 def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> None:

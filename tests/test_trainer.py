@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
@@ -215,6 +215,40 @@ def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resu
     told = rf"{checkpoint.name}.* lacks {name}.*start anew from its weights with --model {checkpoint}"
     with pytest.raises(InputError, match=told):
         trainer().train(resume_from_checkpoint=resume(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("trainer_state.json", lambda path: path.write_text("{}"), "KeyError: 'global_step'"),
+        ("trainer_state.json", lambda path: path.write_text('{"global_step": "2"}'), "global_step is '2'"),
+        ("optimizer.pt", lambda path: torch.save({}, path), "KeyError"),
+        ("optimizer.pt", lambda path: torch.save([1, 2], path), "Error"),
+        ("scheduler.pt", lambda path: torch.save({"base_lrs": 1}, path), "Error"),
+        ("rng_state.pth", lambda path: torch.save({"python": 3}, path), "TypeError"),
+        ("rng_state.pth", lambda path: torch.save(Interrupt(3), path), "UnpicklingError"),
+        ("model.safetensors", lambda path: save_file({"x": torch.zeros(2)}, path), "differ in .* tensors"),
+        ("model.safetensors", lambda path: change_file(path, lambda each: each.popitem()), "differ in 1 tensors"),
+        ("model.safetensors", lambda path: change_file(path, flatten), "size mismatch"),
+    ],
+)
+def test_other_content_than_a_training_leaves_is_a_sentence(stopped, name, change, sentence):
+    trainer, checkpoint = stopped
+    trainer(max_steps=2).train()
+    change(checkpoint / name)
+    with pytest.raises(InputError, match=rf"does not hold what this training saves there .*{sentence}.*start anew"):
+        trainer().train(resume_from_checkpoint=str(checkpoint))
+
+
+def change_file(path, change):
+    state = load_file(path)
+    change(state)
+    save_file(state, path)
+
+
+def flatten(state):
+    name = next(name for name in state if state[name].ndim == 2)
+    state[name] = state[name].flatten()
 
 
 class Interrupt(TrainerCallback):
