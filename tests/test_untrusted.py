@@ -170,6 +170,35 @@ def test_a_pickle_of_a_million_things_is_not_followed_to_its_end(tmp_path, monke
         read_openai(archive(tmp_path / "x.pt", b"\x80\x02" + b"]" * 1000 + b"."))
 
 
+def test_a_pickle_that_copies_one_dictionary_many_times_is_refused(tmp_path):
+    """By five bytes each time, which torch's unpickler would do."""
+    entries = b"}q\x00" + b"".join(b"K" + bytes([each]) + b"K\x01s" for each in range(100))
+    copies = b"]" + b"}h\x00ba" * 40
+    with pytest.raises(InputError, match="it copies more than it holds"):
+        read_openai(archive(tmp_path / "x.pt", b"\x80\x02" + entries + copies + b"."))
+    content_of(archive(tmp_path / "y.pt", b"\x80\x02]" + entries + b"a}h\x00ba."))  # once is as pickles do
+
+
+def test_a_pickle_of_many_bytes_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickles, "_MOST_BYTES", 1000)
+    with pytest.raises(InputError, match="its pickle has 1003 bytes, those of a model at most 1000"):
+        read_openai(archive(tmp_path / "x.pt", b"\x80\x02" + b"]" * 1000 + b"."))
+
+
+def test_what_is_packed_is_not_opened_even_if_it_grows_nothing(weights, tmp_path):
+    torch.save(weights, tmp_path / "x.pt")
+    with zipfile.ZipFile(tmp_path / "x.pt") as plain:
+        records = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+        for name, content in records.items():
+            file.writestr(name, content)
+        file.writestr("x/data/99", os.urandom(1000), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "x.pt") as file:
+        assert sum(part.file_size for part in file.infolist()) < (tmp_path / "x.pt").stat().st_size
+    with pytest.raises(InputError, match="is packed"):
+        read_openai(tmp_path / "x.pt")
+
+
 def test_a_packed_archive_is_not_opened(weights, folder, tmp_path):
     """A hundred megabytes of zeros in a hundred kilobytes: a file of torch.save, packed anew."""
     torch.save(weights, tmp_path / "x.pt")
@@ -461,7 +490,7 @@ def test_adapters_and_shards_of_a_training_lead_nowhere(folder):
         load_model(str(folder))
 
 
-@pytest.mark.parametrize("part", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", 7])
+@pytest.mark.parametrize("part", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "a\\b", 7])
 def test_weights_outside_of_the_folder_are_refused(folder, part):
     shutil.move(folder / "model.safetensors", folder.parent / "model.safetensors")
     index = {"metadata": {}, "weight_map": {"logit_scale": part}}

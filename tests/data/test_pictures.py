@@ -356,6 +356,23 @@ def test_a_decoder_that_does_not_end_is_stopped(monkeypatch):
     assert signal.getsignal(signal.SIGALRM) is before
 
 
+def test_a_timer_that_somebody_else_set_goes_on(monkeypatch):
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 50, 7)
+        decode(encoded(PALETTE))
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert 40 < left <= 50
+        assert interval == 7
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.raise_signal(signal.SIGALRM)
+        assert rung == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_other_threads_decode_without_a_limit():
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(decode, encoded(Image.new("RGB", (2, 2)))).result().size == (2, 2)
