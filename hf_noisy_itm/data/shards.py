@@ -17,6 +17,7 @@ from ..errors import InputError, last_line
 from ._pairs import Pairs
 
 _GROUP_BYTES = 2**26  # of a row group in memory, pictures spread over their rows
+_GROUP_ROWS = 2**16  # which cost Python about 700 bytes each, however little is in them
 _NO_LIMIT = 2**30  # of a dictionary page: a row group is smaller
 
 
@@ -188,7 +189,7 @@ def _groups(rows: Iterable[dict]) -> Iterator[tuple[list[dict], int]]:
         cells = {name: cell.get("bytes") for name, cell in row.items() if isinstance(cell, dict)}
         contents = {name: content for name, content in cells.items() if content and isinstance(content, bytes)}
         is_new = not contents or any(content is not last.get(name) for name, content in contents.items())
-        if group and spread >= _GROUP_BYTES and (is_new or spread >= 2 * _GROUP_BYTES):
+        if max(spread / _GROUP_BYTES, len(group) / _GROUP_ROWS) >= (1 if is_new else 2):
             yield group, size
             group, spread, size, last = [], 0, 0, {}
         whole = _size(row)

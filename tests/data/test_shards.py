@@ -66,6 +66,15 @@ def test_a_picture_of_very_many_captions_does_not_fill_the_memory(tmp_path, monk
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [10] * 10
 
 
+@pytest.mark.parametrize(("captions", "sizes"), [(5, [45, 45, 10]), (100, [80, 20])])
+def test_small_pictures_do_not_fill_the_memory_with_rows(tmp_path, monkeypatch, captions, sizes):
+    monkeypatch.setattr(shards, "_GROUP_ROWS", 40 if captions > 5 else 43)
+    rows = captions_of(100 // captions, each=captions)
+    (path,) = write_shards(tmp_path, "train", pair_features("int64"), rows, 2**30)
+    metadata = pq.ParquetFile(path).metadata
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == sizes
+
+
 def test_rows_of_any_columns_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_GROUP_BYTES", 2000)
     features = datasets.Features(
