@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.failures import clean_exit
-from hf_noisy_itm.suites import best_rates, choices, make_runs, read_suite, read_table, table_runs
+from hf_noisy_itm.suites import best_rates, choices, make_runs, measure_start, read_suite, read_table, table_runs
 from hf_noisy_itm.suites.tables import as_markdown
 
 RECIPES = Path(__file__).parent
@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
             suite, runs, RECIPES, folder, common, args.processes, end, lambda line: print(line, flush=True)
         )
 
+    measure_start(suite, RECIPES, folder, common)
     if not make(choices(suite)):
         print("Learning rates are not chosen yet: give the same command again.")
         return

@@ -75,7 +75,10 @@ RULES = {
         {"accelerate", "datasets"},
     ),
     "run": (_LOOKING | {"noise_report", "resuming", "run_record", "scorer", "trainer"}, {"accelerate", "datasets"}),
-    "suites": ({"arguments", "run", "run_record"}, {"torch", "accelerate", "datasets", "transformers"}),
+    "suites": (
+        {"arguments", "evaluation", "loading", "run", "run_record"},
+        {"torch", "accelerate", "datasets", "transformers"},
+    ),
     "failures": (set(), {"accelerate", "datasets", "transformers"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),

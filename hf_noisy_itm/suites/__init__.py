@@ -6,6 +6,7 @@ Each run leaves one JSON, which is never edited; tables, figures and the page of
 from .plan import CHOICES, Suite, choices, table_runs
 from .reading import read_suite
 from .running import best_rates, make_runs
+from .start import measure_start
 from .tables import Table, read_table
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "best_rates",
     "choices",
     "make_runs",
+    "measure_start",
     "read_suite",
     "read_table",
     "table_runs",

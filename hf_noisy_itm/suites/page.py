@@ -33,7 +33,14 @@ def render(tables: Sequence[Table], figures: str) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown, of our own words and numbers
     )
-    environment.globals |= {"as_markdown": as_markdown, "best": best, "below": below, "chosen": chosen, "told": told}
+    environment.globals |= {
+        "as_markdown": as_markdown,
+        "best": best,
+        "below": below,
+        "below_start": below_start,
+        "chosen": chosen,
+        "told": told,
+    }
     environment.globals |= {"default": DEFAULT, "judged": judged}
     return environment.get_template("results.md.j2").render(tables=tables, figures=figures)
 
@@ -78,6 +85,17 @@ def below(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line]]:
         for line in lines
         if line.to_control and line.wins * 2 < len(line.to_control.values)
     ]
+
+
+def below_start(tables: Sequence[Table]) -> list[tuple[Table, Noise, list[str]]]:
+    """Where it is better not to train: noises under which methods end below the model that they start from."""
+    found = [
+        (table, noise, [line.method for line in lines if line.whole.mean < table.start])
+        for table in tables
+        if table.start is not None
+        for noise, lines in table.lines.items()
+    ]
+    return [each for each in found if each[2]]
 
 
 def chosen(table: Table, method: str, noise: Noise) -> float | None:

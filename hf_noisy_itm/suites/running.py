@@ -21,7 +21,7 @@ from ..run_record import given, versions
 from .plan import Noise, Run, Suite, words_of
 
 _NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
-_LEFT_OUT = ("command", "on_hub", "bank")  # of metrics.json: another's, and long
+_LEFT_OUT = ("command", "on_hub", "bank", "weights_sha256")  # of metrics.json: another's, long, of what is not kept
 
 
 def settings_of(recipe: Recipe) -> dict:

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from ..errors import InputError
 from .plan import CONTROL, Noise, Suite
 from .running import figures_of, read_run, whole_of
+from .start import read_start
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,14 @@ class Table:
         lines: by noise, in the order of the suite.
         learning_rates: by method and noise, those of the runs.
         tried: by noise, method and learning rate, what was reached where learning rates were chosen.
+        start: rSum of the model that all start from; None where it was not measured.
     """
 
     suite: Suite
     lines: dict[Noise, list[Line]]
     learning_rates: dict[str, dict[Noise, float]]
     tried: dict[Noise, dict[str, dict[float, Spread]]]
+    start: float | None
 
     def line(self, noise: Noise, method: str) -> Line | None:
         """One line, if it is there."""
@@ -137,7 +140,9 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         for noise in (suite.learning_rates.noise if suite.learning_rates else ())
         if noise in tried
     }
-    return Table(suite, lines, {name: rates[name] for name in suite.methods if name in rates}, spreads)
+    start = read_start(Path(folder))
+    rates = {name: rates[name] for name in suite.methods if name in rates}
+    return Table(suite, lines, rates, spreads, start["metrics"]["rsum"] if start else None)
 
 
 def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:

@@ -7,7 +7,7 @@ import pytest
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.run_record import versions
-from hf_noisy_itm.suites import best_rates, choices, make_runs, read_table, running, table_runs
+from hf_noisy_itm.suites import best_rates, choices, make_runs, measure_start, read_table, running, start, table_runs
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.tables import as_markdown
@@ -117,6 +117,36 @@ def test_differences_and_ratios_are_of_the_same_seed(made):
         name: {1e-4} for name in ("control", "npc", "control_2x")
     }
     assert table.tried[SHUFFLED]["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
+
+
+def test_what_ends_below_the_start_is_told(made):
+    suite, folder, _ = made
+    assert read_table(suite, folder).start is None
+    (folder / "start.json").write_text(json.dumps({"settings": {"model": "x"}, "metrics": {"rsum": 460.7}}))
+    table = read_table(suite, folder)
+    assert table.start == 460.7
+    page = render([table], "figures")
+    assert "The model that all start from has 460.7 there without any training." in page
+    assert "- small, shuffle, 40 %: control ends below the model that all start from (460.7): better not" in page
+    (folder / "start.json").write_text("{}")
+    with pytest.raises(InputError, match="start.json holds no figures of a start"):
+        read_table(suite, folder)
+
+
+def test_the_start_is_measured_once_on_the_pairs_of_the_table(tmp_path, monkeypatch):
+    suite = suite_of(tmp_path, fields={"eval_split": "validation", "test_split": "test", "max_eval_pictures": 30})
+    folder = tmp_path / "results"
+    measure_start(suite, RECIPES, folder)
+    content = json.loads((folder / "start.json").read_text())
+    assert content["settings"]["model"] == "scenes-clip"
+    assert (content["settings"]["eval_split"], content["settings"]["max_eval_pictures"]) == ("test", 30)
+    assert 0 < content["metrics"]["rsum"] <= 600
+    monkeypatch.setattr(start, "evaluate_model", lambda *given: pytest.fail("it was measured again"))
+    measure_start(suite, RECIPES, folder)
+    with pytest.raises(InputError, match="start.json is of another model or other pairs: name another --results"):
+        measure_start(suite, RECIPES, folder, ["--max_eval_pictures", "20"])
+    measure_start(suite, RECIPES, tmp_path / "other", ["--model", "none"])
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_seed_that_the_control_lacks_does_not_count(made):
