@@ -53,7 +53,7 @@ from hf_noisy_itm.memory.pair_memory import PairMemory
 from hf_noisy_itm.memory.trust import TrustScores
 from hf_noisy_itm.metrics.itm_recall.app import _arrays
 from hf_noisy_itm.openai_file import read_openai
-from hf_noisy_itm.resuming import missing_parts
+from hf_noisy_itm.resuming import missing_parts, steps_of
 from hf_noisy_itm.suites import read_suite
 from hf_noisy_itm.suites.running import read_run
 from hf_noisy_itm.untrusted import files_of_index
@@ -120,7 +120,9 @@ def formats(folder: Path) -> dict[str, Format]:
             LIST_FILE, [json_of({"files": []}), json_of({"files": ["pair_weights.safetensors"]})], _read_ledger
         ),
         "JSON, state of a checkpoint": Format(
-            "trainer_state.json", [json_of({"epoch": 1.0, "log_history": []})], lambda path: missing_parts(path.parent)
+            "trainer_state.json",
+            [json_of({"epoch": 1.0, "global_step": 7, "log_history": []})],
+            lambda path: (missing_parts(path.parent), steps_of(path.parent)),
         ),
         "JSON, index of weights": Format(
             "model.safetensors.index.json",
