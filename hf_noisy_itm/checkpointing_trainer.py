@@ -12,7 +12,8 @@ from .bad_batches import LossWatch, refuse_no_numbers
 from .checkpoint import load_memory, of_this_training, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
-from .files import named_if_full, shown
+from .files import shown
+from .full_disk import named_if_full
 from .memory.bank import MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory

@@ -16,7 +16,8 @@ import torch
 
 from .errors import InputError, Interrupted, last_line
 from .exchange import leave
-from .files import is_full_disk, write_json
+from .files import write_json
+from .full_disk import is_full_disk
 
 RESUME = "A training goes on from its last whole checkpoint with --resume_from_checkpoint auto."
 _SHARED = ("unable to write to file </torch_", "unable to open shared memory object")

@@ -1,11 +1,9 @@
 """Writing files that are either whole or absent; reading JSON and YAML, whatever stands in them."""
 
 import ctypes
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -15,47 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors import SafetensorError
+
+from .full_disk import full_disk, is_full_disk
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
-
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_WRITERS = ("I/O error", "file write failed", "PytorchStreamWriter failed", "iostream error", "basic_ios")
-_OF_RUST = re.compile(rf"\(os error ({'|'.join(map(str, sorted(_NO_ROOM)))})\)")  # tokenizers' are plain `Exception`
-_OF_NUMPY = re.compile(r"\d+ requested and \d+ written")  # without a number
-
-
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error says that there was no room to write, as the system does, or a library that writes."""
-    if isinstance(error, OSError):
-        return error.errno in _NO_ROOM or bool(_OF_NUMPY.search(str(error)))
-    if isinstance(error, RuntimeError | SafetensorError) and any(sign in str(error) for sign in _WRITERS):
-        return True
-    return isinstance(error, Exception) and bool(_OF_RUST.search(str(error)))
-
-
-@contextmanager
-def named_if_full(path: str | Path) -> Iterator[None]:
-    """Lets an error that says that the disk is full, but not what was to be written, name `path`.
-
-    Raises:
-        OSError: as the system makes one for `path`.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not is_full_disk(error) or getattr(error, "filename", None):
-            raise
-        raise _full_disk(error, path) from error
-
-
-def _full_disk(error: Exception, path: str | Path) -> OSError:
-    number = getattr(error, "errno", None) or errno.ENOSPC
-    return OSError(number, os.strerror(number), str(path))
 
 
 @contextmanager
@@ -78,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except Exception as error:
         if is_full_disk(error):
-            raise _full_disk(error, path) from error
+            raise full_disk(error, path) from error
         raise
     finally:
         with suppress(FileNotFoundError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hf_noisy_itm"
-FOUNDATION = {"errors", "files", "exchange"}  # one idea each, of everyone's
+FOUNDATION = {"errors", "files", "full_disk", "exchange"}  # one idea each, of everyone's
 
 _LOOKING = {"arguments", "data", "encode", "hub", "loading", "memory", "methods"}
 
@@ -82,6 +82,7 @@ RULES = {
     "failures": (set(), {"accelerate", "datasets", "transformers"}),
     "errors": (set(), {"torch", "transformers"}),
     "files": (set(), {"torch", "transformers"}),
+    "full_disk": (set(), {"torch", "transformers"}),
     "exchange": (set(), {"transformers", "accelerate"}),
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
