@@ -1,7 +1,7 @@
 """One kind of error for everything a user can mend: recipes print its sentence and exit with status 2."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -24,6 +24,15 @@ class Interrupted(KeyboardInterrupt):
 def last_line(error: BaseException) -> str:
     """The last line of an error's text, where libraries put what matters; its kind if there is no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, once each."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

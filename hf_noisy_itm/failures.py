@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .errors import InputError, Interrupted, last_line
+from .errors import InputError, Interrupted, chain, last_line
 from .exchange import leave
 from .files import write_json
 from .full_disk import is_full_disk
@@ -62,7 +62,7 @@ def clean_exit(way_on: str = "") -> Iterator[None]:
 
 def _is_of_the_machine(error: BaseException) -> bool:
     """Also a full disk, or a folder of others, of which a sentence of our own tells."""
-    return not isinstance(error, InputError) or any(is_full_disk(each) or _is_not_ours(each) for each in _chain(error))
+    return not isinstance(error, InputError) or any(is_full_disk(each) or _is_not_ours(each) for each in chain(error))
 
 
 def _is_not_ours(error: BaseException) -> bool:
@@ -77,16 +77,7 @@ def sentence_of(error: BaseException) -> str | None:
     Args:
         error: as it came out of a run; what it was raised from counts too.
     """
-    return next((told for each in _chain(error) if (told := _of_one(each))), None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, once each."""
-    seen = set()
-    while error is not None and id(error) not in seen:
-        yield error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
+    return next((told for each in chain(error) if (told := _of_one(each))), None)
 
 
 def _of_one(error: BaseException) -> str | None:

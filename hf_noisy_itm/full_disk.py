@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from .errors import InputError, chain
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _WRITERS = ("I/O error", "file write failed", "PytorchStreamWriter failed", "iostream error", "basic_ios")
 _OF_RUST = re.compile(rf"\(os error ({'|'.join(map(str, sorted(_NO_ROOM)))})\)")  # tokenizers' are plain `Exception`
@@ -34,9 +36,12 @@ def named_if_full(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_full_disk(error) or getattr(error, "filename", None):
+        full = next(
+            (each for each in chain(error) if is_full_disk(each)), None
+        )  # torch.save stumbles over its own end
+        if full is None or getattr(full, "filename", None) or isinstance(error, InputError):
             raise
-        raise full_disk(error, path) from error
+        raise full_disk(full, path) from error
 
 
 def full_disk(error: BaseException, path: str | Path) -> OSError:

@@ -255,6 +255,21 @@ def test_a_full_disk_while_a_tokenizer_is_saved(monkeypatch, capsys, tmp_path):
     assert "the disk is full" in sentence
 
 
+def test_a_full_disk_while_torch_saves_is_told_though_another_error_follows(monkeypatch, capsys, tmp_path):
+    """Closing the archive fails too, with words that say nothing of a disk."""
+
+    def full(*_, **__):
+        try:
+            raise RuntimeError("basic_ios::clear: iostream error")
+        finally:
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 338560 vs 338448")
+
+    monkeypatch.setattr("torch.save", full)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 1
+    assert f"{tmp_path} cannot be written, most likely since the disk is full" in sentence
+
+
 def tell(error):
     try:
         raise error
