@@ -267,7 +267,7 @@ def test_a_full_disk_while_torch_saves_is_told_though_another_error_follows(monk
     monkeypatch.setattr("torch.save", full)
     status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert status == 1
-    assert f"{tmp_path} cannot be written, most likely since the disk is full" in sentence
+    assert f"{tmp_path / 'checkpoint-1'} cannot be written, most likely since the disk is full" in sentence
 
 
 def tell(error):
