@@ -36,9 +36,8 @@ def named_if_full(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        full = next(
-            (each for each in chain(error) if is_full_disk(each)), None
-        )  # torch.save stumbles over its own end
+        # Closing torch's archive fails too, in words that say nothing of a disk: what came before tells.
+        full = next((each for each in chain(error) if is_full_disk(each)), None)
         if full is None or getattr(full, "filename", None) or isinstance(error, InputError):
             raise
         raise full_disk(full, path) from error
