@@ -12,7 +12,7 @@ from .bad_batches import LossWatch, refuse_no_numbers
 from .checkpoint import load_memory, of_this_training, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
-from .files import shown
+from .files import check_writable, shown
 from .full_disk import named_if_full
 from .memory.bank import MemoryBank
 from .memory.means import RunningMeans
@@ -45,7 +45,10 @@ class CheckpointingTrainer(PublishingTrainer):
 
         Raises:
             InputError: the checkpoint is not whole, or is of other data.
+            OSError: nothing can be written into `output_dir`.
         """
+        if self.args.should_save:
+            check_writable(self.args.output_dir)
         checkpoint = to_resume(resume_from_checkpoint, self.args.output_dir, tells=self.is_world_process_zero())
         self.reports.take()  # those of a training that was interrupted
         self.watch = LossWatch()

@@ -91,6 +91,16 @@ def write_error(folder: str | Path) -> OSError | None:
         return error
 
 
+def check_writable(folder: str | Path) -> None:
+    """Looks whether files can be made in a folder, before work begins whose results are to lie there.
+
+    Raises:
+        OSError: they cannot; it names the folder.
+    """
+    if error := write_error(folder):
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from error
+
+
 _UNFINISHED = ".unfinished"
 
 

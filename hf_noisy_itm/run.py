@@ -21,7 +21,7 @@ from .data import (
     table,
 )
 from .errors import InputError
-from .files import write_json
+from .files import check_writable, write_json
 from .hub import weights_sha256, write_model_card
 from .loading import start_model
 from .memory.bank import MemoryBank
@@ -85,6 +85,8 @@ def train_model(
     """The part of `train` after data and model are there."""
     train_pairs, eval_pairs, test = loaded
     is_stream = isinstance(train_pairs, StreamedPairs)
+    if recipe.training.should_save:
+        check_writable(recipe.training.output_dir)  # before a scorer works for it, too
     if recipe.run.report and not isinstance(train_pairs, Pairs):
         reason = "a stream does not know them" if is_stream else "vectors have no captions"
         raise InputError(f"A noise report needs all pairs at once, and {reason}: leave --report out.")

@@ -16,7 +16,7 @@ from PIL import ImageFile
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from hf_noisy_itm import InputError
+from hf_noisy_itm import InputError, NoisyITMTrainer
 from hf_noisy_itm.checkpointing_trainer import CheckpointingTrainer
 from hf_noisy_itm.data import PairCollator, _pictures
 from hf_noisy_itm.failures import clean_exit, sentence_of
@@ -241,6 +241,18 @@ def test_a_full_disk_names_the_file_that_was_to_be_written(write, largest_file, 
         f"error: {tmp_path / 'bank.safetensors'} cannot be written, most likely since the" in capsys.readouterr().err
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which not even root makes files")
+def test_a_folder_in_which_nothing_can_be_written_ends_it_before_anything_is_trained(monkeypatch, capsys):
+    trained = []
+    monkeypatch.setattr(NoisyITMTrainer, "training_step", lambda *_: trained.append(1))
+    status, sentence = ended("/sys/kernel", monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 1
+    assert "error: /sys/kernel cannot be read or written" in sentence
+    monkeypatch.setattr("hf_noisy_itm.run.check_writable", lambda folder: None)  # in Python the trainer looks itself
+    assert ended("/sys/kernel", monkeypatch=monkeypatch, capsys=capsys) == (status, sentence)
+    assert trained == []
 
 
 def test_a_full_disk_while_a_tokenizer_is_saved(monkeypatch, capsys, tmp_path):
