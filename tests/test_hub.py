@@ -1,3 +1,4 @@
+import ast
 import hashlib
 import json
 import re
@@ -138,7 +139,7 @@ def test_the_card_tells_the_pedigree_of_the_noise_in_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("noise", "sentence"),
     [
-        ({"nominal": 0.0, "realised": 0.0}, "No noise was added."),
+        ({"nominal": 0.0, "realised": 0.0}, "This training added no noise."),
         ({"nominal": 0.0, "realised": 0.25}, "by the columns of the data, 25.0 % of the training pairs are wrong"),
     ],
 )
@@ -394,6 +395,39 @@ def test_what_others_commit_meanwhile_is_neither_lost_nor_left_out_of_the_card(n
     with pytest.raises(InputError, match="could not be uploaded to 'me/noisy': the Hub answered 412.*; to try again"):
         publish(noisy_folder, PublishArguments("me/noisy"), busy)
     assert busy.commits == 5
+
+
+def lines_that_load(card):
+    """Arguments of each `load_dataset` in the Python of a card, which must be Python."""
+    (block,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    return [[each.value for each in [*call.args, *(word.value for word in call.keywords)]] for call in calls]
+
+
+def test_a_fetched_data_set_that_is_published_again_tells_of_where_it_is_then(noisy_folder, tmp_path):
+    api = RecordingApi()
+    publish(noisy_folder, PublishArguments("me/first", revision="trial"), api)
+    (noisy_folder / "README.md").write_bytes(api.content["README.md"])
+    publish(noisy_folder, PublishArguments("me/second"), api)
+    card = api.content["README.md"].decode()
+    assert lines_that_load(card) == [["me/second", "train"], ["me/second", "pictures"]]
+    assert "`python recipes/train.py --dataset me/second`" in card
+    assert "me/first" not in card
+    publish(noisy_folder, PublishArguments("me/third", revision="b-2"), api)
+    card = api.content["README.md"].decode()
+    assert lines_that_load(card) == [["me/third", "train", "b-2"], ["me/third", "pictures", "b-2"]]
+    assert "After `hf download me/third --repo-type dataset --revision b-2 --local-dir FOLDER`, `python" in card
+    api.there, api.folder = set(), tmp_path
+    publish(noisy_folder, PublishArguments("me/fourth", config_name="one"), api)
+    assert lines_that_load(api.content["one/README.md"].decode()) == [
+        ["me/fourth", "one", "train"],
+        ["me/fourth", "one-pictures"],
+    ]
+    (noisy_folder / "README.md").write_bytes(api.content["one/README.md"])  # which has no front matter
+    publish(noisy_folder, PublishArguments("me/fifth"), api := RecordingApi())
+    assert [each["config_name"] for each in DatasetCard(api.content["README.md"].decode()).data.configs] == [
+        *("pairs", "pictures")
+    ]
 
 
 def test_the_card_of_a_published_data_set_names_its_repository(noisy_folder):

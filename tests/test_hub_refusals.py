@@ -25,6 +25,7 @@ from hf_noisy_itm.loading import load_model
 from hf_noisy_itm.methods import BaselineModel, NPCModel
 
 from .hub_server import TOKEN, wrong_in_card
+from .test_hub import noise_json
 
 METRICS = json.loads(
     (Path(__file__).parent.parent / "hf_noisy_itm" / "assets" / "scenes-clip" / "metrics.json").read_text()
@@ -266,6 +267,16 @@ def test_adapters_are_looked_at_too(whole, tmp_path, change, sentence):
         staged(run, tmp_path / "again")
 
 
+def test_of_the_folder_of_adapters_ours_are_published_alone(whole, tmp_path):
+    run = shutil.copytree(whole / "one", tmp_path / "run")
+    place = an_adapter(run)
+    (place / "secret.json").write_text(json.dumps({"a": TOKEN}))
+    (place / "other.safetensors").write_text("junk")
+    staged(run, tmp_path)
+    there = {path.name for path in (tmp_path / "staged" / "adapter").iterdir()}
+    assert there == {"adapter_config.json", "adapter_model.safetensors"}
+
+
 def test_settings_name_no_place_of_this_disk_and_no_token(whole, tmp_path):
     run = shutil.copytree(whole / "one", tmp_path / "run")
     path = an_adapter(run) / "adapter_config.json"
@@ -425,7 +436,7 @@ def test_what_is_told_to_others(text, told):
 @pytest.mark.parametrize("name", [None, "one"])
 def test_card_and_list_of_a_data_set_tell_no_token(tmp_path, name):
     (tmp_path / "README.md").write_text(f"made with {TOKEN}\n")
-    content = {"configs": {"default": {}}, "arguments": ["--dataset", "/home/me/x.csv", TOKEN]}
+    content = noise_json(arguments=["--dataset", "/home/me/x.csv", TOKEN])
     (tmp_path / "noise.json").write_text(json.dumps(content))
     files = named(content, {each.name: each for each in tmp_path.iterdir()}, "me/x", name)
     assert len(files) == 2

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from hf_noisy_itm import InputError, NPCModel
+from hf_noisy_itm.hub.run_folder import stage_model
 from hf_noisy_itm.loading import ASSETS, load_model
 from hf_noisy_itm.openai_file import read_openai
 from hf_noisy_itm.untrusted import Stored, content_of, declared, pickles
@@ -467,11 +468,15 @@ def test_a_variant_in_shards_is_found_and_looked_at(folder):
         type(model).from_pretrained(folder.parent / "half", variant="fp16")
 
 
-def test_adapters_around_a_model_of_ours_are_no_way_past_what_is_looked_at(folder, tmp_path):
+@pytest.mark.parametrize("is_published", [False, True])
+def test_adapters_around_a_model_of_ours_are_no_way_past_what_is_looked_at(folder, tmp_path, is_published):
     """`AutoModel` follows them to the model that they name, and would add them to it in whatever format they have."""
-    model = load_model(str(folder), "npc")[0]
-    model.save_pretrained(tmp_path / "base")
+    for each in load_model(str(folder), "npc"):
+        each.save_pretrained(tmp_path / "run" if is_published else tmp_path / "base")
     (tmp_path / "around").mkdir()
+    if is_published:
+        (tmp_path / "base").mkdir()
+        stage_model(tmp_path / "run", tmp_path / "base")
     told = {"base_model_name_or_path": str(tmp_path / "base"), "peft_type": "LORA", "r": 2**22}
     (tmp_path / "around" / "adapter_config.json").write_text(json.dumps(told))
     torch.save({"x": Program(tmp_path / "canary")}, tmp_path / "around" / "adapter_model.bin")

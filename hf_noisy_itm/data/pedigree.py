@@ -15,8 +15,8 @@ import re
 from pathlib import Path
 
 import datasets
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from transformers.utils import logging
 
 from ..errors import InputError, last_line
@@ -30,6 +30,11 @@ NOISE_FILE, CARD = "noise.json", "README.md"
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")  # user/name
 _RATIO = re.compile(r"(0?\.\d+|0|1(?:\.0+)?)_(?:noise|mbank)_")  # NPC's {ratio}_noise_train_caps.txt, {ratio}_mbank_…
 PAIRS, PICTURES = "pairs", "pictures"  # configs of a folder that recipes/make_noise.py makes
+
+_KINDS = {
+    "kind": str, "family": str, "sha256": str, "seed": int, "nominal": int | float, "realised": int | float,
+    "by_modality": dict,
+}  # fmt: skip
 
 _WHY = {  # so few rows are wrong
     "partial": "it replaces English words (colours, numbers, people, animals …), and few captions have one",
@@ -84,8 +89,7 @@ def read_noise_file(folder: str | Path) -> dict | None:
         return None
     try:
         content = read_json(path)
-        if not isinstance(content["pedigree"], dict | None):
-            raise TypeError("a pedigree is an object")
+        _refuse_strange(content["pedigree"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no pedigree ({type(error).__name__}: {error}); make the folder anew."
@@ -93,10 +97,31 @@ def read_noise_file(folder: str | Path) -> dict | None:
     return content
 
 
+def _refuse_strange(pedigree: object) -> None:
+    """Refuses values of other kinds than a draw leaves: they would stand on cards, and in figures."""
+    if pedigree is None:
+        return
+    if not isinstance(pedigree, dict):
+        raise TypeError("a pedigree is an object")
+    for name, kind in _KINDS.items():
+        value = pedigree.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise TypeError(f"its {name} is {str(value)[:40]!r}")
+    if not all(isinstance(part, int | float) for part in (pedigree.get("by_modality") or {}).values()):
+        raise TypeError("its by_modality holds other things than shares")
+    _refuse_strange(pedigree.get("before"))
+
+
 def is_noisy_folder(args: DataArguments) -> bool:
     """Whether the data are a folder that recipes/make_noise.py made, and its training rows are asked for."""
     folder = Path(args.dataset)
-    return args.dataset_config in (None, PAIRS) and folder.is_dir() and (folder / NOISE_FILE).is_file()
+    return folder.is_dir() and (folder / NOISE_FILE).is_file() and _is_first(args.dataset_config, folder)
+
+
+def _is_first(config: str | None, folder: Path) -> bool:
+    """Whether a config is the one of the training rows, which stands first, in a folder of one noisy data set."""
+    configs = (read_noise_file(folder) or {}).get("configs")
+    return config is None or config == next(iter(configs if isinstance(configs, dict) else ()), PAIRS)
 
 
 def pedigree_of_source(args: DataArguments, labels: bool = False) -> dict | None:
@@ -122,21 +147,36 @@ def pedigree_of_source(args: DataArguments, labels: bool = False) -> dict | None
 
 def _pedigree_on_hub(args: DataArguments) -> dict | None:
     """Of several noises in one repository each has a folder, of its configuration's name; other repositories none."""
-    own = args.dataset_config in (None, PAIRS)
-    name = NOISE_FILE if own else f"{args.dataset_config}/{NOISE_FILE}"
+    config = args.dataset_config
+    places = [NOISE_FILE] if config is None else [f"{config}/{NOISE_FILE}", NOISE_FILE]
+    for place in places:
+        if (file := _on_hub(args.dataset, place)) is None:
+            continue
+        try:
+            if place != NOISE_FILE or _is_first(config, file.parent):
+                return read_noise_file(file.parent)["pedigree"]
+        except InputError:  # a file of that name may be anything
+            logger.warning(f"{place} of {args.dataset} holds no pedigree of noise, and none is told of.")
+    return None
+
+
+def _on_hub(repo: str, name: str) -> Path | None:
+    """A file of a data set on the Hub; None if it has none, or, with a warning, if nobody can be asked."""
     try:
-        file = hf_hub_download(args.dataset, name, repo_type="dataset")
+        return Path(hf_hub_download(repo, name, repo_type="dataset"))
+    except LocalEntryNotFoundError:  # no network, and not kept from a time when there was one
+        if try_to_load_from_cache(repo, name, repo_type="dataset") is not _CACHED_NO_EXIST:
+            logger.warning(
+                f"The Hub cannot be asked whether {repo} has a {name}, the pedigree of its noise: none is told of. "
+                f"Where there is one, get it beforehand: hf download {repo} {name} --repo-type dataset."
+            )
+        return None
     except EntryNotFoundError:
         return None
     except (OSError, HfHubHTTPError) as error:
         raise InputError(
-            f"The Hub does not say whether {args.dataset} has a {name}, the pedigree of its noise: {last_line(error)}."
+            f"The Hub does not say whether {repo} has a {name}, the pedigree of its noise: {last_line(error)}."
         ) from error
-    try:
-        return read_noise_file(Path(file).parent)["pedigree"]
-    except InputError:  # a file of that name may be anything
-        logger.warning(f"{name} of {args.dataset} holds no pedigree of noise, and none is told of.")
-        return None
 
 
 def load_noisy_folder(folder: Path, streaming: bool = False) -> dict:

@@ -11,6 +11,7 @@ from .weights import CLIP, shapes_of, tensors_of
 
 FOLDER = "adapter"
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FILES = tuple(f"{FOLDER}/{name}" for name in (_CONFIG, _WEIGHTS))
 _NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 

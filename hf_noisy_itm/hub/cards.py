@@ -142,6 +142,19 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         folder: with the files.
         content: of its `noise.json`. `configs` holds by name, the default first, a pattern of files for each split.
     """
+    with atomic_path(Path(folder) / "README.md") as temporary:
+        temporary.write_text(dataset_card(content), encoding="utf-8")
+
+
+def dataset_card(content: dict, place: str = "FOLDER", name: str | None = None, revision: str | None = None) -> str:
+    """The card of a noisy data set, with lines that load it.
+
+    Args:
+        content: see `write_dataset_card`.
+        place: user/name of its repository; a word for the folder that it lies in here.
+        name: of its configuration, where it is one of several there.
+        revision: the branch that it is on; None for the one that is loaded without a word.
+    """
     pedigree, source = content["pedigree"], content["source"]
     rate = "" if pedigree["nominal"] is None else f" at rate {pedigree['nominal']}"
     title = one_line(f"{source['dataset']} with {pedigree['kind']} noise{rate}")
@@ -151,27 +164,34 @@ def write_dataset_card(folder: str | Path, content: dict) -> None:
         tags=[*_TAGS[content["on"]], "hf_noisy_itm"],
         configs=_configs(content, content["configs"], default=True),
     )
+    names = list(content["configs"]) if name is None else named_configs(content, name)
+    branch = "" if revision is None else f", revision={_quoted(revision)}"
     card = DatasetCard.from_template(
         card_data,
         template_path=str(shipped("hub_cards") / "dataset.md"),
         title=title,
-        rsum=rsum,
+        default=", ".join(map(_quoted, [place, *([] if name is None else [name])])),
+        second=", ".join(map(_quoted, [place, *names[1:2]])),
+        branch=branch,
+        inside="FOLDER" if name is None else f"FOLDER/{name}",
+        place=place if name is None else f"{place} --dataset_config {name}",
+        fetch=revision and f"hf download {place} --repo-type dataset --revision {shlex.quote(revision)}",
         escape=escape,
         code=code,
         command=" ".join(["python recipes/make_noise.py", *map(shlex.quote, content["arguments"]), "--output FOLDER"]),
         meaning=_MEANING.get(pedigree["kind"], ""),
         **content,
     )
-    with atomic_path(Path(folder) / "README.md") as temporary:
-        temporary.write_text(str(card), encoding="utf-8")
+    return str(card)
 
 
-def overview_card(repo: str, contents: dict[str, dict]) -> str:
+def overview_card(repo: str, contents: dict[str, dict], revision: str | None = None) -> str:
     """The card over several noisy data sets in one repository, each in the folder that its configuration names.
 
     Args:
         repo: user/name.
         contents: of each `noise.json`, by the configuration's name.
+        revision: see `dataset_card`.
     """
     contents = dict(sorted(contents.items()))
     configs = [each for name, one in contents.items() for each in _configs(one, named_configs(one, name), f"{name}/")]
@@ -182,7 +202,8 @@ def overview_card(repo: str, contents: dict[str, dict]) -> str:
         configs=configs,
     )
     template = str(shipped("hub_cards") / "configurations.md")
-    fields = {"title": repo, "contents": contents, "escape": escape, "code": code}
+    branch = "" if revision is None else f", revision={_quoted(revision)}"
+    fields = {"title": repo, "contents": contents, "escape": escape, "code": code, "branch": branch}
     return str(DatasetCard.from_template(card_data, template_path=template, **fields))
 
 

@@ -1,14 +1,13 @@
 """Several noisy data sets in one repository, each a configuration in a folder of its own, and one card over them."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import DatasetCard
 
 from ..errors import InputError
-from .cards import named_configs, overview_card
+from .cards import dataset_card, named_configs, overview_card
 from .data_folder import CARD, NOISE, wrong_in_noise
 from .tokens import for_others, mask_tokens
 
@@ -16,7 +15,7 @@ Files = dict[str, Path | bytes]
 
 
 def named(content: dict, files: dict[str, Path], repo: str, name: str | None, revision: str | None = None) -> Files:
-    """The files of a folder by their places in a repository; its card says where they are now, and no token.
+    """The files of a folder by their places in a repository, and a card made anew: of where they are now, for others.
 
     Args:
         content: of its `noise.json`.
@@ -25,23 +24,12 @@ def named(content: dict, files: dict[str, Path], repo: str, name: str | None, re
         name: of the configuration; None if the data set has the repository for itself.
         revision: the branch that it is published on, or None.
     """
-    text = _on_branch(mask_tokens(files[CARD].read_text(encoding="utf-8")), revision)
-    told = json.dumps(for_others(content), indent=2, ensure_ascii=False).encode()
-    if name is None:
-        text = text.replace('load_dataset("FOLDER"', f'load_dataset("{repo}"')
-        return {**files, NOISE: told, CARD: text.replace("--dataset FOLDER", f"--dataset {repo}").encode()}
-    for own, theirs in zip(content["configs"], named_configs(content, name)):
-        text = text.replace(f'load_dataset("FOLDER", "{own}"', f'load_dataset("{repo}", "{theirs}"')
-    text = text.replace('load_dataset("FOLDER"', f'load_dataset("{repo}", "{name}"')
-    text = text.replace("--dataset FOLDER", f"--dataset {repo} --dataset_config {name}")
-    text = DatasetCard(text, ignore_metadata_errors=True).text.lstrip()  # front matter is for the card over all
-    new = {**files, NOISE: told, CARD: text.encode()}
-    return {f"{name}/{each}": content for each, content in new.items()}
-
-
-def _on_branch(text: str, revision: str | None) -> str:
-    """A card whose lines load what is on a branch; rows of the main one may be none."""
-    return re.sub(r"(load_dataset\([^()]*)\)", rf"\1, revision={json.dumps(revision)})", text) if revision else text
+    told = for_others(content)
+    card = mask_tokens(dataset_card(told, repo, name, revision))
+    if name is not None:
+        card = DatasetCard(card).text.lstrip()  # front matter is for the card over all
+    new = {**files, NOISE: json.dumps(told, indent=2, ensure_ascii=False).encode(), CARD: card.encode()}
+    return new if name is None else {f"{name}/{each}": content for each, content in new.items()}
 
 
 def beside(
@@ -77,7 +65,7 @@ def beside(
             raise InputError(
                 f"{clash[0]} is in {repo} already, of the configuration {taken[clash[0]]}: give another --config_name."
             )
-        return {CARD: _on_branch(overview_card(repo, {**contents, name: content}), revision).encode()}
+        return {CARD: overview_card(repo, {**contents, name: content}, revision).encode()}
 
     return make
 

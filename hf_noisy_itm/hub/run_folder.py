@@ -12,7 +12,7 @@ from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
 from ..opening import open_processor
 from ..untrusted import refuse_foreign_code
-from .adapter_files import check_adapter
+from .adapter_files import FILES, check_adapter
 from .links import inside
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
@@ -31,7 +31,7 @@ _PROCESSOR = (
     "vocab.json",
     "merges.txt",
 )
-_BESIDE = ("adapter/*.json", "adapter/*.safetensors", "*.png", "noise_report/*.png")
+_BESIDE = (*FILES, "*.png", "noise_report/*.png")
 # One of these is in a repository from an earlier push and not in this one: it goes, or it would be read along.
 ONLY_OURS = (
     "model.safetensors",

@@ -7,6 +7,8 @@ the config, which is CLIP's: the class that is registered for it here looks for 
 
 from transformers import AutoConfig, AutoModel, CLIPConfig, CLIPModel
 
+from ._weights import refuse_adapters_around
+
 OWN_FIELDS = "noisy_itm"
 
 
@@ -47,6 +49,7 @@ class CLIPOrMethod(CLIPModel):
             config_class = CLIPConfig
         if config_class is CLIPConfig:
             return CLIPModel.from_pretrained(name, *args, config=config, **kwargs)
+        refuse_adapters_around(kwargs)
         fields = {key: kwargs.pop(key) for key in getattr(config, OWN_FIELDS) if key in kwargs}
         config = config_class.from_dict(stored, **fields)
         return AutoModel.from_pretrained(name, *args, config=config, **kwargs)

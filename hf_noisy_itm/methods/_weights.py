@@ -33,8 +33,7 @@ def read_config(cls: type[PreTrainedModel], name: str | Path, keywords: dict[str
         keywords: as they were given; fields of the config go into it.
     """
     keywords = dict(keywords)
-    if elsewhere := (keywords.get("adapter_kwargs") or {}).get("_adapter_model_path"):  # by AutoModel, before it asks
-        _refuse_adapters(elsewhere)
+    refuse_adapters_around(keywords)
     place = _place(keywords)
     found = cached_file(name, "config.json", _raise_exceptions_for_missing_entries=False, **place)
     if commit := extract_commit_hash(found, None):
@@ -134,6 +133,16 @@ def _files(name: str | Path, keywords: dict[str, Any]) -> Iterator[str]:
         if (file := find(part)) is None:
             raise InputError(f"{path} names {part}, which is missing; copy it there anew.")
         yield file
+
+
+def refuse_adapters_around(keywords: dict[str, Any]) -> None:
+    """Refuses what `AutoModel` found before it asked a class: a place with adapters, which name this model.
+
+    Raises:
+        InputError: it did.
+    """
+    if elsewhere := (keywords.get("adapter_kwargs") or {}).get("_adapter_model_path"):
+        _refuse_adapters(elsewhere)
 
 
 def _refuse_adapters(name: str | Path) -> None:
