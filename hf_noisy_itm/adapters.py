@@ -18,7 +18,7 @@ from .errors import InputError
 from .files import atomic_path, write_json
 
 FOLDER = "adapter"
-FILES = ("adapter_model.safetensors", "adapter_config.json")
+FILES = WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"  # as peft calls them
 _LAYERS = r"(vision|text)_model\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
 _NAME = "default"  # peft's
 
@@ -91,12 +91,12 @@ def save_adapter(model: nn.Module, folder: str | Path, base: str, state: dict[st
     state = model.state_dict() if state is None else state
     own = {name: tensor for name, tensor in state.items() if name.startswith("clip.") and ".lora_" in name}
     named = {re.sub(r"^clip\.", "base_model.model.", name).replace(f".{_NAME}.", "."): own[name] for name in own}
-    with atomic_path(folder / FILES[0]) as temporary:
+    with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in named.items()}, temporary)
     layer = next(module for module in model.modules() if isinstance(module, BaseTunerLayer))
     config = _config(layer.r[_NAME], layer.lora_alpha[_NAME], 0.0, _LAYERS).to_dict()
     told = {**config, "base_model_name_or_path": base, "inference_mode": True}
-    write_json(folder / FILES[1], json.loads(json.dumps(told, default=str)))
+    write_json(folder / CONFIG, json.loads(json.dumps(told, default=str)))
 
 
 def _config(r: int, alpha: float, dropout: float, layers: str) -> LoraConfig:

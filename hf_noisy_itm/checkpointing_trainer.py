@@ -18,7 +18,7 @@ from .memory.bank import MemoryBank
 from .memory.means import RunningMeans
 from .memory.pair_memory import PairMemory
 from .publishing_trainer import PublishingTrainer
-from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, steps_of, to_resume
+from .resuming import STATE_FILE, refuse_other_method, refuse_other_number, refuse_strange_state, to_resume
 
 logger = logging.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class CheckpointingTrainer(PublishingTrainer):
             )
         if checkpoint is not None:
             refuse_other_number(checkpoint, self.args.world_size)
-            steps_of(checkpoint)
+            refuse_strange_state(checkpoint)
             check_checkpoint_pedigree(Path(checkpoint), self.train_dataset)
             refuse_other_method(checkpoint, self.model.config.method)
             load_memory(checkpoint, self.memory, self.model.resume_run, self.model.needs_scorer)

@@ -123,18 +123,17 @@ def to_resume(asked: str | Path | bool | None, output_dir: str | Path, tells: bo
     )
 
 
-def steps_of(checkpoint: str | Path) -> int:
-    """The number of steps that a checkpoint had taken.
+def refuse_strange_state(checkpoint: str | Path) -> None:
+    """Refuses a checkpoint whose `trainer_state.json` does not say how many steps it had taken.
 
     Raises:
-        InputError: its `trainer_state.json` does not say.
+        InputError: it does not.
     """
     path = Path(checkpoint) / STATE_FILE
     with of_this_training(path):
         steps = read_json(path)["global_step"]
         if type(steps) is not int or steps < 1:
             raise ValueError(f"global_step is {steps!r}")
-    return steps
 
 
 def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> None:

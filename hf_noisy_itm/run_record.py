@@ -11,17 +11,11 @@ import transformers
 
 from .arguments import Recipe
 from .data import FeatureRows, Pairs, StreamedPairs
-from .hub import on_hub, without_tokens
+from .hub import HYPERPARAMETERS, on_hub, without_tokens
 from .methods import NoisyITMModel
 from .trainer import NoisyITMTrainer
 from .training_arguments import NoisyITMArguments
 from .truth import negatives_in_truth, separation, where_known
-
-HYPERPARAMETERS = (  # stated, whether or not they were given
-    *("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
-    *("optim", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm"),
-    *("lr_scheduler_type", "warmup_steps", "bf16", "fp16", "seed"),
-)
 
 
 def record_of(

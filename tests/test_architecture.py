@@ -52,7 +52,7 @@ RULES = {
     "evaluating_trainer": ({"batches", "data", "encode", "methods", "training_arguments"}, {"accelerate", "datasets"}),
     "truth": ({"data"}, {"torch", "transformers", "accelerate", "datasets"}),
     "comparison": (set(), {"torch", "accelerate", "datasets", "transformers"}),
-    "hub": ({"data", "methods", "opening", "parser", "untrusted"}, {"accelerate", "datasets"}),
+    "hub": ({"adapters", "data", "methods", "opening", "parser", "untrusted"}, {"accelerate", "datasets"}),
     "opening": (set(), {"torch", "accelerate", "datasets"}),
     "publishing_trainer": ({"evaluating_trainer", "hub"}, {"torch", "accelerate", "datasets", "transformers"}),
     "evaluation": (

@@ -17,7 +17,7 @@ from ..errors import InputError, last_line
 from ._pairs import Pairs
 
 _GROUP_BYTES = 2**26  # of a row group in memory, pictures spread over their rows
-_GROUP_ROWS = 2**16  # which cost Python about 700 bytes each, however little is in them
+_GROUP_ROWS = 2**16  # each a dictionary in Python until the group is written, however little is in it
 _NO_LIMIT = 2**30  # of a dictionary page: a row group is smaller
 
 

@@ -3,15 +3,13 @@
 import re
 from pathlib import Path
 
+from ..adapters import CONFIG, FOLDER, WEIGHTS
 from ..errors import InputError, last_line
 from ..files import read_json
 from ..methods import NoisyITMConfig, NoisyITMModel
 from .links import inside
 from .weights import CLIP, shapes_of, tensors_of
 
-FOLDER = "adapter"
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-FILES = tuple(f"{FOLDER}/{name}" for name in (_CONFIG, _WEIGHTS))
 _NAME = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
@@ -31,21 +29,21 @@ def check_adapter(folder: Path, config: NoisyITMConfig, model_class: type[NoisyI
         return
     again = f"train with --lora_r again, or remove {place}"
     rank = _rank(place, again)
-    if not (place / _WEIGHTS).is_file():
-        raise InputError(f"{place} lacks {_WEIGHTS}: {again}.")
-    asked, held = model_class.learnt_shapes(config), shapes_of(place / _WEIGHTS)
+    if not (place / WEIGHTS).is_file():
+        raise InputError(f"{place} lacks {WEIGHTS}: {again}.")
+    asked, held = model_class.learnt_shapes(config), shapes_of(place / WEIGHTS)
     for name, shape in held.items():
         match = _NAME.fullmatch(name)
         beside = asked.get(f"{CLIP}{match[1]}.weight", ()) if match else ()
         if len(beside) != 2 or shape != ((rank, beside[1]) if match[2] == "A" else (beside[0], rank)):
             raise InputError(f"{place} holds adapters of another model, {name} of shape {list(shape)}: {again}.")
     if not held:
-        raise InputError(f"{place / _WEIGHTS} holds nothing: {again}.")
-    tensors_of(place / _WEIGHTS)
+        raise InputError(f"{place / WEIGHTS} holds nothing: {again}.")
+    tensors_of(place / WEIGHTS)
 
 
 def _rank(place: Path, again: str) -> int:
-    path = place / _CONFIG
+    path = place / CONFIG
     try:
         told = read_json(inside(place, path))
         if told["peft_type"] != "LORA" or told.get("auto_mapping") or type(told["r"]) is not int:

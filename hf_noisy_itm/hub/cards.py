@@ -10,15 +10,17 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
+from ..adapters import FOLDER
 from ..files import atomic_path, shipped
 from ..methods import NoisyITMModel
 from .results import figures_of, known_on_hub, name_of_data, rsum, split_of
 
-_SHOWN = (
+HYPERPARAMETERS = (  # stated, whether or not they were given
     *("learning_rate", "max_steps", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
     *("optim", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm"),
-    *("lr_scheduler_type", "warmup_steps", "bf16", "fp16", "lora_r", "lora_alpha", "lora_dropout", "seed"),
+    *("lr_scheduler_type", "warmup_steps", "bf16", "fp16", "seed"),
 )
+_OF_LORA = ("lora_r", "lora_alpha", "lora_dropout")  # where they were given
 
 _TAGS_OF_CLIP = ["clip", "hf_noisy_itm", "image-text-retrieval", "noisy-correspondence"]
 _TAGS_OF_VECTORS = ["hf_noisy_itm", "cross-modal-retrieval", "noisy-labels"]
@@ -98,7 +100,7 @@ def write_model_card(
         template_path=str(shipped("hub_cards") / "model.md"),
         title=name,
         here=_quoted(place) + (f", revision={_quoted(revision)}" if revision else ""),
-        has_adapter=(folder / "adapter").is_dir(),
+        has_adapter=(folder / FOLDER).is_dir(),
         is_published=repo is not None,
         model_class=model_class.__name__,
         version=version,
@@ -131,7 +133,7 @@ def _quoted(text: str) -> str:
 def _shown(training: dict) -> dict:
     """The hyper-parameters that `metrics.json` states, less what was not in use; steps go before epochs."""
     unused = "num_train_epochs" if (training.get("max_steps") or 0) > 0 else "max_steps"
-    told = {name: training[name] for name in _SHOWN if name in training and name != unused}
+    told = {name: training[name] for name in (*HYPERPARAMETERS, *_OF_LORA) if name in training and name != unused}
     return {name: value for name, value in told.items() if value is not None and value is not False}
 
 

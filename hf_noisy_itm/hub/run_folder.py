@@ -6,13 +6,14 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPConfig
 
+from ..adapters import FILES, FOLDER
 from ..data import FeatureProcessor
 from ..errors import InputError, last_line
 from ..files import read_json, shipped, write_json
 from ..methods import NoisyITMConfig, NoisyITMModel, folded, unfolded
 from ..opening import open_processor
 from ..untrusted import refuse_foreign_code
-from .adapter_files import FILES, check_adapter
+from .adapter_files import check_adapter
 from .links import inside
 from .tokens import for_others
 from .weights import CLIP, INDEX, stage_weights
@@ -31,14 +32,14 @@ _PROCESSOR = (
     "vocab.json",
     "merges.txt",
 )
-_BESIDE = (*FILES, "*.png", "noise_report/*.png")
+_BESIDE = (*(f"{FOLDER}/{name}" for name in FILES), "*.png", "noise_report/*.png")
 # One of these is in a repository from an earlier push and not in this one: it goes, or it would be read along.
 ONLY_OURS = (
     "model.safetensors",
     "model-*-of-*.safetensors",
     INDEX,
     EVAL_RESULTS,
-    "adapter/adapter_*",
+    f"{FOLDER}/adapter_*",
     "weights.png",
     *_PROCESSOR,
     f"{STATE_FOLDER}/*",

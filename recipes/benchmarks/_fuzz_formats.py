@@ -53,7 +53,7 @@ from hf_noisy_itm.memory.pair_memory import PairMemory
 from hf_noisy_itm.memory.trust import TrustScores
 from hf_noisy_itm.metrics.itm_recall.app import _arrays
 from hf_noisy_itm.openai_file import read_openai
-from hf_noisy_itm.resuming import missing_parts, steps_of
+from hf_noisy_itm.resuming import missing_parts, refuse_strange_state
 from hf_noisy_itm.suites import read_suite
 from hf_noisy_itm.suites.running import read_run
 from hf_noisy_itm.untrusted import files_of_index
@@ -122,7 +122,7 @@ def formats(folder: Path) -> dict[str, Format]:
         "JSON, state of a checkpoint": Format(
             "trainer_state.json",
             [json_of({"epoch": 1.0, "global_step": 7, "log_history": []})],
-            lambda path: (missing_parts(path.parent), steps_of(path.parent)),
+            lambda path: (missing_parts(path.parent), refuse_strange_state(path.parent)),
         ),
         "JSON, index of weights": Format(
             "model.safetensors.index.json",
