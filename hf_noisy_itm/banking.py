@@ -16,7 +16,7 @@ from .errors import InputError
 from .files import shown
 from .loading import load_model
 from .memory.bank import MemoryBank
-from .memory.clean import build_bank, check_bank
+from .memory.clean import EXACT, build_bank, check_bank
 from .memory.scores import Scoring, weights_sha256
 from .parser import Parser, in_one_process
 from .truth import separation
@@ -43,6 +43,10 @@ class BankArguments:
         default="loss", metadata={"help": "What the mixture is fitted to, of each pair."}
     )
     exclude_self: bool = field(default=False, metadata={"help": "A clean pair is not its own entry."})
+    exact_search: int = field(
+        default=EXACT,
+        metadata={"help": "Clean pairs up to which the nearest is searched among all; with more, through cells."},
+    )
     bank_batch_size: int = field(default=256, metadata={"help": "Pairs whose losses are computed together."})
     bank_seed: int = field(default=0, metadata={"help": "Of the order of pairs, and of the mixture's start."})
     same_image: Literal["mask", "negative", "positive"] = field(
@@ -54,7 +58,7 @@ class BankArguments:
 
     def __post_init__(self):
         check_bank(self.clean_threshold, self.bank_batch_size, self.bank_seed)
-        for name, least in (("batch_size", 1), ("num_workers", 0)):
+        for name, least in (("batch_size", 1), ("num_workers", 0), ("exact_search", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if self.bank_npy is not None:
@@ -181,7 +185,9 @@ def _built(args: BankArguments, pairs: Pairs) -> MemoryBank:
     encoded = encode(model, collator, args.batch_size, args.num_workers)
     scoring = Scoring(args.bank_score, args.bank_batch_size, args.bank_seed, args.same_image)
     with torch.no_grad():
-        bank = build_bank(encoded, model.logit_scale, args.clean_threshold, args.exclude_self, scoring)
+        bank = build_bank(
+            encoded, model.logit_scale, args.clean_threshold, args.exclude_self, scoring, args.exact_search
+        )
     return bank.told(scorer={"model": shown(args.model), "weights_sha256": weights_sha256(model.clip)})
 
 

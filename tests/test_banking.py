@@ -52,6 +52,12 @@ def test_the_file_says_what_it_is_and_the_summary_how_good(built):
         assert words in summary
 
 
+def test_the_search_through_cells_can_be_asked_for(built, tmp_path):
+    words = ["scenes-clip", *DATA, "--clean_threshold", "0.5", "--output", str(tmp_path / "cells.safetensors")]
+    bank, _ = make_bank(*parse_bank([*words, "--exact_search", "0"]))
+    assert (bank.provenance["search"], built[1].provenance["search"]) == ("cells", "exact")
+
+
 def test_of_pairs_that_nobody_knows_to_be_wrong_nothing_is_told():
     bank = MemoryBank({"image": torch.arange(4), "text": torch.ones(4, dtype=torch.long)})
     assert truth(bank, np.zeros(4, dtype=bool)) == truth(bank, np.ones(4, dtype=bool)) == {}
@@ -133,6 +139,8 @@ def test_what_is_there_is_not_replaced(write, overwrite, sentence, tmp_path):
         (["scenes-clip", "--clean_threshold", "1"], "a probability below 1, got 1.0"),
         (["scenes-clip", "--bank_batch_size", "1"], "bank_batch_size must be at least 2, got 1"),
         (["scenes-clip", "--bank_score", "margin"], "margin"),
+        (["scenes-clip", "--exact_search", "-1"], "exact_search must be at least 0, got -1"),
+        (["--bank_npy", "a", "b", "--exact_search", "3"], "exact_search says how a model scores"),
         (
             ["scenes-clip", "--bank_seed", "4294967296"],
             r"bank_seed must be at least 0 and below 2\*\*32, got 4294967296",

@@ -1,19 +1,24 @@
-"""The most similar row by cosine: exact, in tiles, so that no matrix of all similarities ever exists.
+"""The most similar row by cosine: in tiles, so that no matrix of all similarities ever exists.
 
-On a processor the product takes nearly all the time; what each tile says is taken in while it is in the cache.
+Up to `EXACT` keys all are compared. On a processor the product takes nearly all the time; what each tile says is taken
+in while it is in the cache. With more keys the time would grow with the square, so that they are searched through
+cells (`nearest_k.Cells`), and one in some finds a row that is only nearly the most similar.
 """
 
 import torch
 from torch import Tensor
 
+from .nearest_k import CHUNK, Cells
 from .precision import full_precision
 from .similarity import normalize
 
+EXACT = 600_000  # keys among which all are compared: more than the captions of MSCOCO
 TILE = 2048  # rows, and columns: 16 MB of similarities
+_PROBES = 16  # cells that a row looks into: twice as many as for several keys, for here a miss is the only answer
 
 
 @torch.no_grad()
-def nearest_rows(embeds: Tensor, queries: Tensor, keys: Tensor, tile: int = TILE) -> Tensor:
+def nearest_rows(embeds: Tensor, queries: Tensor, keys: Tensor, tile: int = TILE, exact: int = EXACT) -> Tensor:
     """For some rows of a matrix, which of some other rows is most similar.
 
     Args:
@@ -21,9 +26,10 @@ def nearest_rows(embeds: Tensor, queries: Tensor, keys: Tensor, tile: int = TILE
         queries: rows to search for, int64 (Q,).
         keys: rows to search among, int64 (M,), M >= 1.
         tile: rows and columns of a tile. Memory is a copy of the keys in float32 and two tiles or so.
+        exact: number of keys up to which all are compared.
 
     Returns:
-        Places in `keys`, int64 (Q,); the first of those that are equal.
+        Places in `keys`, int64 (Q,); the first of those that are equal, where all are compared.
 
     Raises:
         ValueError: there is no key.
@@ -35,6 +41,11 @@ def nearest_rows(embeds: Tensor, queries: Tensor, keys: Tensor, tile: int = TILE
         return best.place
     with full_precision():
         unit_keys = _unit_rows(embeds, keys, tile)
+        if len(keys) > exact:
+            cells = Cells(unit_keys)
+            for rows in _parts(len(queries), CHUNK):
+                best.place[rows] = cells.search(normalize(embeds[queries[rows]]), 1, _PROBES)[1].squeeze(1)
+            return best.place
         memory = unit_keys.new_empty(min(tile, len(queries)) * min(tile, len(keys)))
         for rows in _parts(len(queries), tile):
             part = normalize(embeds[queries[rows]])  # (rows, D)
@@ -44,7 +55,7 @@ def nearest_rows(embeds: Tensor, queries: Tensor, keys: Tensor, tile: int = TILE
 
 
 @torch.no_grad()
-def nearest_others(embeds: Tensor, keys: Tensor, tile: int = TILE) -> Tensor:
+def nearest_others(embeds: Tensor, keys: Tensor, tile: int = TILE, exact: int = EXACT) -> Tensor:
     """For some rows of a matrix, which other of the same rows is most similar.
 
     A tile serves its rows and its columns, so that this takes half the time of a search for all keys among all keys.
@@ -53,10 +64,11 @@ def nearest_others(embeds: Tensor, keys: Tensor, tile: int = TILE) -> Tensor:
         embeds: (N, D), any scale; on a GPU, the search runs there.
         keys: rows, int64 (M,), M >= 1.
         tile: see `nearest_rows`.
+        exact: likewise.
 
     Returns:
-        For each key the place of another in `keys`, int64 (M,); the first of those that are equal. An only key finds
-        itself.
+        For each key the place of another in `keys`, int64 (M,); the first of those that are equal, where all are
+        compared. An only key finds itself, and so does one that is alone in its cells.
 
     Raises:
         ValueError: there is no key.
@@ -66,6 +78,13 @@ def nearest_others(embeds: Tensor, keys: Tensor, tile: int = TILE) -> Tensor:
     best = _Best(len(keys), embeds.device)
     with full_precision():
         unit_keys = _unit_rows(embeds, keys, tile)
+        if len(keys) > exact:
+            cells = Cells(unit_keys)
+            for rows in _parts(len(keys), CHUNK):
+                first, second = cells.search(unit_keys[rows], 2, _PROBES)[1].T
+                own = torch.arange(rows.start, rows.stop, device=first.device)
+                best.place[rows] = torch.where(first != own, first, torch.where(second < 0, own, second))
+            return best.place
         memory = unit_keys.new_empty(min(tile, len(keys)) ** 2)
         parts = _parts(len(keys), tile)
         for number, rows in enumerate(parts):  # in this order each row meets its columns from left to right

@@ -13,15 +13,17 @@ from .precision import full_precision
 from .similarity import normalize
 
 EXACT = 32_768  # keys among which all are compared
+PROBES = 8  # cells that a query looks into
+CHUNK = 16_384  # queries whose candidates are kept at once
 _TILE = 1024  # queries at once
-_CHUNK = 65_536  # queries whose candidates are kept at once
+_SIMILARITIES = 2**22  # at once within a cell, which may hold nearly all keys where many are equal: 16 MB
 _ROUNDS = 3  # of k-means
 _NONE = -1
 
 
 @torch.no_grad()
 def nearest_k(
-    queries: Tensor, keys: Tensor, k: int, exact: int = EXACT, probes: int = 8, seed: int = 0
+    queries: Tensor, keys: Tensor, k: int, exact: int = EXACT, probes: int = PROBES, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """For each query, the most similar keys; with more than `exact` keys a few of them may be missed.
 
@@ -40,9 +42,7 @@ def nearest_k(
         queries, keys = _units(queries), _units(keys)
         if len(keys) <= exact:
             return _among_all(queries, keys, k)
-        cells = _Cells(keys, seed)
-        parts = [cells.search(part, k, probes) for part in queries.split(_CHUNK)]
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        return Cells(keys, seed).search(queries, k, probes)
 
 
 def _units(rows: Tensor) -> Tensor:
@@ -65,13 +65,21 @@ def _empty(rows: int, k: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return best, torch.full((rows, k), _NONE, device=device)
 
 
-class _Cells:
-    """Keys by cell."""
+class Cells:
+    """Rows by cell, to search among.
 
-    def __init__(self, keys: Tensor, seed: int):
+    Args:
+        keys: (M, D), unit rows, M >= 1.
+        seed: of the first centres.
+    """
+
+    def __init__(self, keys: Tensor, seed: int = 0):
         count = int(1.4 * len(keys) ** 0.5)
         rng = torch.Generator().manual_seed(seed)
         self.keys = keys
+        self._memory = keys.new_empty(
+            max(_TILE * count, _SIMILARITIES, len(keys))
+        )  # anew each time, the heap would grow
         self.centres = keys[torch.randperm(len(keys), generator=rng)[:count].to(keys.device)]
         for _ in range(_ROUNDS):
             cell = self._nearest_centres(keys, 1).squeeze(1)
@@ -80,14 +88,30 @@ class _Cells:
             self.centres = torch.where(empty, self.centres, normalize(sums))
         cell = self._nearest_centres(keys, 1).squeeze(1)
         self.order = cell.argsort(stable=True)
-        self.bounds = [0, *torch.bincount(cell, minlength=count).cumsum(0).tolist()]
+        members = torch.bincount(cell, minlength=count)
+        self.centres = self.centres[members > 0]  # whoever looked into empty cells only would find nothing
+        self.bounds = [0, *members[members > 0].cumsum(0).tolist()]
+
+    def search(self, queries: Tensor, k: int, probes: int = PROBES) -> tuple[Tensor, Tensor]:
+        """As `nearest_k`, of unit rows; with k = 1, each query finds a key."""
+        best, place = _empty(len(queries), k, queries.device)
+        for start in range(0, len(queries), CHUNK):
+            rows = slice(start, start + CHUNK)
+            best[rows], place[rows] = self._search(queries[rows], k, probes)
+        return best, place
 
     def _nearest_centres(self, rows: Tensor, count: int) -> Tensor:
-        count = min(count, len(self.centres))
-        return torch.cat([(part @ self.centres.T).topk(count).indices for part in rows.split(8 * _TILE)])
+        found = torch.empty(len(rows), min(count, len(self.centres)), dtype=torch.long, device=rows.device)
+        for part, places in zip(rows.split(_TILE), found.split(_TILE)):
+            places.copy_(self._cosines(part, self.centres).topk(found.shape[1]).indices)
+        return found
 
-    def search(self, queries: Tensor, k: int, probes: int) -> tuple[Tensor, Tensor]:
-        """As `nearest_k`, for some queries."""
+    def _cosines(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Of all with all, valid until it is called again."""
+        out = self._memory[: len(rows) * len(others)].view(len(rows), len(others))
+        return torch.mm(rows, others.T, out=out)
+
+    def _search(self, queries: Tensor, k: int, probes: int) -> tuple[Tensor, Tensor]:
         probed = self._nearest_centres(queries, probes)  # (Q, probes)
         best, place = _empty(probed.numel(), k, queries.device)
         order = probed.flatten().argsort(stable=True)  # of all (query, probe), by cell
@@ -96,11 +120,10 @@ class _Cells:
         for cell, count in enumerate(counts):
             asked, start = order[start : start + count], start + count
             members = self.order[self.bounds[cell] : self.bounds[cell + 1]]
-            if not count or not len(members):
-                continue
-            found = min(k, len(members))
-            values, inside = (queries[asked // width] @ self.keys[members].T).topk(found)
-            best[asked, :found], place[asked, :found] = values, members[inside]
+            keys, found = self.keys[members], min(k, len(members))
+            for part in asked.split(max(1, _SIMILARITIES // len(members))) if count else ():
+                values, inside = self._cosines(queries[part // width], keys).topk(found)
+                best[part, :found], place[part, :found] = values, members[inside]
         best, place = best.view(len(queries), -1), place.view(len(queries), -1)
         values, among = best.topk(k)
         return values, place.gather(1, among)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..functional.mixture import CleanMixture, fit_cosine_mixture, fit_loss_mixture
+from ..functional.nearest import EXACT
 from .bank import EncodedPairs, MemoryBank
 from .doubts import assess, estimate_noise
 from .neighbors import nearest_by_image, nearest_by_text
@@ -44,6 +45,7 @@ def build_bank(
     clean_threshold: float = 0.9,
     exclude_self: bool = False,
     scoring: Scoring | None = None,
+    exact: int = EXACT,
 ) -> MemoryBank:
     """Scores all pairs, calls some clean, and finds the nearest clean pair of every picture and caption.
 
@@ -53,6 +55,8 @@ def build_bank(
         clean_threshold: a pair is clean if its posterior of the clean component is above this, in [0, 1).
         exclude_self: a clean pair is not its own entry, see `neighbors.py`.
         scoring: NPC's if left out; its seed is that of the mixture's start too.
+        exact: clean pairs up to which the nearest is searched among all; with more through cells, see
+            `functional/nearest.py`.
 
     Returns:
         Entries "image" and "text"; scores "loss" or "cosine", and "clean_posterior"; in the provenance what is known
@@ -82,8 +86,8 @@ def build_bank(
         )
     return MemoryBank(
         entries={
-            "image": nearest_by_image(encoded, clean, scores if is_loss else -scores, exclude_self).cpu(),
-            "text": nearest_by_text(encoded, clean, exclude_self).cpu(),
+            "image": nearest_by_image(encoded, clean, scores if is_loss else -scores, exclude_self, exact).cpu(),
+            "text": nearest_by_text(encoded, clean, exclude_self, exact).cpu(),
         },
         scores={scoring.score: scores.cpu(), "clean_posterior": posterior.float().cpu()},
         provenance={
@@ -92,6 +96,7 @@ def build_bank(
             "clean_pairs": len(clean),
             "clean_threshold": clean_threshold,
             "exclude_self": exclude_self,
+            "search": "exact" if len(clean) <= exact else "cells",
             **asdict(scoring),
             "logit_scale": float(logit_scale),
             "mixture": {name: value for name, value in vars(mixture).items() if name != "clean_posterior"},

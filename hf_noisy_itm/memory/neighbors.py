@@ -7,11 +7,13 @@ own entries, and only for the rest is searched; what equals them to the last bit
 import torch
 from torch import Tensor
 
-from ..functional.nearest import nearest_others, nearest_rows
+from ..functional.nearest import EXACT, nearest_others, nearest_rows
 from .bank import EncodedPairs
 
 
-def nearest_by_image(encoded: EncodedPairs, clean: Tensor, rank: Tensor, exclude_self: bool = False) -> Tensor:
+def nearest_by_image(
+    encoded: EncodedPairs, clean: Tensor, rank: Tensor, exclude_self: bool = False, exact: int = EXACT
+) -> Tensor:
     """For each pair, the clean pair whose picture is most like its own.
 
     Pictures are compared, each once; of a picture's clean captions the one of lowest rank is taken (ours: the papers
@@ -23,6 +25,7 @@ def nearest_by_image(encoded: EncodedPairs, clean: Tensor, rank: Tensor, exclude
         rank: of all pairs, lowest first, (N,): their losses, for one.
         exclude_self: leave out the pair itself, unless it is the only clean one. The next clean caption of its picture
             takes its place and, where there is none, that of the nearest other picture.
+        exact: see `functional.nearest.nearest_rows`.
 
     Returns:
         Rows of clean pairs, int64 (N,).
@@ -31,7 +34,7 @@ def nearest_by_image(encoded: EncodedPairs, clean: Tensor, rank: Tensor, exclude
     first = _first_of_picture(encoded, ordered)  # (P,)
     found = first < len(ordered)
     pictures, others = torch.nonzero(found).squeeze(1), torch.nonzero(~found).squeeze(1)
-    first[others] = first[pictures[nearest_rows(encoded.image_embeds, others, pictures)]]
+    first[others] = first[pictures[nearest_rows(encoded.image_embeds, others, pictures, exact=exact)]]
     entries = ordered[first][encoded.image_of_pair]
     if exclude_self:
         own = torch.nonzero(entries == _count(entries)).squeeze(1)  # the first clean pair of each picture
@@ -41,26 +44,27 @@ def nearest_by_image(encoded: EncodedPairs, clean: Tensor, rank: Tensor, exclude
         entries[own[found]] = further[second[found]]
         if len(alone := own[~found]):
             place = torch.empty_like(first)
-            place[pictures] = pictures[nearest_others(encoded.image_embeds, pictures)]
+            place[pictures] = pictures[nearest_others(encoded.image_embeds, pictures, exact=exact)]
             entries[alone] = ordered[first[place[encoded.image_of_pair[alone]]]]
     return entries
 
 
-def nearest_by_text(encoded: EncodedPairs, clean: Tensor, exclude_self: bool = False) -> Tensor:
+def nearest_by_text(encoded: EncodedPairs, clean: Tensor, exclude_self: bool = False, exact: int = EXACT) -> Tensor:
     """For each pair, the clean pair whose caption is most like its own.
 
     Args:
         encoded: N pairs.
         clean: rows of the clean pairs, (M,), M >= 1.
         exclude_self: leave out the pair itself, unless it is the only clean one; not other pairs of an equal caption.
+        exact: see `functional.nearest.nearest_rows`.
 
     Returns:
         Rows of clean pairs, int64 (N,).
     """
     entries = torch.full((len(encoded.text_embeds),), -1, device=clean.device)
-    entries[clean] = clean[nearest_others(encoded.text_embeds, clean)] if exclude_self else clean
+    entries[clean] = clean[nearest_others(encoded.text_embeds, clean, exact=exact)] if exclude_self else clean
     others = torch.nonzero(entries < 0).squeeze(1)
-    entries[others] = clean[nearest_rows(encoded.text_embeds, others, clean)]
+    entries[others] = clean[nearest_rows(encoded.text_embeds, others, clean, exact=exact)]
     return entries
 
 

@@ -14,8 +14,8 @@ others, as a share of it: 0 is linear.
     sampling            an epoch of random batches of 128 rows, and what `PairMemory` keeps of each pair
     noisy set           `make_noisy_set` of a stream of Parquet shards, "truncated", into a folder (`--set_sizes`)
     streamed epoch      one shuffled pass over such shards (`--set_sizes`)
-    bank                `build_bank` (`--bank_sizes`); its search compares every noisy pair with every clean one, so
-                        its time grows with the square, and its memory in a line
+    bank                `build_bank` (`--bank_sizes`), its search through cells at each size
+    bank, exact         the same, every noisy pair compared with every clean one: time grows with the square
 """
 
 import argparse
@@ -138,10 +138,14 @@ def _sampling(size: int) -> Callable:
     return work
 
 
-def _bank(size: int) -> Callable:
+def _bank(size: int, exact: int = 0) -> Callable:
     encoded = embeddings(size // CAPTIONS, CAPTIONS, WIDTH, 0.4)
     build_bank(embeddings(60, CAPTIONS, WIDTH, 0.4), 100.0, 0.5)
-    return lambda: build_bank(encoded, 100.0, 0.5)
+    return lambda: build_bank(encoded, 100.0, 0.5, exact=exact)
+
+
+def _exact_bank(size: int) -> Callable:
+    return _bank(size, exact=size)
 
 
 def _shards(size: int) -> str:
@@ -182,6 +186,7 @@ STAGES = {
     "noisy set": (_noisy_set, "set_sizes"),
     "streamed epoch": (_streamed_epoch, "set_sizes"),
     "bank": (_bank, "bank_sizes"),
+    "bank, exact": (_exact_bank, "bank_sizes"),
 }
 
 if __name__ == "__main__":

@@ -205,3 +205,4 @@ def test_the_page_has_the_committed_figures_of_load():
             " / ".join(f"{value:{form}}" for value in values) for values, form in zip(told, (".1f", ",.0f", ",.0f"))
         ]
         assert [seconds_off, extra_off] == [f"{share:.1%}" for share in list(off.values())[:2]]
+        assert name == "bank, exact" or max(list(off.values())[:2]) <= 0.15, f"{name} is not linear in the pairs"

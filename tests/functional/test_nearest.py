@@ -80,3 +80,35 @@ def test_a_tile_is_all_that_is_in_memory(monkeypatch):
     nearest_rows(embeds, torch.arange(500), torch.arange(300), tile=64)
     nearest_others(embeds, torch.arange(300), tile=64)
     assert set(sizes) == {64 * 64}
+
+
+def clustered(rows, seed=0, spread=0.3):
+    rng = torch.Generator().manual_seed(seed)
+    centres = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
+    return centres[torch.randint(40, (rows,), generator=rng)] + spread * torch.randn(rows, 16, generator=rng)
+
+
+def test_through_cells_nearly_every_row_finds_the_nearest():
+    embeds, keys, queries = clustered(3000, spread=1.5), rows_of(1800, 3000, 0), torch.arange(3000)
+    found, wanted = (nearest_rows(embeds, queries, keys, exact=exact) for exact in (1799, 1800))
+    assert 0.9 < (found == wanted).float().mean() < 1  # and so not the same way to the same places
+    found, wanted = (nearest_others(embeds, keys, exact=exact) for exact in (1799, 1800))
+    assert 0.9 < (found == wanted).float().mean() < 1
+    assert (found != torch.arange(1800)).all()
+
+
+def test_through_cells_rows_are_looked_up_part_by_part(monkeypatch):
+    embeds, keys = clustered(700), torch.arange(100, 400)
+    whole = nearest_rows(embeds, torch.arange(700), keys, exact=0), nearest_others(embeds, keys, exact=0)
+    monkeypatch.setattr(nearest, "CHUNK", 64)
+    assert torch.equal(nearest_rows(embeds, torch.arange(700), keys, exact=0), whole[0])
+    assert torch.equal(nearest_others(embeds, keys, exact=0), whole[1])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 50])
+def test_through_cells_rows_that_are_all_equal_find_another(rows):
+    embeds, keys = torch.ones(rows, 3), torch.arange(rows)
+    found = nearest_others(embeds, keys, exact=0)
+    assert ((found >= 0) & (found < rows)).all()
+    assert ((found != keys) | (rows == 1)).all()
+    assert (nearest_rows(embeds, keys, keys, exact=0) >= 0).all()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from hf_noisy_itm.functional import nearest_k as nearest_k_module
 from hf_noisy_itm.functional.nearest_k import nearest_k
 
 
@@ -56,3 +57,21 @@ def test_a_row_of_zeros_and_half_precision_are_taken():
     keys[3] = 0
     rows = nearest_k(keys.half(), keys.half(), 2)[1]
     assert (rows[torch.arange(20) != 3, 0] == torch.arange(20)[torch.arange(20) != 3]).all()
+
+
+def test_equal_keys_in_one_cell_are_not_compared_with_all_queries_at_once(monkeypatch):
+    """Captions are often equal: one cell may hold nearly all of them."""
+    shapes, topk = [], torch.Tensor.topk
+    monkeypatch.setattr(nearest_k_module, "_SIMILARITIES", 5000)
+    monkeypatch.setattr(torch.Tensor, "topk", lambda values, k: (shapes.append(values.shape), topk(values, k))[1])
+    keys = torch.cat([torch.ones(900, 16), clustered(100)])
+    cosines, rows = nearest_k(keys, keys, 1, exact=0)
+    assert max(rows for rows, columns in shapes if columns >= 900) == 5000 // 900
+    torch.testing.assert_close(cosines, torch.ones(1000, 1))
+    assert (rows[:900] < 900).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_probe_finds_a_key_though_cells_may_be_empty(seed):
+    keys = clustered(40, seed).repeat(3, 1)
+    assert (nearest_k(clustered(200, 9), keys, 1, exact=0, probes=1, seed=seed)[1] >= 0).all()

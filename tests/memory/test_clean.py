@@ -108,6 +108,18 @@ def test_a_bank_is_the_same_every_time_and_survives_a_file(tmp_path):
     assert set(one.provenance["versions"]) == {"numpy", "scikit-learn", "torch"}
 
 
+def test_many_clean_pairs_are_searched_through_cells_and_the_bank_says_so():
+    encoded, _ = world(0.4)
+    exact = build_bank(encoded, SCALE, 0.5)
+    cells = build_bank(encoded, SCALE, 0.5, exact=exact.provenance["clean_pairs"] - 1)
+    assert (exact.provenance["search"], cells.provenance["search"]) == ("exact", "cells")
+    assert (cells.entries["text"] == exact.entries["text"]).float().mean() > 0.8
+    assert not torch.equal(cells.entries["text"], exact.entries["text"])
+    assert not torch.equal(build_bank(encoded, SCALE, 0.5, exact=0).entries["image"], exact.entries["image"])
+    is_clean = exact.scores["clean_posterior"] > 0.5
+    assert all(is_clean[rows].all() for rows in cells.entries.values())
+
+
 def test_of_a_single_picture_nothing_can_be_made_wrong_and_nothing_is_said_of_it():
     encoded, _ = world(0.0, num_images=1, captions=40)
     provenance = build_bank(encoded, SCALE, 0.0, scoring=Scoring("cosine")).provenance
