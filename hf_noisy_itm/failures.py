@@ -19,7 +19,7 @@ from .exchange import leave
 from .files import write_json
 from .full_disk import is_full_disk
 
-RESUME = "A training goes on from its last whole checkpoint with --resume_from_checkpoint auto."
+RESUME = "A training goes on from its last whole checkpoint, where it has one, with --resume_from_checkpoint auto."
 _SHARED = ("unable to write to file </torch_", "unable to open shared memory object")
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 _NO_MEMORY = re.compile("MemoryError|(?i:out of memory|can(no|')t allocate memory)")

@@ -97,6 +97,12 @@ class Table:
     tried: dict[Noise, dict[str, dict[float, Spread]]]
     start: float | None
 
+    @property
+    def runs(self) -> tuple[int, int]:
+        """How many are there, and how many the suite asks for."""
+        there = sum(len(line.whole.values) for lines in self.lines.values() for line in lines)
+        return there, len(self.suite.methods) * len(self.suite.noise) * len(self.suite.seeds)
+
     def line(self, noise: Noise, method: str) -> Line | None:
         """One line, if it is there."""
         return next((line for line in self.lines.get(noise, ()) if line.method == method), None)

@@ -37,6 +37,13 @@ def test_what_is_below_the_control_is_said(made):  # noqa: F811
     assert {noise: line.method for noise, line, _ in best(table)}[SHUFFLED] == "control_2x"
 
 
+def test_a_suite_that_is_not_whole_says_so(made):  # noqa: F811
+    suite, folder, _ = made
+    assert "Not whole yet" not in render([read_table(suite, folder)], "figures")
+    (folder / "clean" / "npc_seed1.json").unlink()
+    assert "**Not whole yet**: 17 of 18 runs are there." in render([read_table(suite, folder)], "figures")
+
+
 def test_whether_the_default_keeps_its_word_is_computed(made):  # noqa: F811
     suite, folder, _ = made
     assert all(keeps for *_, keeps in judged(read_table(suite, folder)))
