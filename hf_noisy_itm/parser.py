@@ -16,7 +16,7 @@ from .errors import InputError, did_you_mean
 class Parser(HfArgumentParser):
     """Says in an `InputError` what argparse would print before it leaves.
 
-    A number that may be none is so by the words "none" and "null".
+    A number or a text that may be none is so by the words "none" and "null".
     """
 
     def values_of(self, words: Sequence[str]) -> dict:
@@ -34,8 +34,8 @@ class Parser(HfArgumentParser):
 
     @staticmethod
     def _parse_dataclass_field(parser: argparse.ArgumentParser, field: dataclasses.Field) -> None:
-        if number := optional_number(field.type):
-            field.type = _or_none(number)
+        if kind := optional_kind(field.type):
+            field.type = _or_none(kind)
         HfArgumentParser._parse_dataclass_field(parser, field)
 
     def error(self, message: str):
@@ -103,14 +103,14 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> No
             raise InputError(f"Unknown field {name!r} in {where}{did_you_mean(name, known)}.")
 
 
-def optional_number(kind: Any) -> type | None:
-    """Of a field that is a number or None, the kind of number; None of any other."""
-    return next((number for number in (int, float) if kind == number | None), None)
+def optional_kind(kind: Any) -> type | None:
+    """Of a field that is a number or a text, or None, which of these; None of any other."""
+    return next((each for each in (int, float, str) if kind == each | None), None)
 
 
-def _or_none(number: type) -> Callable[[str], Any]:
+def _or_none(kind: type) -> Callable[[str], Any]:
     def parse(word: str) -> Any:
-        return None if word.lower() in ("none", "null") else number(word)
+        return None if word.lower() in ("none", "null") else kind(word)
 
-    parse.__name__ = number.__name__  # argparse says what a value is not
+    parse.__name__ = kind.__name__  # argparse says what a value is not
     return parse

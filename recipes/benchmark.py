@@ -4,6 +4,7 @@ A suite names methods, kinds and rates of noise, and seeds (recipes/suites/). Fi
 chosen, on pairs that the table does not look at; then every run of the table is made. Each run is a training as
 recipes/train.py makes it, in a process of its own, and leaves one JSON below the results, which is never written
 again: a suite that was stopped goes on, with the same settings and versions only. What follows `--` is given to all.
+With `--accelerate` each run is started by `accelerate launch`, on as many devices as the config says.
 """
 
 import argparse
@@ -14,9 +15,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside each other, one thread each
 
-from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.failures import clean_exit
-from hf_noisy_itm.suites import best_rates, choices, make_runs, measure_start, read_suite, read_table, table_runs
+from hf_noisy_itm.suites import Way, best_rates, choices, make_runs, measure_start, read_suite, read_table, table_runs
 from hf_noisy_itm.suites.tables import as_markdown
 
 RECIPES = Path(__file__).parent
@@ -30,17 +30,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--results", type=Path, default=RECIPES / "results" / "suites", help="folder of all suites")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time")
     parser.add_argument("--limit", type=float, default=float("inf"), help="begin no run after so many seconds")
+    parser.add_argument("--accelerate", type=Path, metavar="CONFIG", help="start each run by accelerate launch")
     args = parser.parse_args(arguments[:place])
     common = arguments[place + 1 :]
-    if args.processes < 1:
-        raise InputError(f"--processes must be at least 1, got {args.processes}.")
-    suite, end = read_suite(args.suite), time.monotonic() + args.limit
+    way = Way(args.processes, time.monotonic() + args.limit, args.accelerate)
+    suite = read_suite(args.suite)
     folder = args.results / suite.name
 
     def make(runs) -> bool:
-        return make_runs(
-            suite, runs, RECIPES, folder, common, args.processes, end, lambda line: print(line, flush=True)
-        )
+        return make_runs(suite, runs, RECIPES, folder, common, way, lambda line: print(line, flush=True))
 
     measure_start(suite, RECIPES, folder, common)
     if not make(choices(suite)):

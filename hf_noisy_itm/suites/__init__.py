@@ -5,7 +5,7 @@ Each run leaves one JSON, which is never edited; tables, figures and the page of
 
 from .plan import CHOICES, Suite, choices, table_runs
 from .reading import read_suite
-from .running import best_rates, make_runs
+from .running import Way, best_rates, make_runs
 from .start import measure_start
 from .tables import Table, read_table
 
@@ -13,6 +13,7 @@ __all__ = [
     "CHOICES",
     "Suite",
     "Table",
+    "Way",
     "best_rates",
     "choices",
     "make_runs",

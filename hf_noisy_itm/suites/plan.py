@@ -161,7 +161,7 @@ def table_runs(suite: Suite, chosen: dict[str, dict[Noise, float]]) -> list[Run]
 
 
 def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
-    """What recipes/train.py is told, less the folder to write to; later words win.
+    """What recipes/train.py is told, less the folder to write to; later words win. A choice looks at no test split.
 
     Args:
         suite: of the run.
@@ -182,7 +182,7 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
         for name, value in run.noise.fields.get(run.method, {}).items()
     }
     if run.is_choice:
-        fields |= suite.learning_rates.fields
+        fields |= {"test_split": "none"} | suite.learning_rates.fields
     if run.learning_rate is not None:
         fields["learning_rate"] = run.learning_rate
     if method.steps != 1:

@@ -61,7 +61,7 @@ def _suite(content: Any, path: Path) -> Suite:
         tuple(noise for each in fields["noise"] for noise in _noise(each, path, methods)),
         seeds,
         fields.get("fields") or {},
-        None if rates is None else _learning_rates(rates, seeds, path),
+        None if rates is None else _learning_rates(rates, seeds, path, methods),
         fields["about"],
         fields["comparable"],
     )
@@ -76,7 +76,7 @@ def _known(content: Any, names: Collection[str], where: str | Path) -> dict[str,
     return content
 
 
-def _noise(content: Any, path: Path, methods: Collection[str] = ()) -> list[Noise]:
+def _noise(content: Any, path: Path, methods: Collection[str]) -> list[Noise]:
     told = _known(content, ("kind", "rates", "fields"), f"{path}, noise")
     of_methods = {name: dict(each) for name, each in _known(told.get("fields", {}), methods, f"{path}, noise").items()}
     rates = told.get("rates")
@@ -85,12 +85,12 @@ def _noise(content: Any, path: Path, methods: Collection[str] = ()) -> list[Nois
     return [Noise(told.get("kind", "shuffle"), float(rate), of_methods) for rate in rates]
 
 
-def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path) -> LearningRates:
+def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: Collection[str]) -> LearningRates:
     where = f"{path}, learning_rates"
     told = _known(content, ("candidates", "noise", "seeds", "fields"), where)
     if missing := [name for name in ("candidates", "noise", "seeds") if not told.get(name)]:
         raise InputError(f"{where} says no {missing[0]}.")
     if again := set(told["seeds"]) & set(seeds):
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
-    noise, seeds = tuple(_noise(told["noise"], path)), tuple(told["seeds"])
+    noise, seeds = tuple(_noise(told["noise"], path, methods)), tuple(told["seeds"])
     return LearningRates(tuple(told["candidates"]), noise, seeds, told.get("fields") or {})

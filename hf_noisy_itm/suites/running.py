@@ -1,22 +1,20 @@
 """The runs of a suite, each in a process of its own, each with one file that is written once."""
 
 import json
-import multiprocessing
 import os
-import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
-from ..files import read_json, write_json
-from ..run import train
+from ..files import read_json, read_yaml, write_json
 from ..run_record import given, versions
 from .plan import Noise, Run, Suite, words_of
 
@@ -57,14 +55,54 @@ def whole_of(content: dict) -> float:
     return figures["rsum"] if "rsum" in figures else figures["map"]
 
 
+@dataclass(frozen=True)
+class Way:
+    """How runs are made.
+
+    Args:
+        processes: runs at a time.
+        end: of `time.monotonic`; none begins after it.
+        accelerate: config of `accelerate launch`, which each run is started by, in as many processes as that says;
+            None: each in one process.
+
+    Raises:
+        InputError: several runs at a time would share what a launcher takes for itself; or the config is not such.
+    """
+
+    processes: int = 1
+    end: float = float("inf")
+    accelerate: Path | None = None
+
+    def __post_init__(self):
+        if self.processes < 1:
+            raise InputError(f"--processes must be at least 1, got {self.processes}.")
+        if self.accelerate and self.processes > 1:
+            raise InputError("accelerate launch takes all devices for a run: leave --processes out.")
+        _ = self.told
+
+    @property
+    def told(self) -> dict:
+        """What settings say of it: a run in several processes has another batch."""
+        if self.accelerate is None:
+            return {}
+        try:
+            return {"accelerate": dict(read_yaml(self.accelerate))}
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{self.accelerate} is no config of accelerate: {error}.") from error
+
+    def command(self, script: Path) -> list[str]:
+        """That begins a run."""
+        launch = ["-m", "accelerate.commands.launch", "--config_file", str(self.accelerate)]
+        return [sys.executable, *(launch if self.accelerate else []), str(script)]
+
+
 def make_runs(
     suite: Suite,
     runs: Sequence[Run],
     recipes: Path,
     folder: Path,
     common: Sequence[str] = (),
-    processes: int = 1,
-    end: float = float("inf"),
+    way: Way | None = None,
     told: Callable[[str], None] = print,
 ) -> bool:
     """Makes the runs that lack, and looks at those that are there.
@@ -72,11 +110,10 @@ def make_runs(
     Args:
         suite: of the runs.
         runs: to make.
-        recipes: see `words_of`.
+        recipes: folder of train.py and of the methods' folders.
         folder: of the suite's results.
         common: words for all runs, as where the data lie.
-        processes: runs at a time.
-        end: of `time.monotonic`; none begins after it.
+        way: how many at a time, until when, and by what.
         told: gets a line for each run.
 
     Returns:
@@ -86,39 +123,42 @@ def make_runs(
         InputError: one that is there was made otherwise than it would be today, or one failed: those that have begun
             are finished and kept.
     """
+    way = way or Way()
     words = {run: [*words_of(suite, run, recipes), *common] for run in runs}
-    settings = {run: settings_of(parsed(words[run], run.is_choice)) for run in runs}  # wrong words are refused early
+    settings = {run: settings_of(parsed(words[run])) | way.told for run in runs}  # wrong words are refused early
     for run in runs:
         if (folder / run.file).exists():
             _refuse_other(folder / run.file, settings[run])
     wanted = [run for run in runs if not (folder / run.file).exists()]
-    context = multiprocessing.get_context("spawn")
-    failed = None
-    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-        jobs = {pool.submit(_one_run, words[run], run.is_choice, end): run for run in wanted}
-        for job in as_completed(jobs):
-            if time.monotonic() > end:  # each would start a process, only to find that out
-                for other in jobs:
-                    other.cancel()
-            if job.cancelled():
-                continue
-            run = jobs[job]
-            if (error := job.exception()) is not None:
-                failed = failed or (run, error)
-                for other in jobs:
-                    other.cancel()
-            elif (content := job.result()) is not None:
-                file = folder / run.file
-                file.parent.mkdir(parents=True, exist_ok=True)
-                noise = {"kind": run.noise.kind, "rate": run.noise.rate}
-                own = {"suite": suite.name, "method": run.method, "noise": noise, "seed": run.seed}
-                own |= {"learning_rate": run.learning_rate, "is_choice": run.is_choice}
-                write_json(file, {"run": own, "settings": settings[run], **content})
-                told(f"{run.file}: {whole_of(content):.1f}, {content['cost']['seconds']:.0f} s")
+    begin, failed = way.command(recipes / "train.py"), None
+    with ThreadPoolExecutor(way.processes) as pool:
+        jobs = {pool.submit(_one_run, begin, words[run], way.end): run for run in wanted}
+        try:
+            for job in as_completed(jobs):
+                if job.cancelled():
+                    continue
+                run = jobs[job]
+                if (error := job.exception()) is not None:
+                    failed = failed or (run, error)
+                    pool.shutdown(wait=False, cancel_futures=True)
+                elif (content := job.result()) is not None:
+                    _keep(suite, run, settings[run], content, folder / run.file)
+                    told(f"{run.file}: {whole_of(content):.1f}, {content['cost']['seconds']:.0f} s")
+        except BaseException:  # of somebody who stops all
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if failed is not None:
         run, error = failed
         raise InputError(f"The run {run.file} failed, and no other begins: {last_line(error)}") from error
     return all((folder / run.file).exists() for run in runs)
+
+
+def _keep(suite: Suite, run: Run, settings: dict, content: dict, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    noise = {"kind": run.noise.kind, "rate": run.noise.rate}
+    own = {"suite": suite.name, "method": run.method, "noise": noise, "seed": run.seed}
+    own |= {"learning_rate": run.learning_rate, "is_choice": run.is_choice}
+    write_json(file, {"run": own, "settings": settings, **content})
 
 
 def best_rates(runs: Sequence[Run], folder: Path) -> dict[str, dict[Noise, float]]:
@@ -134,33 +174,45 @@ def _best(rates: dict[float, list[float]]) -> float:
     return max(sorted(rates), key=lambda rate: mean(rates[rate]))
 
 
-def parsed(words: Sequence[str], is_choice: bool, output_dir: str = "") -> Recipe:
-    """What a run is told; one that serves a choice has no `test_split`, which is unread."""
-    recipe = parse_recipe([*words, "--disable_tqdm", "true", "--output_dir", output_dir])
-    return replace(recipe, data=replace(recipe.data, test_split=None)) if is_choice else recipe
+def parsed(words: Sequence[str]) -> Recipe:
+    """What a run is told."""
+    return parse_recipe([*words, "--output_dir", ""])
 
 
-def _one_run(words: list[str], is_choice: bool, end: float) -> dict | None:
-    """What a training by these words left, and what it took; None after the end."""
+def _one_run(begin: Sequence[str], words: Sequence[str], end: float) -> dict | None:
+    """What a training by these words left, and what it took; None after the end.
+
+    Raises:
+        InputError: it failed.
+    """
     if time.monotonic() > end:
         return None
-    start, worked = time.perf_counter(), time.process_time()
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silence:
-        kept, sys.stdout, sys.stderr = (sys.stdout, sys.stderr), silence, silence
-        try:
-            metrics = train(parsed(words, is_choice, folder))
-        finally:
-            sys.stdout, sys.stderr = kept
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as folder:
+        place, log, start = Path(folder) / "run", Path(folder) / "log", time.perf_counter()
+        with log.open("w", encoding="utf-8") as lines:
+            last = ["--disable_tqdm", "true", "--output_dir", str(place)]
+            run = subprocess.Popen([*begin, *words, *last], stdout=lines, stderr=subprocess.STDOUT)
+            _, status, used = os.wait4(run.pid, 0)  # of all processes that a launcher begins, too
+        run.returncode = os.waitstatus_to_exitcode(status)
+        if run.returncode:
+            raise InputError(_why(log.read_text(encoding="utf-8", errors="replace"), run.returncode))
+        metrics = read_json(place / "metrics.json")
     cost = {
         "seconds": time.perf_counter() - start,
-        "cpu_seconds": time.process_time() - worked,
-        "peak_mb": peak / (1 << 20 if sys.platform == "darwin" else 1 << 10),
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10),
     }
     kept = {name: value for name, value in metrics.items() if name not in _LEFT_OUT}
     kept["training"] = {name: value for name, value in kept["training"].items() if name not in _NO_SETTINGS}
     recipe = Path(*Path(words[0]).parts[-3:]).as_posix()  # where the repository lies is nobody's business
     return {**kept, "cost": cost, "command": ["recipes/train.py", recipe, *words[1:]]}
+
+
+def _why(log: str, status: int) -> str:
+    """The sentence that a run left, or else its last words."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    sentences = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return next(iter(sentences or lines[-1:]), f"it ended with status {status} and without a word")
 
 
 def _refuse_other(file: Path, now: dict) -> None:

@@ -36,7 +36,7 @@ def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[st
     Raises:
         InputError: those that are there are of another model or other pairs; or it cannot be evaluated.
     """
-    recipe = parsed([*words_of(suite, table_runs(suite, {})[0], recipes), *common], is_choice=False)
+    recipe = parsed([*words_of(suite, table_runs(suite, {})[0], recipes), *common])
     if recipe.run.model == NOTHING:
         return
     settings = _settings(recipe)

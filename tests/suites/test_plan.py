@@ -39,7 +39,7 @@ def suite_of(tmp_path, **fields):
 
 
 def parsed(suite, run):
-    return running.parsed(words_of(suite, run, RECIPES), run.is_choice)
+    return running.parsed(words_of(suite, run, RECIPES))
 
 
 def test_learning_rates_are_chosen_by_as_many_runs_for_each_method_that_chooses(tmp_path):
@@ -96,6 +96,17 @@ def test_under_one_noise_a_method_may_have_fields_of_its_own_for_each_seed(tmp_p
     assert "scores/0" in told["shuffle40/npc_seed0.json"]
     assert "scores/1" in told["shuffle40/npc_seed1.json"]
     assert sum("--score_cache" in words for words in told.values()) == 2
+
+
+def test_a_method_may_have_fields_of_its_own_where_learning_rates_are_chosen(tmp_path):
+    noise = {"rates": [0.4], "fields": {"npc": {"bank": "choice.safetensors"}}}
+    suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "noise": noise})
+    runs = [*choices(suite), *table_runs(suite, {})]
+    of_npc = [run for run in runs if "choice.safetensors" in words_of(suite, run, RECIPES)]
+    assert {(run.method, run.is_choice) for run in of_npc} == {("npc", True)}
+    noise["fields"] = {"nbc": {}}
+    with pytest.raises(InputError, match=r"there is no 'nbc' .did you mean 'npc'"):
+        suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "noise": noise})
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

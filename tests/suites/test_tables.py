@@ -1,13 +1,22 @@
 """Tables of runs that a test wrote: means, differences of the same seed, ratios; and what makes no table."""
 
 import json
-from concurrent.futures import Future
 
 import pytest
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.run_record import versions
-from hf_noisy_itm.suites import best_rates, choices, make_runs, measure_start, read_table, running, start, table_runs
+from hf_noisy_itm.suites import (
+    Way,
+    best_rates,
+    choices,
+    make_runs,
+    measure_start,
+    read_table,
+    running,
+    start,
+    table_runs,
+)
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.tables import as_markdown
@@ -15,28 +24,7 @@ from hf_noisy_itm.suites.tables import as_markdown
 from .test_plan import RECIPES, SHUFFLED, SMALL, suite_of
 
 
-class AtOnce:
-    """In place of processes: what is submitted is done, here."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, job, *args):
-        done = Future()
-        try:
-            done.set_result(job(*args))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-def left(words, is_choice, end):
+def left(begin, words, end):
     """What a run would leave whose rSum tells method, noise, seed and learning rate."""
     told = {words[place][2:]: words[place + 1] for place in range(1, len(words), 2)}
     seed, rate = int(told["seed"]), float(told["learning_rate"])
@@ -44,6 +32,7 @@ def left(words, is_choice, end):
     rsum = 500 - 100 * float(told["noise_rate"]) + (40 + seed if is_npc else 10 * is_long) + 3 * seed - 1e4 * rate
     if end < 0:
         return None
+    is_choice = told.get("test_split") == "none"
     return {
         "metrics": {"rsum": rsum - 1, "i2t_r@1": 50.0},
         "test": {"rsum": rsum, "i2t_r@1": 51.0} if not is_choice else {},
@@ -58,7 +47,6 @@ def left(words, is_choice, end):
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "ProcessPoolExecutor", AtOnce)
     monkeypatch.setattr(running, "_one_run", left)
     suite, folder, told = suite_of(tmp_path), tmp_path / "results", []
     assert make_runs(suite, choices(suite), RECIPES, folder, told=told.append)
@@ -76,15 +64,14 @@ def test_the_better_learning_rate_is_chosen_on_other_figures(made):
 
 
 def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monkeypatch):
-    def ends_at_the_larger_rate(words, is_choice, end):
-        content, steep = left(words, is_choice, end), float(words[words.index("--learning_rate") + 1]) > 2e-4
+    def ends_at_the_larger_rate(begin, words, end):
+        content, steep = left(begin, words, end), float(words[words.index("--learning_rate") + 1]) > 2e-4
         most = float(words[words.index("--noise_rate") + 1]) == 0.8
         content["metrics"]["rsum"] = {(False, False): 500, (True, False): 520, (False, True): 440, (True, True): 100}[
             steep, most
         ]
         return content
 
-    monkeypatch.setattr(running, "ProcessPoolExecutor", AtOnce)
     monkeypatch.setattr(running, "_one_run", ends_at_the_larger_rate)
     rates = {**SMALL["learning_rates"], "noise": {"rates": [0.4, 0.8]}}
     noise = [{"kind": "shuffle", "rates": [0.4, 0.8]}]
@@ -176,7 +163,7 @@ def test_a_suite_goes_on_and_writes_no_run_twice(made):
     before = {run.file: (folder / run.file).stat().st_mtime_ns for run in runs}
     (folder / runs[3].file).unlink()
     told = []
-    assert not make_runs(suite, runs, RECIPES, folder, end=-1, told=told.append)
+    assert not make_runs(suite, runs, RECIPES, folder, way=Way(end=-1), told=told.append)
     assert make_runs(suite, runs, RECIPES, folder, told=told.append)
     assert len(told) == 1
     assert sum((folder / run.file).stat().st_mtime_ns != before[run.file] for run in runs) == 1
@@ -201,10 +188,10 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(made, monkeypatch):
     for run in runs[:3]:
         (folder / run.file).unlink()
 
-    def failing(words, is_choice, end):
+    def failing(begin, words, end):
         if "bank_share" in " ".join(words):
             raise InputError("the bank is empty")
-        return left(words, is_choice, end)
+        return left(begin, words, end)
 
     monkeypatch.setattr(running, "_one_run", failing)
     with pytest.raises(InputError, match=r"run clean/npc_seed0.json failed, and no other begins: the bank is empty"):
