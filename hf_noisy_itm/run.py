@@ -97,7 +97,9 @@ def train_model(
     bank = _read_bank(recipe, train_pairs) if recipe.run.bank else None
     is_match = None if is_stream else known_matches(recipe.data, train_pairs)
     resume = _resume(recipe)
+    worked = time.process_time()
     trust = _score(recipe, model, processor, (train_pairs, eval_pairs)) if resume is None else None
+    scored = time.process_time() - worked
     trainer = NoisyITMTrainer(
         model, recipe.training, train_pairs, eval_pairs, processor, bank, is_match=is_match, trust=trust
     )
@@ -118,7 +120,7 @@ def train_model(
     metrics = record_of(recipe, trainer, model, (train_pairs, eval_pairs, test), is_match) | {
         "metrics": {name.removeprefix("eval_"): value for name, value in figures.items() if "runtime" not in name},
         "test": {name.removeprefix("test_"): value for name, value in reported.items() if "runtime" not in name},
-        "seconds": {"train": seconds, "train_cpu": worked, "eval": figures["eval_runtime"]},
+        "seconds": {"train": seconds, "train_cpu": worked, "score_cpu": scored, "eval": figures["eval_runtime"]},
         "chosen": chosen,
     }
     if trainer.is_world_process_zero():

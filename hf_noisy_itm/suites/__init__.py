@@ -4,8 +4,9 @@ Each run leaves one JSON, which is never edited; tables, figures and the page of
 """
 
 from .plan import CHOICES, Suite, choices, table_runs
+from .process import Way
 from .reading import read_suite
-from .running import Way, best_rates, make_runs
+from .running import best_rates, make_runs
 from .start import measure_start
 from .tables import Table, read_table
 

@@ -35,6 +35,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
     )
     environment.globals |= {
         "as_markdown": as_markdown,
+        "at_the_edge": at_the_edge,
         "best": best,
         "below": below,
         "below_start": below_start,
@@ -102,6 +103,16 @@ def chosen(table: Table, method: str, noise: Noise) -> float | None:
     """The learning rate that the table's runs took by a choice under `noise`; None as long as there are none."""
     rates = table.learning_rates.get(method, {})
     return next((rate for of, rate in rates.items() if table.suite.learning_rates.nearest(of) == noise), None)
+
+
+def at_the_edge(table: Table) -> list[tuple[Noise, list[str]]]:
+    """By noise, the methods whose best learning rate was the smallest or the largest of all: beyond may be better."""
+    edges, found = {min(table.suite.learning_rates.candidates), max(table.suite.learning_rates.candidates)}, []
+    for noise, methods in table.tried.items():
+        names = [name for name in methods if chosen(table, name, noise) in edges]
+        if names:
+            found.append((noise, names))
+    return found
 
 
 def draw(tables: Sequence[Table], folder: str | Path) -> None:

@@ -1,7 +1,8 @@
 """Suites as YAML files say them."""
 
 import dataclasses
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,13 @@ def _suite(content: Any, path: Path) -> Suite:
     seeds = tuple(fields["seeds"])
     if not all(type(seed) is int for seed in seeds):
         raise InputError(f"{path}: seeds are a list of whole numbers, got {fields['seeds']!r}.")
+    noise = tuple(noise for each in fields["noise"] for noise in _noise(each, path, methods))
+    _refuse_again(noise, path)
     return Suite(
         path.stem,
         fields["recipe"],
         methods,
-        tuple(noise for each in fields["noise"] for noise in _noise(each, path, methods)),
+        noise,
         seeds,
         fields.get("fields") or {},
         None if rates is None else _learning_rates(rates, seeds, path, methods),
@@ -92,5 +95,18 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
         raise InputError(f"{where} says no {missing[0]}.")
     if again := set(told["seeds"]) & set(seeds):
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
+    candidates = tuple(told["candidates"])
+    if bad := [rate for rate in candidates if not isinstance(rate, int | float) or not 0 < rate < math.inf]:
+        raise InputError(
+            f"{where}: candidates are numbers above 0, got {bad[0]!r} (YAML takes 1e-4 for a text: write 1.0e-4)."
+        )
     noise, seeds = tuple(_noise(told["noise"], path, methods)), tuple(told["seeds"])
-    return LearningRates(tuple(told["candidates"]), noise, seeds, told.get("fields") or {})
+    _refuse_again(noise, where)
+    return LearningRates(candidates, noise, seeds, told.get("fields") or {})
+
+
+def _refuse_again(noise: Sequence[Noise], where: str | Path) -> None:
+    """Runs of two noises of one name would be one file; without noise all kinds are alike."""
+    names = [each.name for each in noise]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{where}: the noise {again[0]} is asked for twice; give rate 0 to one kind only.")

@@ -1,24 +1,25 @@
 """The runs of a suite, each in a process of its own, each with one file that is written once."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
-from ..files import read_json, read_yaml, write_json
+from ..files import read_json, write_json
 from ..run_record import given, versions
 from .plan import Noise, Run, Suite, words_of
+from .process import NO_SETTINGS, Way, alone_in, one_run
 
-_NO_SETTINGS = ("output_dir", "data_dir", "image_root", "disable_tqdm")  # where files lie decides nothing
+_NO_SETTINGS = (
+    "output_dir",
+    "data_dir",
+    "image_root",
+    "disable_tqdm",
+    "score_cache",
+)  # where files lie decides nothing
 _LEFT_OUT = ("command", "on_hub", "bank", "weights_sha256")  # of metrics.json: another's, long, of what is not kept
 
 
@@ -27,7 +28,7 @@ def settings_of(recipe: Recipe) -> dict:
     fields = {**given(recipe.training), **recipe.method}
     for part in (recipe.run, recipe.data):
         fields |= {name: value for name, value in vars(part).items() if value != getattr(type(part)(), name)}
-    return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in _NO_SETTINGS}))
+    return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in NO_SETTINGS}))
 
 
 def read_run(file: Path) -> dict:
@@ -53,47 +54,6 @@ def whole_of(content: dict) -> float:
     """The figure that runs are judged by: rSum, or mAP of vectors."""
     figures = figures_of(content)
     return figures["rsum"] if "rsum" in figures else figures["map"]
-
-
-@dataclass(frozen=True)
-class Way:
-    """How runs are made.
-
-    Args:
-        processes: runs at a time.
-        end: of `time.monotonic`; none begins after it.
-        accelerate: config of `accelerate launch`, which each run is started by, in as many processes as that says;
-            None: each in one process.
-
-    Raises:
-        InputError: several runs at a time would share what a launcher takes for itself; or the config is not such.
-    """
-
-    processes: int = 1
-    end: float = float("inf")
-    accelerate: Path | None = None
-
-    def __post_init__(self):
-        if self.processes < 1:
-            raise InputError(f"--processes must be at least 1, got {self.processes}.")
-        if self.accelerate and self.processes > 1:
-            raise InputError("accelerate launch takes all devices for a run: leave --processes out.")
-        _ = self.told
-
-    @property
-    def told(self) -> dict:
-        """What settings say of it: a run in several processes has another batch."""
-        if self.accelerate is None:
-            return {}
-        try:
-            return {"accelerate": dict(read_yaml(self.accelerate))}
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{self.accelerate} is no config of accelerate: {error}.") from error
-
-    def command(self, script: Path) -> list[str]:
-        """That begins a run."""
-        launch = ["-m", "accelerate.commands.launch", "--config_file", str(self.accelerate)]
-        return [sys.executable, *(launch if self.accelerate else []), str(script)]
 
 
 def make_runs(
@@ -131,8 +91,8 @@ def make_runs(
             _refuse_other(folder / run.file, settings[run])
     wanted = [run for run in runs if not (folder / run.file).exists()]
     begin, failed = way.command(recipes / "train.py"), None
-    with ThreadPoolExecutor(way.processes) as pool:
-        jobs = {pool.submit(_one_run, begin, words[run], way.end): run for run in wanted}
+    with alone_in(folder), ThreadPoolExecutor(way.processes) as pool:
+        jobs = {pool.submit(one_run, begin, words[run], way.end): run for run in wanted}
         try:
             for job in as_completed(jobs):
                 if job.cancelled():
@@ -177,42 +137,6 @@ def _best(rates: dict[float, list[float]]) -> float:
 def parsed(words: Sequence[str]) -> Recipe:
     """What a run is told."""
     return parse_recipe([*words, "--output_dir", ""])
-
-
-def _one_run(begin: Sequence[str], words: Sequence[str], end: float) -> dict | None:
-    """What a training by these words left, and what it took; None after the end.
-
-    Raises:
-        InputError: it failed.
-    """
-    if time.monotonic() > end:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        place, log, start = Path(folder) / "run", Path(folder) / "log", time.perf_counter()
-        with log.open("w", encoding="utf-8") as lines:
-            last = ["--disable_tqdm", "true", "--output_dir", str(place)]
-            run = subprocess.Popen([*begin, *words, *last], stdout=lines, stderr=subprocess.STDOUT)
-            _, status, used = os.wait4(run.pid, 0)  # of all processes that a launcher begins, too
-        run.returncode = os.waitstatus_to_exitcode(status)
-        if run.returncode:
-            raise InputError(_why(log.read_text(encoding="utf-8", errors="replace"), run.returncode))
-        metrics = read_json(place / "metrics.json")
-    cost = {
-        "seconds": time.perf_counter() - start,
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_mb": used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10),
-    }
-    kept = {name: value for name, value in metrics.items() if name not in _LEFT_OUT}
-    kept["training"] = {name: value for name, value in kept["training"].items() if name not in _NO_SETTINGS}
-    recipe = Path(*Path(words[0]).parts[-3:]).as_posix()  # where the repository lies is nobody's business
-    return {**kept, "cost": cost, "command": ["recipes/train.py", recipe, *words[1:]]}
-
-
-def _why(log: str, status: int) -> str:
-    """The sentence that a run left, or else its last words."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    sentences = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return next(iter(sentences or lines[-1:]), f"it ended with status {status} and without a word")
 
 
 def _refuse_other(file: Path, now: dict) -> None:

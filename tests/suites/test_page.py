@@ -2,12 +2,13 @@
 
 import json
 import runpy
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from hf_noisy_itm.suites import read_table
-from hf_noisy_itm.suites.page import FIGURES, below, best, draw, judged, render
+from hf_noisy_itm.suites.page import FIGURES, at_the_edge, below, best, draw, judged, render
 
 from .test_plan import RECIPES
 from .test_tables import SHUFFLED, made  # noqa: F401
@@ -35,6 +36,15 @@ def test_what_is_below_the_control_is_said(made):  # noqa: F811
     assert [(noise, line.method) for _, noise, line in below([table])] == [(SHUFFLED, "npc")]
     assert "small, shuffle, 40 %: npc is above the control in 0 of 2 seeds" in render([table], "figures")
     assert {noise: line.method for noise, line, _ in best(table)}[SHUFFLED] == "control_2x"
+
+
+def test_a_learning_rate_at_the_edge_of_what_was_tried_is_said(made):  # noqa: F811
+    suite, folder, _ = made
+    assert at_the_edge(read_table(suite, folder)) == [(SHUFFLED, ["control", "npc"])]
+    assert "may be better still: control, npc (shuffle, 40 %)." in render([read_table(suite, folder)], "figures")
+    rates = replace(suite.learning_rates, candidates=(3e-5, *suite.learning_rates.candidates))
+    suite = replace(suite, learning_rates=rates)
+    assert at_the_edge(read_table(suite, folder)) == []
 
 
 def test_a_suite_that_is_not_whole_says_so(made):  # noqa: F811

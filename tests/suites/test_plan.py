@@ -135,6 +135,10 @@ def test_the_suites_hold_together(path):
         ({"noise": [{"rates": [0.4], "fields": {"npd": {}}}]}, "there is no 'npd' .did you mean 'npc'"),
         ({"learning_rates": {**SMALL["learning_rates"], "seeds": [1]}}, "seed 1 is of the table"),
         ({"learning_rates": {"candidates": [1e-4], "seeds": [100]}}, "learning_rates says no noise"),
+        ({"learning_rates": {**SMALL["learning_rates"], "candidates": ["1e-4"]}}, "got '1e-4' .*: write 1.0e-4"),
+        ({"learning_rates": {**SMALL["learning_rates"], "candidates": [0.0]}}, "are numbers above 0, got 0.0"),
+        ({"noise": [{"rates": [0, 0.4]}, {"kind": "partial", "rates": [0]}]}, "the noise clean is asked for twice"),
+        ({"noise": [{"rates": [0.4, 0.4]}]}, "the noise shuffle40 is asked for twice"),
     ],
 )
 def test_what_makes_no_suite_is_said(fields, sentence, tmp_path):

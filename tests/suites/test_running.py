@@ -8,7 +8,8 @@ import pytest
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.suites import Way, choices, make_runs, running, table_runs
-from hf_noisy_itm.suites.running import _one_run, settings_of
+from hf_noisy_itm.suites.process import one_run
+from hf_noisy_itm.suites.running import settings_of
 
 from .test_plan import RECIPES, parsed, suite_of
 from .test_tables import SHUFFLED
@@ -33,14 +34,14 @@ def script(folder, text):
 
 def test_a_run_is_a_process_whose_metrics_and_cost_are_kept(tmp_path):
     path = script(tmp_path, TRAINS + "block = bytearray(300 << 20)\nsum(range(3 * 10**6))")
-    content = _one_run(Way().command(path), WORDS, time.monotonic() + 60)
+    content = one_run(Way().command(path), WORDS, time.monotonic() + 60)
     assert content["metrics"] == {"rsum": 1.0}
     assert content["training"] == {"seed": 3}
     assert "weights_sha256" not in content
     assert content["command"] == ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", "--seed", "3"]
     assert content["cost"]["peak_mb"] > 300
     assert 0 < content["cost"]["cpu_seconds"] < content["cost"]["seconds"] + 1
-    assert _one_run(Way().command(path), WORDS, time.monotonic() - 1) is None
+    assert one_run(Way().command(path), WORDS, time.monotonic() - 1) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_run_is_a_process_whose_metrics_and_cost_are_kept(tmp_path):
 )
 def test_why_a_run_failed_is_told(text, sentence, tmp_path):
     with pytest.raises(InputError, match=sentence):
-        _one_run(Way().command(script(tmp_path, text)), WORDS, time.monotonic() + 60)
+        one_run(Way().command(script(tmp_path, text)), WORDS, time.monotonic() + 60)
 
 
 def test_a_launcher_begins_as_many_processes_as_its_config_says(tmp_path):
@@ -64,7 +65,7 @@ def test_a_launcher_begins_as_many_processes_as_its_config_says(tmp_path):
     config.write_text("distributed_type: MULTI_GPU\nnum_processes: 2\nuse_cpu: true\n")
     way = Way(accelerate=config)
     path = script(tmp_path, TRAINS.replace(".mkdir()", ".mkdir(exist_ok=True)"))
-    content = _one_run(way.command(path), WORDS, time.monotonic() + 60)
+    content = one_run(way.command(path), WORDS, time.monotonic() + 60)
     assert content["processes"] == 2
     assert way.told["accelerate"]["num_processes"] == 2
 
@@ -84,7 +85,7 @@ def test_runs_of_another_launcher_are_other_runs(tmp_path):
 
 def test_a_choice_is_told_to_look_at_no_test_split(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(running, "_one_run", lambda begin, words, end: seen.append((begin, words)))
+    monkeypatch.setattr(running, "one_run", lambda begin, words, end: seen.append((begin, words)))
     suite = suite_of(tmp_path)
     assert not make_runs(suite, choices(suite)[:1], RECIPES, tmp_path / "results")
     [(begin, words)] = seen

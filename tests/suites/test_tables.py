@@ -19,6 +19,7 @@ from hf_noisy_itm.suites import (
 )
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
+from hf_noisy_itm.suites.process import alone_in
 from hf_noisy_itm.suites.tables import as_markdown
 
 from .test_plan import RECIPES, SHUFFLED, SMALL, suite_of
@@ -37,7 +38,7 @@ def left(begin, words, end):
         "metrics": {"rsum": rsum - 1, "i2t_r@1": 50.0},
         "test": {"rsum": rsum, "i2t_r@1": 51.0} if not is_choice else {},
         "weights": {"auc": 0.9} if is_npc else None,
-        "curve": [{"step": 10, "rsum": 400.0 + seed}, *[{"step": 20, "rsum": 450.0}] * 2],
+        "curve": [{"step": 10, "rsum": 400.0 + seed}, {"step": 20, "rsum": 450.0}, {"step": 20, "rsum": 470.0}],
         "seconds": {"train": 9.0, "train_cpu": 3.0 if is_npc else 2.0},
         "versions": versions(),
         "cost": {"seconds": 10.0, "cpu_seconds": 5.0, "peak_mb": 150.0 if is_npc else 100.0},
@@ -47,7 +48,7 @@ def left(begin, words, end):
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "_one_run", left)
+    monkeypatch.setattr(running, "one_run", left)
     suite, folder, told = suite_of(tmp_path), tmp_path / "results", []
     assert make_runs(suite, choices(suite), RECIPES, folder, told=told.append)
     chosen = best_rates(choices(suite), folder)
@@ -72,7 +73,7 @@ def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monk
         ]
         return content
 
-    monkeypatch.setattr(running, "_one_run", ends_at_the_larger_rate)
+    monkeypatch.setattr(running, "one_run", ends_at_the_larger_rate)
     rates = {**SMALL["learning_rates"], "noise": {"rates": [0.4, 0.8]}}
     noise = [{"kind": "shuffle", "rates": [0.4, 0.8]}]
     suite, folder = suite_of(tmp_path, learning_rates=rates, noise=noise), tmp_path / "results"
@@ -104,6 +105,15 @@ def test_differences_and_ratios_are_of_the_same_seed(made):
         name: {1e-4} for name in ("control", "npc", "control_2x")
     }
     assert table.tried[SHUFFLED]["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
+
+
+def test_what_a_scorer_took_counts_as_time(made):
+    suite, folder, _ = made
+    for file in folder.glob("shuffle40/npc_seed*.json"):
+        content = json.loads(file.read_text())
+        content["seconds"]["score_cpu"] = 1.0
+        file.write_text(json.dumps(content))
+    assert read_table(suite, folder).line(SHUFFLED, "npc").time.mean == 2.0
 
 
 def test_what_ends_below_the_start_is_told(made):
@@ -169,6 +179,13 @@ def test_a_suite_goes_on_and_writes_no_run_twice(made):
     assert sum((folder / run.file).stat().st_mtime_ns != before[run.file] for run in runs) == 1
 
 
+def test_two_benchmarks_do_not_work_in_one_folder(made):
+    suite, folder, chosen = made
+    with alone_in(folder), pytest.raises(InputError, match="Another benchmark is at work in .*results"):
+        make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
+    assert make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
+
+
 def test_a_run_that_would_be_another_today_is_refused(made):
     suite, folder, chosen = made
     with pytest.raises(InputError, match=r"made with weight_decay 0.2, which is now 0.1: name another --results"):
@@ -193,7 +210,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(made, monkeypatch):
             raise InputError("the bank is empty")
         return left(begin, words, end)
 
-    monkeypatch.setattr(running, "_one_run", failing)
+    monkeypatch.setattr(running, "one_run", failing)
     with pytest.raises(InputError, match=r"run clean/npc_seed0.json failed, and no other begins: the bank is empty"):
         make_runs(suite, runs, RECIPES, folder, told=lambda _: None)
     assert [(folder / run.file).exists() for run in runs[:3]] == [True, False, True]
