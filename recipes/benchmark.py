@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside each other, one thread each
 
 from hf_noisy_itm.failures import clean_exit
-from hf_noisy_itm.suites import Way, best_rates, choices, make_runs, measure_start, read_suite, read_table, table_runs
+from hf_noisy_itm.suites import Way, make_runs, measure_start, read_suite, read_table, search, table_runs
 from hf_noisy_itm.suites.tables import as_markdown
 
 RECIPES = Path(__file__).parent
@@ -41,10 +41,10 @@ def main(arguments: list[str]) -> None:
         return make_runs(suite, runs, RECIPES, folder, common, way, lambda line: print(line, flush=True))
 
     measure_start(suite, RECIPES, folder, common)
-    if not make(choices(suite)):
+    chosen = search(suite, folder, make)
+    if chosen is None:
         print("Learning rates are not chosen yet: give the same command again.")
         return
-    chosen = best_rates(choices(suite), folder)
     for method, rates in chosen.items():
         told = ", ".join(f"{rate:g} ({noise.name})" for noise, rate in rates.items())
         print(f"learning rate of {method}: {told}", flush=True)

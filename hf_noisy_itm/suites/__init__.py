@@ -6,7 +6,8 @@ Each run leaves one JSON, which is never edited; tables, figures and the page of
 from .plan import CHOICES, Suite, choices, table_runs
 from .process import Way
 from .reading import read_suite
-from .running import best_rates, make_runs
+from .running import make_runs
+from .search import search
 from .start import measure_start
 from .tables import Table, read_table
 
@@ -15,11 +16,11 @@ __all__ = [
     "Suite",
     "Table",
     "Way",
-    "best_rates",
     "choices",
     "make_runs",
     "measure_start",
     "read_suite",
     "read_table",
+    "search",
     "table_runs",
 ]

@@ -107,9 +107,9 @@ def chosen(table: Table, method: str, noise: Noise) -> float | None:
 
 def at_the_edge(table: Table) -> list[tuple[Noise, list[str]]]:
     """By noise, the methods whose best learning rate was the smallest or the largest of all: beyond may be better."""
-    edges, found = {min(table.suite.learning_rates.candidates), max(table.suite.learning_rates.candidates)}, []
+    found = []
     for noise, methods in table.tried.items():
-        names = [name for name in methods if chosen(table, name, noise) in edges]
+        names = [name for name, rates in methods.items() if chosen(table, name, noise) in (min(rates), max(rates))]
         if names:
             found.append((noise, names))
     return found

@@ -55,7 +55,7 @@ class LearningRates:
     """How each method's learning rate is chosen: the same candidates, noise and seeds for all.
 
     Args:
-        candidates: to try.
+        candidates: to try; see `search`.
         noise: under which, one by one: what is best at one rate may end a method at another.
         seeds: which may not be those of the table.
         fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
@@ -68,8 +68,12 @@ class LearningRates:
     fields: dict[str, Any]
 
     def nearest(self, noise: Noise) -> Noise:
-        """The one whose choice serves the table's runs under `noise`: of the nearest rate, of two the higher."""
-        return min(self.noise, key=lambda each: (abs(each.rate - noise.rate), -each.rate))
+        """The one whose choice serves the table's runs under `noise`: of its kind, if any is, and the nearest rate.
+
+        Of two rates as near the higher.
+        """
+        alike = [each for each in self.noise if each.kind == noise.kind or each.rate == noise.rate == 0]
+        return min(alike or self.noise, key=lambda each: (abs(each.rate - noise.rate), -each.rate))
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def table_runs(suite: Suite, chosen: dict[str, dict[Noise, float]]) -> list[Run]
 
     Args:
         suite: with its methods.
-        chosen: learning rates by method and noise, see `best_rates`; empty leaves those of the recipes.
+        chosen: learning rates by method and noise, see `search`; empty leaves those of the recipes.
     """
 
     def rate(method: str, noise: Noise) -> float | None:

@@ -100,7 +100,9 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
         raise InputError(
             f"{where}: candidates are numbers above 0, got {bad[0]!r} (YAML takes 1e-4 for a text: write 1.0e-4)."
         )
-    noise, seeds = tuple(_noise(told["noise"], path, methods)), tuple(told["seeds"])
+    kinds, seeds = told["noise"], tuple(told["seeds"])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    noise = tuple(noise for each in kinds for noise in _noise(each, path, methods))
     _refuse_again(noise, where)
     return LearningRates(candidates, noise, seeds, told.get("fields") or {})
 

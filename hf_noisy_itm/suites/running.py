@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from statistics import mean
 
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..run_record import given, versions
-from .plan import Noise, Run, Suite, words_of
+from .plan import Run, Suite, words_of
 from .process import NO_SETTINGS, Way, alone_in, one_run
 
 _NO_SETTINGS = (
@@ -119,19 +118,6 @@ def _keep(suite: Suite, run: Run, settings: dict, content: dict, file: Path) -> 
     own = {"suite": suite.name, "method": run.method, "noise": noise, "seed": run.seed}
     own |= {"learning_rate": run.learning_rate, "is_choice": run.is_choice}
     write_json(file, {"run": own, "settings": settings, **content})
-
-
-def best_rates(runs: Sequence[Run], folder: Path) -> dict[str, dict[Noise, float]]:
-    """By method and noise, the learning rate with the best mean figure; the smaller of two that are as good."""
-    reached: dict[str, dict[Noise, dict[float, list[float]]]] = {}
-    for run in runs:
-        rates = reached.setdefault(run.method, {}).setdefault(run.noise, {})
-        rates.setdefault(run.learning_rate, []).append(whole_of(read_run(folder / run.file)))
-    return {method: {noise: _best(rates) for noise, rates in each.items()} for method, each in reached.items()}
-
-
-def _best(rates: dict[float, list[float]]) -> float:
-    return max(sorted(rates), key=lambda rate: mean(rates[rate]))
 
 
 def parsed(words: Sequence[str]) -> Recipe:

@@ -103,6 +103,11 @@ class Table:
         there = sum(len(line.whole.values) for lines in self.lines.values() for line in lines)
         return there, len(self.suite.methods) * len(self.suite.noise) * len(self.suite.seeds)
 
+    @property
+    def candidates(self) -> list[float]:
+        """Learning rates that were tried, of any method."""
+        return sorted({rate for methods in self.tried.values() for rates in methods.values() for rate in rates})
+
     def line(self, noise: Noise, method: str) -> Line | None:
         """One line, if it is there."""
         return next((line for line in self.lines.get(noise, ()) if line.method == method), None)

@@ -98,6 +98,14 @@ def test_under_one_noise_a_method_may_have_fields_of_its_own_for_each_seed(tmp_p
     assert sum("--score_cache" in words for words in told.values()) == 2
 
 
+def test_a_kind_of_noise_has_the_choice_under_itself_where_it_was_searched(tmp_path):
+    noise = [{"kind": "shuffle", "rates": [0, 0.4]}, {"kind": "partial", "rates": [0.4, 0.6]}]
+    rates = {**SMALL["learning_rates"], "noise": [{"rates": [0.0, 0.6]}, {"kind": "partial", "rates": [0.4]}]}
+    suite = suite_of(tmp_path, noise=noise, learning_rates=rates)
+    nearest = {each.name: suite.learning_rates.nearest(each).name for each in suite.noise}
+    assert nearest == {"clean": "clean", "shuffle40": "shuffle60", "partial40": "partial40", "partial60": "partial40"}
+
+
 def test_a_method_may_have_fields_of_its_own_where_learning_rates_are_chosen(tmp_path):
     noise = {"rates": [0.4], "fields": {"npc": {"bank": "choice.safetensors"}}}
     suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "noise": noise})

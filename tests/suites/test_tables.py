@@ -1,6 +1,7 @@
 """Tables of runs that a test wrote: means, differences of the same seed, ratios; and what makes no table."""
 
 import json
+import math
 
 import pytest
 
@@ -8,12 +9,11 @@ from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.run_record import versions
 from hf_noisy_itm.suites import (
     Way,
-    best_rates,
-    choices,
     make_runs,
     measure_start,
     read_table,
     running,
+    search,
     start,
     table_runs,
 )
@@ -30,7 +30,8 @@ def left(begin, words, end):
     told = {words[place][2:]: words[place + 1] for place in range(1, len(words), 2)}
     seed, rate = int(told["seed"]), float(told["learning_rate"])
     is_npc, is_long = "bank_share" in told, told.get("max_steps") == "220"
-    rsum = 500 - 100 * float(told["noise_rate"]) + (40 + seed if is_npc else 10 * is_long) + 3 * seed - 1e4 * rate
+    rsum = 500 - 100 * float(told["noise_rate"]) + (40 + seed if is_npc else 10 * is_long) + 3 * seed
+    rsum -= 1 + 1e4 * abs(rate - 1e-4)
     if end < 0:
         return None
     is_choice = told.get("test_split") == "none"
@@ -50,10 +51,9 @@ def left(begin, words, end):
 def made(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "one_run", left)
     suite, folder, told = suite_of(tmp_path), tmp_path / "results", []
-    assert make_runs(suite, choices(suite), RECIPES, folder, told=told.append)
-    chosen = best_rates(choices(suite), folder)
+    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder, told=told.append))
     assert make_runs(suite, table_runs(suite, chosen), RECIPES, folder, told=told.append)
-    assert len(told) == 4 + 18
+    assert len(told) == 6 + 18
     return suite, folder, chosen
 
 
@@ -65,29 +65,50 @@ def test_the_better_learning_rate_is_chosen_on_other_figures(made):
 
 
 def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monkeypatch):
-    def ends_at_the_larger_rate(begin, words, end):
-        content, steep = left(begin, words, end), float(words[words.index("--learning_rate") + 1]) > 2e-4
-        most = float(words[words.index("--noise_rate") + 1]) == 0.8
-        content["metrics"]["rsum"] = {(False, False): 500, (True, False): 520, (False, True): 440, (True, True): 100}[
-            steep, most
-        ]
+    at_rates = {0.4: {3e-4: 520.0, 1e-4: 500.0}, 0.8: {1e-4: 440.0}}
+
+    def of_its_own_rate(begin, words, end):
+        content = left(begin, words, end)
+        rate, noise = (float(words[words.index(f"--{name}") + 1]) for name in ("learning_rate", "noise_rate"))
+        content["metrics"]["rsum"] = at_rates[noise].get(rate, 100.0)
         return content
 
-    monkeypatch.setattr(running, "one_run", ends_at_the_larger_rate)
+    monkeypatch.setattr(running, "one_run", of_its_own_rate)
     rates = {**SMALL["learning_rates"], "noise": {"rates": [0.4, 0.8]}}
     noise = [{"kind": "shuffle", "rates": [0.4, 0.8]}]
     suite, folder = suite_of(tmp_path, learning_rates=rates, noise=noise), tmp_path / "results"
-    make_runs(suite, choices(suite), RECIPES, folder)
-    chosen = best_rates(choices(suite), folder)
+    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
     most = Noise("shuffle", 0.8)
     assert chosen["npc"] == {SHUFFLED: 3e-4, most: 1e-4}
     make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
     table = read_table(suite, folder)
     assert table.learning_rates["control_2x"] == chosen["control"]
-    assert {rate: spread.told() for rate, spread in table.tried[most]["npc"].items()} == {1e-4: "440.0", 3e-4: "100.0"}
+    tried = {rate: spread.told() for rate, spread in table.tried[most]["npc"].items()}
+    assert tried == {3.3e-5: "100.0", 1e-4: "440.0", 3e-4: "100.0"}
+    assert set(table.tried[SHUFFLED]["npc"]) == {1e-4, 3e-4, 9e-4}
     page = render([table], "figures")
-    assert "| shuffle, 40 % | npc | 500.0 | 520.0 | 0.0003 |" in page
-    assert "| shuffle, 80 % | npc | 440.0 | 100.0 | 0.0001 |" in page
+    assert "| shuffle, 40 % | npc |  | 500.0 | 520.0 | 100.0 | 0.0003 |" in page
+    assert "| shuffle, 80 % | npc | 100.0 | 440.0 | 100.0 |  | 0.0001 |" in page
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_more_than_three_rates_beyond_the_candidates_are_tried(sign, tmp_path, monkeypatch):
+    def the_further_the_better(begin, words, end):
+        content = left(begin, words, end)
+        content["metrics"]["rsum"] = 100 + sign * math.log(float(words[words.index("--learning_rate") + 1]))
+        return content
+
+    monkeypatch.setattr(running, "one_run", the_further_the_better)
+    suite, folder = suite_of(tmp_path), tmp_path / "results"
+    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
+    assert chosen["npc"][SHUFFLED] == pytest.approx(8.1e-3 if sign > 0 else 3.7e-6)
+    assert len(list((folder / "learning_rate").iterdir())) == 2 * (2 + 3)
+
+
+def test_a_search_that_is_not_whole_chooses_nothing(tmp_path):
+    suite = suite_of(tmp_path)
+    assert search(suite, tmp_path, lambda runs: False) is None
+    assert search(suite_of(tmp_path, learning_rates=None), tmp_path, lambda runs: False) == {}
 
 
 def test_differences_and_ratios_are_of_the_same_seed(made):
