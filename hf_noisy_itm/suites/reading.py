@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,17 @@ def read_suite(path: str | Path) -> Suite:
         ) from error
 
 
+_OWN = ("noise_kind", "noise_rate", "seed", "noise_seed", "output_dir", "test_split")  # of each run, or of no suite
+_NAME = re.compile(r"[\w.-]+")  # of files
+
+
 def _suite(content: Any, path: Path) -> Suite:
     wanted = ("recipe", "methods", "noise", "seeds", "about", "comparable")
     fields = _known(content, (*wanted, "fields", "learning_rates"), path)
     for name in wanted:
         if not fields.get(name):
             raise InputError(f"{path} says no {name}.")
-    known = [each.name for each in dataclasses.fields(Method)]
-    methods = {}
-    for name, each in fields["methods"].items():
-        told = _known(each, known, f"{path}, {name}")
-        if "folder" not in told:
-            raise InputError(f"{path}, {name}: give the folder of recipes/ that it is trained by.")
-        methods[name] = Method(**told)
+    methods = {name: _method(name, each, f"{path}, {name}") for name, each in fields["methods"].items()}
     if CONTROL not in methods:
         raise InputError(f"{path} has no method {CONTROL!r}, which all others are set beside.")
     for name, each in methods.items():
@@ -51,23 +50,57 @@ def _suite(content: Any, path: Path) -> Suite:
                 raise InputError(f"{path}, {name}: there is no method {other!r}{did_you_mean(other, methods)}.")
         if each.learning_rate_of and methods[each.learning_rate_of].learning_rate_of:
             raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
-    rates = fields.get("learning_rates")
-    seeds = tuple(fields["seeds"])
-    if not all(type(seed) is int for seed in seeds):
-        raise InputError(f"{path}: seeds are a list of whole numbers, got {fields['seeds']!r}.")
-    noise = tuple(noise for each in fields["noise"] for noise in _noise(each, path, methods))
-    _refuse_again(noise, path)
+    rates, seeds = fields.get("learning_rates"), _seeds(fields["seeds"], path)
+    noise = _noises(fields["noise"], path, methods)
     return Suite(
         path.stem,
-        fields["recipe"],
+        _checked(fields, "recipe", str, path),
         methods,
         noise,
         seeds,
-        fields.get("fields") or {},
+        _fields(fields, path, ("test_split",)),
         None if rates is None else _learning_rates(rates, seeds, path, methods),
-        fields["about"],
-        fields["comparable"],
+        _checked(fields, "about", str, path),
+        _checked(fields, "comparable", str, path),
     )
+
+
+def _method(name: str, content: Any, where: str) -> Method:
+    told = _known(content, [each.name for each in dataclasses.fields(Method)], where)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"{where}: a method's name is of letters, digits, '_', '-' and '.', for files are called so.")
+    if "folder" not in told:
+        raise InputError(f"{where}: give the folder of recipes/ that it is trained by.")
+    told = {each: told[each] for each in told if told[each] is not None} | {"fields": _fields(told, where)}
+    for each, kind in (("folder", str), ("learning_rate_of", str), ("equal_compute", str), ("steps", int | float)):
+        if each in told:
+            _checked(told, each, kind, where)
+    if not told.get("steps", 1) > 0:
+        raise InputError(f"{where}: steps are a number above 0, got {told['steps']!r}.")
+    return Method(**told)
+
+
+def _checked(told: dict[str, Any], name: str, kind: Any, where: str | Path) -> Any:
+    if not isinstance(told[name], kind) or isinstance(told[name], bool):
+        raise InputError(f"{where}: {name} is {'a text' if kind is str else 'a number'}, got {told[name]!r}.")
+    return told[name]
+
+
+def _fields(told: dict[str, Any], where: str | Path, allowed: Collection[str] = ()) -> dict[str, Any]:
+    fields = told.get("fields") or {}
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: fields are lines of `name: value`, got {fields!r}.")
+    if own := [name for name in fields if name in _OWN and name not in allowed]:
+        raise InputError(f"{where}: {own[0]} is not for `fields`: each run has its own.")
+    return fields
+
+
+def _seeds(content: Any, where: str | Path) -> tuple[int, ...]:
+    if not isinstance(content, list) or not all(type(seed) is int and seed >= 0 for seed in content):
+        raise InputError(f"{where}: seeds are a list of whole numbers, got {content!r}.")
+    if len(set(content)) < len(content):
+        raise InputError(f"{where}: a seed is asked for twice in {content!r}.")
+    return tuple(content)
 
 
 def _known(content: Any, names: Collection[str], where: str | Path) -> dict[str, Any]:
@@ -79,13 +112,26 @@ def _known(content: Any, names: Collection[str], where: str | Path) -> dict[str,
     return content
 
 
-def _noise(content: Any, path: Path, methods: Collection[str]) -> list[Noise]:
-    told = _known(content, ("kind", "rates", "fields"), f"{path}, noise")
-    of_methods = {name: dict(each) for name, each in _known(told.get("fields", {}), methods, f"{path}, noise").items()}
-    rates = told.get("rates")
-    if not isinstance(rates, list) or not all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates):
-        raise InputError(f"{path}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
-    return [Noise(told.get("kind", "shuffle"), float(rate), of_methods) for rate in rates]
+def _noises(content: Any, where: str | Path, methods: Collection[str]) -> tuple[Noise, ...]:
+    kinds = content if isinstance(content, list) else [content]
+    noise = [each for kind in kinds for each in _noise(kind, where, methods)]
+    names = [each.name for each in noise]
+    if again := [name for name in names if names.count(name) > 1]:  # their runs would be one file
+        raise InputError(f"{where}: the noise {again[0]} is asked for twice; give rate 0 to one kind only.")
+    return tuple(noise)
+
+
+def _noise(content: Any, where: str | Path, methods: Collection[str]) -> list[Noise]:
+    told = _known(content, ("kind", "rates", "fields"), f"{where}, noise")
+    own = _known(told.get("fields", {}), methods, f"{where}, noise")
+    of_methods = {name: _fields({"fields": each}, f"{where}, noise, {name}") for name, each in own.items()}
+    rates, kind = told.get("rates"), told.get("kind", "shuffle")
+    numbers = isinstance(rates, list) and all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates)
+    if not numbers or not rates:
+        raise InputError(f"{where}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
+    if not isinstance(kind, str) or not _NAME.fullmatch(kind):
+        raise InputError(f"{where}, noise: a kind is one that --noise_kind takes, got {kind!r}.")
+    return [Noise(kind, float(rate), of_methods) for rate in rates]
 
 
 def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: Collection[str]) -> LearningRates:
@@ -93,22 +139,15 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
     told = _known(content, ("candidates", "noise", "seeds", "fields"), where)
     if missing := [name for name in ("candidates", "noise", "seeds") if not told.get(name)]:
         raise InputError(f"{where} says no {missing[0]}.")
-    if again := set(told["seeds"]) & set(seeds):
+    own, candidates = _seeds(told["seeds"], where), told["candidates"]
+    if again := set(own) & set(seeds):
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
-    candidates = tuple(told["candidates"])
+    if not isinstance(candidates, list):
+        raise InputError(f"{where}: candidates are a list of numbers, got {candidates!r}.")
     if bad := [rate for rate in candidates if not isinstance(rate, int | float) or not 0 < rate < math.inf]:
         raise InputError(
             f"{where}: candidates are numbers above 0, got {bad[0]!r} (YAML takes 1e-4 for a text: write 1.0e-4)."
         )
-    kinds, seeds = told["noise"], tuple(told["seeds"])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    noise = tuple(noise for each in kinds for noise in _noise(each, path, methods))
-    _refuse_again(noise, where)
-    return LearningRates(candidates, noise, seeds, told.get("fields") or {})
-
-
-def _refuse_again(noise: Sequence[Noise], where: str | Path) -> None:
-    """Runs of two noises of one name would be one file; without noise all kinds are alike."""
-    names = [each.name for each in noise]
-    if again := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{where}: the noise {again[0]} is asked for twice; give rate 0 to one kind only.")
+    if len({f"{rate:g}" for rate in candidates}) < len(candidates):
+        raise InputError(f"{where}: a candidate is asked for twice in {candidates!r}.")
+    return LearningRates(tuple(candidates), _noises(told["noise"], where, methods), own, _fields(told, where))

@@ -1,6 +1,7 @@
 """The runs of a suite, each in a process of its own, each with one file that is written once."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -11,15 +12,6 @@ from ..files import read_json, write_json
 from ..run_record import given, versions
 from .plan import Run, Suite, words_of
 from .process import NO_SETTINGS, Way, alone_in, one_run
-
-_NO_SETTINGS = (
-    "output_dir",
-    "data_dir",
-    "image_root",
-    "disable_tqdm",
-    "score_cache",
-)  # where files lie decides nothing
-_LEFT_OUT = ("command", "on_hub", "bank", "weights_sha256")  # of metrics.json: another's, long, of what is not kept
 
 
 def settings_of(recipe: Recipe) -> dict:
@@ -38,7 +30,11 @@ def read_run(file: Path) -> dict:
     """
     try:
         content = read_json(file)
-        content["run"], content["settings"], content["cost"], content["metrics"]
+        run = content["run"]
+        run["method"], run["noise"]["kind"], run["noise"]["rate"], run["seed"], run["learning_rate"], run["is_choice"]
+        content["settings"], content["cost"]["peak_mb"], content["seconds"]["train_cpu"], content["curve"]
+        if not math.isfinite(whole_of(content)):
+            raise ValueError(f"rsum is {whole_of(content)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is no run of a suite ({type(error).__name__}: {error}).") from error
     return content

@@ -215,9 +215,16 @@ def test_a_run_that_would_be_another_today_is_refused(made):
     file.write_text(file.read_text().replace(versions()["torch"], "1.0"))
     with pytest.raises(InputError, match=r"made with version of torch '1.0'"):
         make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
-    file.write_text("{}")
-    with pytest.raises(InputError, match=r"npc_seed0.json is no run of a suite"):
-        read_table(suite, folder)
+    content = json.loads(file.read_text())
+    for damaged in (
+        {},
+        content | {"test": {"rsum": "x"}},
+        content | {"test": {"rsum": float("nan")}},
+        content | {"run": {}},
+    ):
+        file.write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"npc_seed0.json is no run of a suite"):
+            read_table(suite, folder)
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(made, monkeypatch):
