@@ -38,6 +38,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
         "at_the_edge": at_the_edge,
         "best": best,
         "below": below,
+        "below_equal_compute": below_equal_compute,
         "below_start": below_start,
         "chosen": chosen,
         "told": told,
@@ -86,6 +87,16 @@ def below(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line]]:
         for line in lines
         if line.to_control and line.wins * 2 < len(line.to_control.values)
     ]
+
+
+def below_equal_compute(tables: Sequence[Table]) -> list[tuple[Table, Noise, list[Line]]]:
+    """Whose gain is that of more steps: methods that are below the longer control on average."""
+    found = [
+        (table, noise, [line for line in lines if line.to_equal_compute and line.to_equal_compute.mean < 0])
+        for table in tables
+        for noise, lines in table.lines.items()
+    ]
+    return [each for each in found if each[2]]
 
 
 def below_start(tables: Sequence[Table]) -> list[tuple[Table, Noise, list[str]]]:

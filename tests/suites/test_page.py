@@ -52,6 +52,17 @@ def test_a_suite_that_is_not_whole_says_so(made):  # noqa: F811
     assert "**Not whole yet**: 17 of 18 runs are there." in render([read_table(suite, folder)], "figures")
 
 
+def test_a_gain_that_is_one_of_more_steps_is_said(made):  # noqa: F811
+    suite, folder, _ = made
+    assert "at equal compute a longer control" not in render([read_table(suite, folder)], "figures")
+    for file in folder.glob("shuffle40/control_2x_seed*.json"):
+        content = json.loads(file.read_text())
+        content["test"]["rsum"] += 31
+        file.write_text(json.dumps(content))
+    text = render([read_table(suite, folder)], "figures")
+    assert "- small, shuffle, 40 %: at equal compute a longer control is better than npc (-0.5 ± 0.7)." in text
+
+
 def test_whether_the_default_keeps_its_word_is_computed(made):  # noqa: F811
     suite, folder, _ = made
     assert all(keeps for *_, keeps in judged(read_table(suite, folder)))
