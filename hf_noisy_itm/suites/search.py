@@ -8,6 +8,7 @@ from statistics import mean
 
 from .plan import Noise, Run, Suite, choices
 from .running import read_run, whole_of
+from .start import read_start
 
 _BEYOND = 3  # candidates, at most, on either side
 
@@ -16,7 +17,8 @@ def search(suite: Suite, folder: Path, make: Callable[[Sequence[Run]], bool]) ->
     """Makes the runs that learning rates are chosen by.
 
     Where a method does best under a noise with the smallest candidate, or the largest, the next one beyond is tried,
-    as far off as the candidates are from each other, up to three times: or else the grid would decide.
+    as far off as the candidates are from each other, up to three times: or else the grid would decide. Smaller ones
+    are tried, too, where its best is below the model that all start from: the smallest of all would leave that as it is.
 
     Args:
         suite: whose; its methods choose by the same rule.
@@ -43,13 +45,16 @@ def _beyond(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
     if suite.learning_rates is None or len(suite.learning_rates.candidates) < 2:
         return found
     candidates = sorted(suite.learning_rates.candidates)
+    start = read_start(folder)
+    least = start["metrics"]["rsum"] if start else -math.inf
     sides = ((0, candidates[0], candidates[1]), (-1, candidates[-1], candidates[-2]))
     for method, noises in _reached(runs, folder).items():
         for noise, rates in noises.items():
             for place, last, before in sides:
                 edge = sorted(rates)[place]
                 steps = round(math.log(edge / last) / math.log(last / before))  # that were taken already
-                if _best(rates) == edge and steps < _BEYOND:
+                is_lost = place == 0 and mean(rates[_best(rates)]) < least
+                if (_best(rates) == edge or is_lost) and steps < _BEYOND:
                     rate = float(f"{edge * last / before:.1e}")
                     like = next(run for run in runs if (run.method, run.noise) == (method, noise))
                     found += [replace(like, seed=seed, learning_rate=rate) for seed in suite.learning_rates.seeds]

@@ -105,6 +105,24 @@ def test_no_more_than_three_rates_beyond_the_candidates_are_tried(sign, tmp_path
     assert len(list((folder / "learning_rate").iterdir())) == 2 * (2 + 3)
 
 
+def test_smaller_rates_are_tried_where_the_best_is_below_the_start(tmp_path, monkeypatch):
+    """The largest but one may be the best of a grid, and the smallest, which changes nothing, be better than all."""
+
+    def worst_between(begin, words, end):
+        content, rate = left(begin, words, end), float(words[words.index("--learning_rate") + 1])
+        content["metrics"]["rsum"] = {1e-4: 300.0, 3e-4: 460.0, 9e-4: 200.0}.get(rate, 480 - 1e6 * rate)
+        return content
+
+    monkeypatch.setattr(running, "one_run", worst_between)
+    rates = {**SMALL["learning_rates"], "candidates": [1e-4, 3e-4, 9e-4]}
+    suite = suite_of(tmp_path, learning_rates=rates)
+    for start_rsum, rate in ((450.0, 3e-4), (485.0, 3.7e-6)):
+        (folder := tmp_path / f"results{start_rsum}").mkdir()
+        (folder / "start.json").write_text(json.dumps({"settings": {"model": "x"}, "metrics": {"rsum": start_rsum}}))
+        chosen = search(suite, folder, lambda runs, to=folder: make_runs(suite, runs, RECIPES, to))
+        assert chosen["control"][SHUFFLED] == pytest.approx(rate)
+
+
 def test_a_search_that_is_not_whole_chooses_nothing(tmp_path):
     suite = suite_of(tmp_path)
     assert search(suite, tmp_path, lambda runs: False) is None
