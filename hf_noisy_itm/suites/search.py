@@ -18,7 +18,7 @@ def search(suite: Suite, folder: Path, make: Callable[[Sequence[Run]], bool]) ->
 
     Where a method does best under a noise with the smallest candidate, or the largest, the next one beyond is tried,
     as far off as the candidates are from each other, up to three times: or else the grid would decide. Smaller ones
-    are tried, too, where its best is below the model that all start from: the smallest of all would leave that as it is.
+    are tried, too, where its best is below the model that all start from, which the smallest of all leaves as it is.
 
     Args:
         suite: whose; its methods choose by the same rule.
