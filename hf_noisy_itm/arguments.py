@@ -13,7 +13,7 @@ from .data import DataArguments
 from .errors import InputError, did_you_mean
 from .files import read_yaml
 from .methods import NoisyITMConfig
-from .parser import Parser, as_word, as_words, optional_kind, refuse_unknown
+from .parser import Parser, as_word, as_words, optional_number, refuse_unknown
 from .training_arguments import NoisyITMArguments
 
 
@@ -101,7 +101,7 @@ def parse_recipe(arguments: Sequence[str], defaults: dict | None = None, extra: 
     classes = (RunArguments, DataArguments, NoisyITMArguments, *([extra] if extra else []))
     options = (*classes, method)
     refuse_unknown(given, [f.name for cls in options for f in dataclasses.fields(cls) if f.init], "the recipe")
-    may_be_none = {name for cls in options for name, kind in get_type_hints(cls).items() if optional_kind(kind)}
+    may_be_none = {name for cls in options for name, kind in get_type_hints(cls).items() if optional_number(kind)}
     words = {where: as_words(fields, may_be_none) for where, fields in layers} | {"on the command line": arguments}
     values = Parser(options, allow_abbrev=False).values_of([word for layer in words.values() for word in layer])
     values["output_dir"] = values["output_dir"] or f"runs/{values['method']}"

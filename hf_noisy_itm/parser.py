@@ -1,6 +1,7 @@
 """`--field value` for dataclasses, and the same for fields of a file."""
 
 import argparse
+import copy
 import dataclasses
 import json
 import os
@@ -16,7 +17,7 @@ from .errors import InputError, did_you_mean
 class Parser(HfArgumentParser):
     """Says in an `InputError` what argparse would print before it leaves.
 
-    A number or a text that may be none is so by the words "none" and "null".
+    A number that may be none is so by the words "none" and "null"; a text too, if `or_none` is in its metadata.
     """
 
     def values_of(self, words: Sequence[str]) -> dict:
@@ -34,7 +35,10 @@ class Parser(HfArgumentParser):
 
     @staticmethod
     def _parse_dataclass_field(parser: argparse.ArgumentParser, field: dataclasses.Field) -> None:
-        if kind := optional_kind(field.type):
+        field, told = copy.copy(field), dict(field.metadata)
+        may_be_none = told.pop("or_none", False)  # the rest goes to argparse
+        field.metadata = told
+        if kind := optional_number(field.type) or (str if may_be_none else None):
             field.type = _or_none(kind)
         HfArgumentParser._parse_dataclass_field(parser, field)
 
@@ -103,9 +107,9 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> No
             raise InputError(f"Unknown field {name!r} in {where}{did_you_mean(name, known)}.")
 
 
-def optional_kind(kind: Any) -> type | None:
-    """Of a field that is a number or a text, or None, which of these; None of any other."""
-    return next((each for each in (int, float, str) if kind == each | None), None)
+def optional_number(kind: Any) -> type | None:
+    """Of a field that is a number or None, the kind of number; None of any other."""
+    return next((number for number in (int, float) if kind == number | None), None)
 
 
 def _or_none(kind: type) -> Callable[[str], Any]:

@@ -68,7 +68,10 @@ class DataArguments:
     )
     test_split: str | None = field(
         default=None,
-        metadata={"help": "Split to report on once, after training; eval_split then is for choosing a model."},
+        metadata={
+            "help": "Split to report on once, after training; eval_split then is for choosing a model. none: no such.",
+            "or_none": True,  # a recipe may name one
+        },
     )
     holdout_every: int = field(
         default=10, metadata={"help": "Without a split to evaluate on, every n-th picture is held out."}
