@@ -135,3 +135,25 @@ def of_this_training(path: str | Path) -> Iterator[None]:
             f"{path} does not hold what this training saves there ({type(error).__name__}: {last_line(error)}): "
             f"resume from an older checkpoint, or start anew from its weights with --model {folder}."
         ) from error
+
+
+_LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
+
+
+def refuse_other_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Refuses states of an optimizer that are not those of its parameters, on which its next step would fail.
+
+    Args:
+        optimizer: with whole parameters. One that is not torch's own is let pass: some factor or quantise.
+
+    Raises:
+        ValueError: a state has another shape than its parameter, or counts no steps.
+    """
+    if not type(optimizer).__module__.startswith("torch.optim"):
+        return
+    for parameter, state in optimizer.state.items():
+        for name in state.keys() & {*_LIKE_PARAMETERS, "step"}:
+            shape = tuple(getattr(state[name], "shape", ()))
+            own = tuple(parameter.shape) if name in _LIKE_PARAMETERS else ()
+            if shape != own:
+                raise ValueError(f"{name} has the shape {shape}, and belongs to one of {own}")

@@ -9,7 +9,7 @@ from .adapters import FILES as ADAPTER_FILES
 from .adapters import FOLDER as ADAPTER_FOLDER
 from .adapters import adapted, merged_state, save_adapter
 from .bad_batches import LossWatch, refuse_no_numbers
-from .checkpoint import load_memory, of_this_training, save_memory
+from .checkpoint import load_memory, of_this_training, refuse_other_shapes, save_memory
 from .data.pedigree import check_checkpoint_pedigree, write_checkpoint_pedigree
 from .engines import unflatten_scalars
 from .files import check_writable, shown
@@ -99,6 +99,8 @@ class CheckpointingTrainer(PublishingTrainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with of_this_training(checkpoint or ""):
             super()._load_optimizer_and_scheduler(checkpoint)
+            if checkpoint is not None and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):  # these have shards
+                refuse_other_shapes(getattr(self.optimizer, "optimizer", self.optimizer))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with of_this_training(checkpoint or ""):

@@ -24,6 +24,7 @@ _SHARED = ("unable to write to file </torch_", "unable to open shared memory obj
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 _NO_MEMORY = re.compile("MemoryError|(?i:out of memory|can(no|')t allocate memory)")
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _NO_RIGHT = ("Permission denied", "Read-only file system")  # as torch says it, without a number
 
 
@@ -62,13 +63,19 @@ def clean_exit(way_on: str = "") -> Iterator[None]:
 
 def _is_of_the_machine(error: BaseException) -> bool:
     """Also a full disk, or a folder of others, of which a sentence of our own tells."""
-    return not isinstance(error, InputError) or any(is_full_disk(each) or _is_not_ours(each) for each in chain(error))
+    if any(is_full_disk(each) or _is_not_ours(each) for each in chain(error)):
+        return True
+    return not (isinstance(error, InputError) or any(map(_is_no_place, chain(error))))
 
 
 def _is_not_ours(error: BaseException) -> bool:
     if isinstance(error, RuntimeError):
         return any(sign in str(error) for sign in _NO_RIGHT)
     return isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno in _NOT_OURS)
+
+
+def _is_no_place(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _NO_PLACE
 
 
 def sentence_of(error: BaseException) -> str | None:
@@ -93,6 +100,8 @@ def _of_one(error: BaseException) -> str | None:
         return f"{full}: free space there, or write elsewhere."
     if _is_not_ours(error):
         return f"{place} cannot be read or written ({why}): name another place, or change its rights."
+    if _is_no_place(error):
+        return f"{place} cannot be used ({why}): name another place, or move what stands in the way."
     if isinstance(error, RuntimeError) and _DEAD_WORKER.search(str(error)):
         return (
             f"A worker that loads data was ended from outside, most likely since memory ran short ({text}): give "

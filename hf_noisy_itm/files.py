@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from .errors import InputError
 from .full_disk import full_disk, is_full_disk
 
 try:
@@ -82,9 +83,9 @@ def atomic_folder(path: str | Path, replace: bool = False) -> Iterator[Path]:
 def write_error(folder: str | Path) -> OSError | None:
     """Why no file can be made in a folder, or in the one that it would be made in; None if one can."""
     folder = Path(os.path.realpath(folder))
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
@@ -95,9 +96,14 @@ def check_writable(folder: str | Path) -> None:
     """Looks whether files can be made in a folder, before work begins whose results are to lie there.
 
     Raises:
-        OSError: they cannot; it names the folder.
+        InputError: its file system has no files of users.
+        OSError: they cannot be made for another reason; it names the folder.
     """
     if error := write_error(folder):
+        if isinstance(error, FileNotFoundError):  # as /proc says it of each new name
+            raise InputError(
+                f"{folder} cannot be made, since no file can be made there: name another folder."
+            ) from error
         raise OSError(error.errno, error.strerror or str(error), str(folder)) from error
 
 

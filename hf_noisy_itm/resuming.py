@@ -3,6 +3,7 @@
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .untrusted import declared
 logger = logging.get_logger(__name__)
 
 STATE_FILE = "trainer_state.json"  # the trainer writes it when all other files of a checkpoint are there
+_MOST_TOLD = 9  # files of a list that are missing: a list may say anything
 _PARTS = (  # of each line one: names that the trainer, peft, FSDP and DeepSpeed give
     (
         "model.safetensors",
@@ -47,7 +49,8 @@ def missing_parts(folder: str | Path) -> list[str]:
     broken = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if _is_cut_short(file)]
     missing += [f"a whole {name}" for name in broken]
     if LIST_FILE not in [*missing, *broken]:
-        missing += [name for name in _listed(read_json(folder / LIST_FILE)) if not (folder / name).is_file()]
+        listed = _listed(read_json(folder / LIST_FILE))
+        missing += islice((name for name in listed if not (folder / name).is_file()), _MOST_TOLD)
     if (folder / "model.safetensors").is_file() and not (folder / "config.json").is_file():
         missing.append("config.json")  # without it nobody knows which method this was
     return missing
@@ -151,8 +154,10 @@ def refuse_other_method(checkpoint: str | Path, method: Mapping[str, Any]) -> No
         return
     try:
         stored = read_json(file)
+        if not isinstance(stored, dict):
+            raise ValueError(f"it holds {type(stored).__name__}")
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: copy it back, or start anew.") from error
+        raise InputError(f"{file} is not the config of a model ({error}): copy it back, or start anew.") from error
     for name, now in method.items():
         if name in stored and stored[name] != now:
             raise InputError(

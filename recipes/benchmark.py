@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside
 
 from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.suites import Way, make_runs, measure_start, read_suite, read_table, search, table_runs
-from hf_noisy_itm.suites.tables import as_markdown
+from hf_noisy_itm.suites.markdown import as_markdown
 
 RECIPES = Path(__file__).parent
 

@@ -11,7 +11,8 @@ from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import atomic_path
 from hf_noisy_itm.suites import CHOICES, read_suite, read_table
-from hf_noisy_itm.suites.page import draw, render
+from hf_noisy_itm.suites.figures import draw
+from hf_noisy_itm.suites.page import evidence, render
 
 RECIPES = Path(__file__).parent
 ORDER = ("scenes", "emoji", "wikipedia", "quick")
@@ -36,7 +37,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--page", type=Path, default=RECIPES.parent / "docs" / "results.md")
     args = parser.parse_args(arguments)
     tables, text = page(args.results, "results")
-    draw(tables, args.page.parent / "results")
+    if of_seeds := evidence(tables):
+        draw(of_seeds, args.page.parent / "results")
     with atomic_path(args.page) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

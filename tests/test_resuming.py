@@ -67,6 +67,21 @@ def test_a_configuration_that_cannot_be_read_makes_no_whole_checkpoint(tmp_path)
     assert to_resume("auto", tmp_path) == whole
 
 
+def test_a_list_that_asks_for_endless_files_is_not_followed(tmp_path):
+    folder = Path(a_checkpoint(tmp_path / "checkpoint-2"))
+    (folder / "memory.json").write_text('{"files": [], "num_processes": 1' + 30 * "0" + "}")
+    assert missing_parts(folder)[0] == "rng_state_0.pth"
+    assert to_resume("auto", tmp_path) is None
+
+
+def test_a_config_that_holds_no_fields_is_refused(tmp_path):
+    folder = Path(a_checkpoint(tmp_path / "checkpoint-2"))
+    for text in ("null", "[]", "{"):
+        (folder / "config.json").write_text(text)
+        with pytest.raises(InputError, match=r"config.json is not the config of a model .*: copy it back"):
+            refuse_other_method(folder, {"method": "npc"})
+
+
 @pytest.mark.parametrize("name", ["memory.json", "memory_bank.safetensors", "config.json"])
 def test_what_a_checkpoint_lists_must_be_there(name, tmp_path, caplog):
     for number in (2, 4):
@@ -235,7 +250,7 @@ def test_another_method_or_another_field_of_it_is_refused(tmp_path):
     with pytest.raises(InputError, match="was trained with model_type='noisy_itm_fne', and now it is 'noisy_itm_npc'"):
         refuse_other_method(tmp_path, NPCConfig().method)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="config.json cannot be read"):
+    with pytest.raises(InputError, match=r"config.json is not the config of a model \(Expecting"):
         refuse_other_method(tmp_path, {})
     (tmp_path / "config.json").unlink()
     refuse_other_method(tmp_path, {"margin": 2.0})

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_noisy_itm import InputError, NoisyITMArguments, NoisyITMTrainer, PairCollator, encode
 from hf_noisy_itm import trainer as trainer_module
-from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE
+from hf_noisy_itm.checkpoint import BANK_FILE, LIST_FILE, WEIGHTS_FILE, of_this_training, refuse_other_shapes
 from hf_noisy_itm.data.pedigree import pedigree_of
 from hf_noisy_itm.functional.noise import draw_noise
 from hf_noisy_itm.functional.retrieval import recall
@@ -222,13 +223,17 @@ def test_a_file_that_is_gone_from_a_checkpoint_stops_the_run(stopped, name, resu
     [
         ("trainer_state.json", lambda path: path.write_text("{}"), "KeyError: 'global_step'"),
         ("trainer_state.json", lambda path: path.write_text('{"global_step": "2"}'), "global_step is '2'"),
+        ("trainer_state.json", lambda path: path.write_text('{"global_step": 0}'), "global_step is 0"),
         ("optimizer.pt", lambda path: torch.save({}, path), "KeyError"),
         ("optimizer.pt", lambda path: torch.save([1, 2], path), "Error"),
+        ("optimizer.pt", lambda path: change_states(path, "exp_avg"), "exp_avg has the shape .*, and belongs to"),
+        ("optimizer.pt", lambda path: change_states(path, "step"), r"step has the shape \(2,\), and belongs"),
         ("scheduler.pt", lambda path: torch.save({"base_lrs": 1}, path), "Error"),
         ("rng_state.pth", lambda path: torch.save({"python": 3}, path), "TypeError"),
         ("rng_state.pth", lambda path: torch.save(Interrupt(3), path), "UnpicklingError"),
         ("model.safetensors", lambda path: save_file({"x": torch.zeros(2)}, path), "differ in .* tensors"),
         ("model.safetensors", lambda path: change_file(path, lambda each: each.popitem()), "differ in 1 tensors"),
+        ("model.safetensors", lambda path: change_file(path, one_more), "differ in 1 tensors, another for one"),
         ("model.safetensors", lambda path: change_file(path, flatten), "size mismatch"),
     ],
 )
@@ -240,10 +245,39 @@ def test_other_content_than_a_training_leaves_is_a_sentence(stopped, name, chang
         trainer().train(resume_from_checkpoint=str(checkpoint))
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError("disk"), torch.OutOfMemoryError("GPU"), InputError("own")])
+def test_what_the_machine_does_while_a_checkpoint_is_read_is_no_fault_of_the_checkpoint(error, tmp_path):
+    with pytest.raises(type(error)) as told, of_this_training(tmp_path):
+        raise error
+    assert told.value is error
+
+
 def change_file(path, change):
     state = load_file(path)
     change(state)
     save_file(state, path)
+
+
+def one_more(state):
+    state["another"] = torch.zeros(2)
+
+
+def change_states(path, name):
+    content = torch.load(path, weights_only=True)
+    for state in content["state"].values():
+        state[name] = torch.zeros(*state[name].shape, 2)
+    torch.save(content, path)
+
+
+def test_an_optimizer_that_is_not_torchs_own_may_have_states_of_any_shape():
+    class Factored(torch.optim.AdamW):
+        pass
+
+    for optimizer in (torch.optim.AdamW, Factored):
+        made = optimizer([torch.nn.Parameter(torch.ones(2, 3))])
+        made.state[made.param_groups[0]["params"][0]] = {"exp_avg": torch.zeros(2)}
+        with pytest.raises(ValueError, match="exp_avg") if optimizer is torch.optim.AdamW else nullcontext():
+            refuse_other_shapes(made)
 
 
 def flatten(state):

@@ -1,20 +1,15 @@
-"""The page of results: every number in it is read from runs, none is typed."""
+"""The page of results: every figure in it is read from runs; what data a suite has is said in its own words."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import jinja2
-import matplotlib
 
-matplotlib.use("Agg")  # files, no window
-
-from matplotlib import pyplot
-
-from ..files import atomic_path
+from .markdown import as_markdown, behind, summary, told
 from .plan import CONTROL, Noise
-from .tables import Line, Table, as_markdown
+from .tables import Line, Table
 
-FIGURES = ("rates.png", "curves.png", "costs.png")
 DEFAULT = "npc"  # what the README names
 _MOST_LOST = 0.01  # of the control's figure, where nothing is wrong
 
@@ -41,15 +36,20 @@ def render(tables: Sequence[Table], figures: str) -> str:
         "below_equal_compute": below_equal_compute,
         "below_start": below_start,
         "chosen": chosen,
+        "default": DEFAULT,
+        "is_lost": is_lost,
+        "judged": judged,
+        "ranked": ranked,
+        "summary": summary,
         "told": told,
     }
-    environment.globals |= {"default": DEFAULT, "judged": judged}
-    return environment.get_template("results.md.j2").render(tables=tables, figures=figures)
+    page = environment.get_template("results.md.j2")
+    return page.render(tables=tables, evidence=evidence(tables), figures=figures)
 
 
-def told(noise: Noise) -> str:
-    """In words."""
-    return f"{noise.kind}, {100 * noise.rate:.0f} %" if noise.rate else "no noise"
+def evidence(tables: Sequence[Table]) -> list[Table]:
+    """The suites that conclusions are drawn of: one seed alone says nothing."""
+    return [table for table in tables if len(table.suite.seeds) > 1]
 
 
 def best(table: Table) -> list[tuple[Noise, Line, list[str]]]:
@@ -67,15 +67,34 @@ def best(table: Table) -> list[tuple[Noise, Line, list[str]]]:
     return found
 
 
-def judged(table: Table) -> list[tuple[Noise, Line, bool]]:
-    """For each noise whether the default keeps its word there: more than the control, or 1 % less without noise."""
+def judged(table: Table, method: str) -> list[tuple[Noise, Line, bool]]:
+    """For each noise whether a method is fit to be the default: above the control, or 1 % below it without noise."""
     found = []
     for noise in table.lines:
-        line, control = table.line(noise, DEFAULT), table.line(noise, CONTROL)
+        line, control = table.line(noise, method), table.line(noise, CONTROL)
         if line and line.to_control:
             least = 0 if noise.rate else -_MOST_LOST * control.whole.mean
             found.append((noise, line, line.to_control.mean > least))
     return found
+
+
+def ranked(tables: Sequence[Table]) -> list[tuple[str, float, float, list[tuple[Table, Noise]]]]:
+    """The methods that are in all suites with the default, the one first that stays least below the best anywhere.
+
+    Returns:
+        For each: its name; how far below the best it is where it is farthest, in per cent of that one; its time, the
+        mean over all noises; where it is not fit to be the default.
+    """
+    tables = [table for table in tables if DEFAULT in table.suite.methods]
+    found = []
+    for method in tables[0].suite.methods if tables else ():
+        if method == CONTROL or not all(behind(table, method) for table in tables):
+            continue
+        words = [(table, *word) for table in tables for word in judged(table, method)]
+        unfit = [(table, noise) for table, noise, _, is_fit in words if not is_fit]
+        most = max(gap for table in tables for gap in behind(table, method).values())
+        found.append((method, most, mean(line.time.mean for _, _, line, _ in words), unfit))
+    return sorted(found, key=lambda each: (bool(each[3]), each[1]))
 
 
 def below(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line]]:
@@ -110,6 +129,12 @@ def below_start(tables: Sequence[Table]) -> list[tuple[Table, Noise, list[str]]]
     return [each for each in found if each[2]]
 
 
+def is_lost(table: Table, noise: Noise) -> bool:
+    """Whether the control ends below the model that it starts from, so that gains over it say little."""
+    control = table.line(noise, CONTROL)
+    return control is not None and table.start is not None and control.whole.mean < table.start
+
+
 def chosen(table: Table, method: str, noise: Noise) -> float | None:
     """The learning rate that the table's runs took by a choice under `noise`; None as long as there are none."""
     rates = table.learning_rates.get(method, {})
@@ -124,88 +149,3 @@ def at_the_edge(table: Table) -> list[tuple[Noise, list[str]]]:
         if names:
             found.append((noise, names))
     return found
-
-
-def draw(tables: Sequence[Table], folder: str | Path) -> None:
-    """Writes the figures: what is reached by rate, on the way, and at what cost; a method looks alike in all."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    methods = list(dict.fromkeys(method for table in tables for method in table.suite.methods))
-    looks = {method: _look(number, method) for number, method in enumerate(methods)}
-    for name, plot in zip(FIGURES, (_by_rate, _on_the_way, _by_cost)):
-        figure, axes = pyplot.subplots(1, len(tables), figsize=(5.2 * len(tables), 3.6), squeeze=False)
-        for table, axis in zip(tables, axes[0]):
-            plot(table, axis, looks)
-            axis.set_title(table.suite.name)
-            axis.spines[["top", "right"]].set_visible(False)
-            axis.legend(frameon=False, fontsize=8)
-        figure.tight_layout()
-        with atomic_path(folder / name) as temporary:
-            figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-        pyplot.close(figure)
-
-
-def _figure_name(table: Table) -> str:
-    return "mAP" if any("i2t_map" in line.figures for lines in table.lines.values() for line in lines) else "rSum"
-
-
-def _main_kind(table: Table) -> str:
-    return next(noise.kind for noise in table.suite.noise if noise.rate)
-
-
-def _by_rate(table: Table, axis, looks: dict[str, dict]) -> None:
-    kind = _main_kind(table)
-    noises = [noise for noise in table.lines if noise.kind == kind or not noise.rate]
-    for method in table.suite.methods:
-        points = [(100 * noise.rate, line.whole) for noise in noises if (line := table.line(noise, method))]
-        if points:
-            rates, spreads = zip(*points)
-            axis.errorbar(
-                rates,
-                [spread.mean for spread in spreads],
-                [spread.deviation or 0 for spread in spreads],
-                **looks[method],
-                capsize=2,
-            )
-    axis.set_xlabel(f"{kind}, % of the training pairs".replace("_", " "))
-    axis.set_ylabel(_figure_name(table))
-
-
-def _on_the_way(table: Table, axis, looks: dict[str, dict]) -> None:
-    noise = _middle(table)
-    for method in table.suite.methods:
-        line = table.line(noise, method)
-        if line and line.curve:
-            axis.plot(*zip(*line.curve), **looks[method])
-    axis.set_xlabel(f"steps, {told(noise)}")
-    axis.set_ylabel(f"{_figure_name(table)} on the pairs to evaluate on")
-
-
-def _by_cost(table: Table, axis, looks: dict[str, dict]) -> None:
-    noise = _middle(table)
-    for method in table.suite.methods:
-        line = table.line(noise, method)
-        if line and line.to_control:
-            look = looks[method] | {"linestyle": "none"}
-            axis.errorbar(line.time.mean, line.to_control.mean, line.to_control.deviation or 0, **look, capsize=2)
-    axis.axhline(0, color="0.6", linewidth=0.8)
-    axis.set_xlabel(f"processor seconds, times the control's ({told(noise)})")
-    axis.set_ylabel(f"{_figure_name(table)} above the control")
-
-
-def _middle(table: Table) -> Noise:
-    """The noise at 40 %, or the nearest to it, of the first kind."""
-    return min(
-        (noise for noise in table.lines if noise.rate and noise.kind == _main_kind(table)),
-        key=lambda noise: abs(noise.rate - 0.4),
-    )
-
-
-def _look(number: int, method: str) -> dict:
-    return {
-        "color": "black" if method == CONTROL else f"C{number % 10}",
-        "marker": "os^Dv<>Pp*"[number % 10],
-        "markersize": 4,
-        "linewidth": 1.2,
-        "label": method,
-    }

@@ -38,7 +38,8 @@ class Method:
     Args:
         folder: of recipes/, whose file of the suite's data is the recipe.
         fields: over those of the recipe, and of the suite.
-        steps: the recipe's steps and warm-up, times this: for a control that takes as much time as a method.
+        steps: the recipe's steps or epochs, and its warm-up, times this: for a control that takes as much time as
+            a method.
         learning_rate_of: a method whose learning rate this one takes, instead of choosing one.
         equal_compute: of a method, the longer control that it is set beside.
     """
@@ -55,7 +56,7 @@ class LearningRates:
     """How each method's learning rate is chosen: the same candidates, noise and seeds for all.
 
     Args:
-        candidates: to try; see `search`.
+        candidates: to try, ascending, from the middle outwards; see `search`.
         noise: under which, one by one: what is best at one rate may end a method at another.
         seeds: which may not be those of the table.
         fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
@@ -130,16 +131,17 @@ class Run:
 
 
 def choices(suite: Suite) -> list[Run]:
-    """The runs that learning rates are chosen by."""
+    """The first runs that learning rates are chosen by: with the two candidates in the middle. See `search`."""
     rates = suite.learning_rates
     if rates is None:
         return []
+    first = max(0, len(rates.candidates) - 2) // 2
     return [
         Run(name, noise, seed, rate, is_choice=True)
         for name, method in suite.methods.items()
         if method.learning_rate_of is None
         for noise in rates.noise
-        for rate in rates.candidates
+        for rate in rates.candidates[first : first + 2]
         for seed in rates.seeds
     ]
 
@@ -173,7 +175,7 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
         recipes: folder of the methods' folders.
 
     Raises:
-        InputError: there is no such recipe.
+        InputError: there is no such recipe, or it does not say how long it trains where that is to be longer.
     """
     method = suite.methods[run.method]
     path = recipes / method.folder / suite.recipe
@@ -190,6 +192,16 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
     if run.learning_rate is not None:
         fields["learning_rate"] = run.learning_rate
     if method.steps != 1:
-        told = read_yaml(path) | fields
-        fields |= {name: round(told[name] * method.steps) for name in ("max_steps", "warmup_steps")}
+        fields |= _longer(read_yaml(path) | fields, method.steps, f"{path}, of the suite {suite.name},")
     return [str(path), *(word for name, value in fields.items() for word in (f"--{name}", str(value)))]
+
+
+def _longer(fields: dict[str, Any], times: float, where: str) -> dict[str, Any]:
+    """Length and warm-up of a training that is so many times as long; a warm-up below 1 is a share, and stays."""
+    length = next((name for name in ("max_steps", "num_train_epochs") if fields.get(name)), None)
+    if length is None:
+        raise InputError(f"{where} says neither max_steps nor num_train_epochs, to have {times:g} times as many.")
+    longer = {length: fields[length] * times}
+    if fields.get("warmup_steps", 0) >= 1:
+        longer["warmup_steps"] = fields["warmup_steps"] * times
+    return {name: value if name == "num_train_epochs" else round(value) for name, value in longer.items()}

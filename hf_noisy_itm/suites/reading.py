@@ -50,19 +50,31 @@ def _suite(content: Any, path: Path) -> Suite:
                 raise InputError(f"{path}, {name}: there is no method {other!r}{did_you_mean(other, methods)}.")
         if each.learning_rate_of and methods[each.learning_rate_of].learning_rate_of:
             raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
-    rates, seeds = fields.get("learning_rates"), _seeds(fields["seeds"], path)
+    seeds, common = _seeds(fields["seeds"], path), _fields(fields, path, ("test_split",))
     noise = _noises(fields["noise"], path, methods)
+    rates = fields.get("learning_rates")
+    if rates is not None:
+        rates = _learning_rates(rates, seeds, path, methods)
+        _refuse_choices_on_the_test_split(common | rates.fields, path)
+        for name, own in (("fields", common), *((name, each.fields) for name, each in methods.items())):
+            if "learning_rate" in own:
+                raise InputError(f"{path}, {name}: learning_rate would be another than the one chosen; leave it out.")
     return Suite(
         path.stem,
         _checked(fields, "recipe", str, path),
         methods,
         noise,
         seeds,
-        _fields(fields, path, ("test_split",)),
-        None if rates is None else _learning_rates(rates, seeds, path, methods),
+        common,
+        rates,
         _checked(fields, "about", str, path),
         _checked(fields, "comparable", str, path),
     )
+
+
+def _refuse_choices_on_the_test_split(fields: dict[str, Any], path: Path) -> None:
+    if fields.get("test_split") is not None and fields.get("eval_split") == fields["test_split"]:
+        raise InputError(f"{path}: learning rates would be chosen on the test split {fields['test_split']!r}.")
 
 
 def _method(name: str, content: Any, where: str) -> Method:
@@ -75,7 +87,7 @@ def _method(name: str, content: Any, where: str) -> Method:
     for each, kind in (("folder", str), ("learning_rate_of", str), ("equal_compute", str), ("steps", int | float)):
         if each in told:
             _checked(told, each, kind, where)
-    if not told.get("steps", 1) > 0:
+    if not 0 < told.get("steps", 1) < math.inf:
         raise InputError(f"{where}: steps are a number above 0, got {told['steps']!r}.")
     return Method(**told)
 
@@ -150,4 +162,4 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
         )
     if len({f"{rate:g}" for rate in candidates}) < len(candidates):
         raise InputError(f"{where}: a candidate is asked for twice in {candidates!r}.")
-    return LearningRates(tuple(candidates), _noises(told["noise"], where, methods), own, _fields(told, where))
+    return LearningRates(tuple(sorted(candidates)), _noises(told["noise"], where, methods), own, _fields(told, where))

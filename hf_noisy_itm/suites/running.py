@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 from ..arguments import Recipe, parse_recipe
 from ..errors import InputError, last_line
 from ..files import read_json, write_json
 from ..run_record import given, versions
-from .plan import Run, Suite, words_of
+from .plan import Noise, Run, Suite, words_of
 from .process import NO_SETTINGS, Way, alone_in, one_run
 
 
@@ -26,16 +27,25 @@ def read_run(file: Path) -> dict:
     """What a run left.
 
     Raises:
-        InputError: the file is not such.
+        InputError: the file is not such, or of another run than its name says.
     """
     try:
         content = read_json(file)
         run = content["run"]
-        run["method"], run["noise"]["kind"], run["noise"]["rate"], run["seed"], run["learning_rate"], run["is_choice"]
-        content["settings"], content["cost"]["peak_mb"], content["seconds"]["train_cpu"], content["curve"]
+        noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
+        own = Run(run["method"], noise, run["seed"], run["learning_rate"], run["is_choice"]).file
+        if own != f"{file.parent.name}/{file.name}":
+            raise ValueError(f"it is of the run {own}")
+        numbers = [content["seconds"]["train_cpu"], content["cost"]["peak_mb"], content["cost"]["cpu_seconds"]]
+        numbers += [value for point in content["curve"] for value in (point["step"], whole_in(point))]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("a figure is no number")
+        parts = (content["settings"], content["versions"], content["weights"] or {})
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("settings, versions or weights have no fields")
         if not math.isfinite(whole_of(content)):
             raise ValueError(f"rsum is {whole_of(content)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is no run of a suite ({type(error).__name__}: {error}).") from error
     return content
 
@@ -47,7 +57,11 @@ def figures_of(content: dict) -> dict[str, float]:
 
 def whole_of(content: dict) -> float:
     """The figure that runs are judged by: rSum, or mAP of vectors."""
-    figures = figures_of(content)
+    return whole_in(figures_of(content))
+
+
+def whole_in(figures: dict[str, float]) -> float:
+    """That of one evaluation, as a point of a curve is."""
     return figures["rsum"] if "rsum" in figures else figures["map"]
 
 
@@ -85,22 +99,29 @@ def make_runs(
         if (folder / run.file).exists():
             _refuse_other(folder / run.file, settings[run])
     wanted = [run for run in runs if not (folder / run.file).exists()]
-    begin, failed = way.command(recipes / "train.py"), None
+    begin, failed, stop = way.command(recipes / "train.py"), None, Event()
+
+    def made(run: Run) -> dict | None:
+        if stop.is_set():
+            return None
+        try:
+            return one_run(begin, words[run], way.end)
+        except BaseException:
+            stop.set()
+            raise
+
     with alone_in(folder), ThreadPoolExecutor(way.processes) as pool:
-        jobs = {pool.submit(one_run, begin, words[run], way.end): run for run in wanted}
+        jobs = {pool.submit(made, run): run for run in wanted}
         try:
             for job in as_completed(jobs):
-                if job.cancelled():
-                    continue
                 run = jobs[job]
                 if (error := job.exception()) is not None:
                     failed = failed or (run, error)
-                    pool.shutdown(wait=False, cancel_futures=True)
                 elif (content := job.result()) is not None:
                     _keep(suite, run, settings[run], content, folder / run.file)
                     told(f"{run.file}: {whole_of(content):.1f}, {content['cost']['seconds']:.0f} s")
-        except BaseException:  # of somebody who stops all
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # of somebody who stops all, or of the disk
+            stop.set()
             raise
     if failed is not None:
         run, error = failed

@@ -12,10 +12,11 @@ from ..evaluation import EvaluationArguments, evaluate_model
 from ..files import read_json, write_json
 from ..loading import NOTHING
 from ..run_record import versions
-from .plan import Suite, table_runs, words_of
+from .plan import Suite, choices, table_runs, words_of
 from .running import parsed
 
 FILE = "start.json"
+CHOICE_FILE = "start_of_choices.json"
 _DECIDES = (
     *("dataset", "dataset_config", "eval_split", "max_eval_pictures"),
     *("holdout_every", "holdout_offset", "holdout_by", "where"),
@@ -23,7 +24,7 @@ _DECIDES = (
 
 
 def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[str] = ()) -> None:
-    """Writes the figures of the start, on the pairs of the table, where they are not there yet.
+    """Writes the figures of the start, on the pairs of the table and on those of the choices, where they lack.
 
     A suite whose models start from random weights has none.
 
@@ -36,29 +37,36 @@ def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[st
     Raises:
         InputError: those that are there are of another model or other pairs; or it cannot be evaluated.
     """
-    recipe = parsed([*words_of(suite, table_runs(suite, {})[0], recipes), *common])
+    for file, runs in ((folder / FILE, table_runs(suite, {})), (folder / CHOICE_FILE, choices(suite))):
+        if runs:
+            _measure(parsed([*words_of(suite, runs[0], recipes), *common]), file)
+
+
+def _measure(recipe: Recipe, file: Path) -> None:
     if recipe.run.model == NOTHING:
         return
     settings = _settings(recipe)
-    if (folder / FILE).exists():
-        if read_start(folder)["settings"] != settings:
-            raise InputError(f"{folder / FILE} is of another model or other pairs: name another --results.")
+    if file.exists():
+        if read_start(file)["settings"] != settings:
+            raise InputError(f"{file} is of another model or other pairs: name another --results.")
         return
-    held = replace(recipe.data, noise_rate=None, eval_split=settings.get("eval_split"), test_split=None)
+    held = replace(recipe.data, noise_rate=0.0, eval_split=settings.get("eval_split"), test_split=None)
     with tempfile.TemporaryDirectory() as aside, contextlib.redirect_stdout(None):  # which tells where that lies
         args = EvaluationArguments(recipe.run.model, output=str(Path(aside) / "evaluation.json"))
         figures = evaluate_model(args, held)["metrics"]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FILE, {"settings": settings, "metrics": figures, "versions": versions()})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"settings": settings, "metrics": figures, "versions": versions()})
 
 
-def read_start(folder: Path) -> dict | None:
+def read_start(file: Path) -> dict | None:
     """Settings and figures of the start; None where they were not measured.
+
+    Args:
+        file: one of those that `measure_start` writes.
 
     Raises:
         InputError: the file is not such.
     """
-    file = folder / FILE
     if not file.exists():
         return None
     try:

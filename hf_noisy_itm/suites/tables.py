@@ -7,8 +7,8 @@ from statistics import mean, stdev
 
 from ..errors import InputError
 from .plan import CONTROL, Noise, Suite
-from .running import figures_of, read_run, whole_of
-from .start import read_start
+from .running import figures_of, read_run, whole_in, whole_of
+from .start import FILE, read_start
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Line:
     Args:
         method: its name.
         whole: rSum, or mAP, see `whole_of`.
-        figures: R@1 and what else is told, by name.
+        fused: rSum by both branches of CODER; None of other methods.
+        is_of_vectors: `whole` is mAP.
         to_control: differences of `whole` to the control's; None of the control.
         to_equal_compute: to those of a control that took as long; None where none was made.
         time: processor seconds of training and of a scorer before it, times the control's.
@@ -65,7 +66,8 @@ class Line:
 
     method: str
     whole: Spread
-    figures: dict[str, Spread]
+    fused: Spread | None
+    is_of_vectors: bool
     to_control: Spread | None
     to_equal_compute: Spread | None
     time: Spread | None
@@ -89,6 +91,7 @@ class Table:
         learning_rates: by method and noise, those of the runs.
         tried: by noise, method and learning rate, what was reached where learning rates were chosen.
         start: rSum of the model that all start from; None where it was not measured.
+        hours: of a processor that all runs took, the choices among them.
     """
 
     suite: Suite
@@ -96,6 +99,7 @@ class Table:
     learning_rates: dict[str, dict[Noise, float]]
     tried: dict[Noise, dict[str, dict[float, Spread]]]
     start: float | None
+    hours: float
 
     @property
     def runs(self) -> tuple[int, int]:
@@ -104,16 +108,23 @@ class Table:
         return there, len(self.suite.methods) * len(self.suite.noise) * len(self.suite.seeds)
 
     @property
+    def is_of_vectors(self) -> bool:
+        """Whether its figure is mAP, in place of rSum."""
+        return all(line.is_of_vectors for lines in self.lines.values() for line in lines)
+
+    @property
     def candidates(self) -> list[float]:
         """Learning rates that were tried, of any method."""
         return sorted({rate for methods in self.tried.values() for rates in methods.values() for rate in rates})
 
+    @property
+    def borrowed(self) -> dict[str, str]:
+        """Methods that chose no learning rate, and whose they take."""
+        return {name: each.learning_rate_of for name, each in self.suite.methods.items() if each.learning_rate_of}
+
     def line(self, noise: Noise, method: str) -> Line | None:
         """One line, if it is there."""
         return next((line for line in self.lines.get(noise, ()) if line.method == method), None)
-
-
-_TOLD = ("i2t_r@1", "t2i_r@1", "fused_rsum", "i2t_map", "t2i_map")
 
 
 def read_table(suite: Suite, folder: str | Path) -> Table:
@@ -125,10 +136,15 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     found: dict[Noise, dict[str, dict[int, dict]]] = {}
     tried: dict[Noise, dict[str, dict[float, dict[int, float]]]] = {}
     rates: dict[str, dict[Noise, float]] = {}
+    asked = {False: suite.seeds, True: suite.learning_rates.seeds if suite.learning_rates else ()}
+    seconds = 0.0
     for file in sorted(Path(folder).glob("*/*.json")):
         content = read_run(file)
         run = content["run"]
         noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
+        if run["seed"] not in asked[run["is_choice"]]:
+            continue
+        seconds += content["cost"]["cpu_seconds"]
         if run["is_choice"]:
             methods = tried.setdefault(noise, {}).setdefault(run["method"], {})
             methods.setdefault(run["learning_rate"], {})[run["seed"]] = whole_of(content)
@@ -151,9 +167,9 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         for noise in (suite.learning_rates.noise if suite.learning_rates else ())
         if noise in tried
     }
-    start = read_start(Path(folder))
+    start = read_start(Path(folder) / FILE)
     rates = {name: rates[name] for name in suite.methods if name in rates}
-    return Table(suite, lines, rates, spreads, start["metrics"]["rsum"] if start else None)
+    return Table(suite, lines, rates, spreads, start["metrics"]["rsum"] if start else None, seconds / 3600)
 
 
 def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:
@@ -169,11 +185,11 @@ def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:
         own, other = of(runs, figure), of(these, figure)
         return None if is_control or own is None or other is None else getattr(own, how)(other)
 
-    figures = {name: of(runs, lambda run, name=name: figures_of(run).get(name)) for name in _TOLD}
     return Line(
         name,
         of(runs, whole_of),
-        {name: spread for name, spread in figures.items() if spread is not None},
+        of(runs, lambda run: figures_of(run).get("fused_rsum")),
+        all("rsum" not in figures_of(run) for run in runs.values()),
         against(control, whole_of, "less"),
         against(equal, whole_of, "less"),
         against(control, _worked, "over"),
@@ -194,35 +210,8 @@ def _curve(runs: Iterable[dict]) -> list[tuple[int, float]]:
     for run in runs:
         at: dict[int, float] = {}
         for point in run["curve"]:  # the last step twice: as it was, and with the weights that were chosen
-            at.setdefault(point["step"], point["rsum" if "rsum" in point else "map"])
+            at.setdefault(point["step"], whole_in(point))
         for step, value in at.items():
             points.setdefault(step, []).append(value)
     most = max((len(values) for values in points.values()), default=0)
     return [(step, mean(values)) for step, values in sorted(points.items()) if len(values) == most]
-
-
-def as_markdown(table: Table) -> str:
-    """All lines, a noise at a time; columns that would be empty are left out."""
-    rows = []
-    for noise, lines in table.lines.items():
-        for line in lines:
-            rows.append(
-                {
-                    "noise": "none" if not noise.rate else f"{noise.kind}, {100 * noise.rate:.0f} %",
-                    "method": line.method,
-                    "seeds": str(len(line.whole.values)),
-                    "whole": line.whole.told(),
-                    "both branches": line.figures["fused_rsum"].told() if "fused_rsum" in line.figures else "",
-                    "to the control": line.to_control.told(sign="+") if line.to_control else "",
-                    "wins": f"{line.wins} of {len(line.to_control.values)}" if line.to_control else "",
-                    "at equal compute": line.to_equal_compute.told(sign="+") if line.to_equal_compute else "",
-                    "time": f"{line.time.mean:.2f} x" if line.time else "",
-                    "memory": f"{line.memory.mean:.2f} x" if line.memory else "",
-                    "AUC": f"{line.auc.mean:.3f}" if line.auc else "",
-                }
-            )
-    vectors = all("i2t_map" in line.figures for lines in table.lines.values() for line in lines)
-    names = [name for name in rows[0] if any(row[name] for row in rows)]
-    heads = [("mAP" if vectors else "rSum") if name == "whole" else name for name in names]
-    lines = [heads, ["---"] * len(heads), *([row[name] for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

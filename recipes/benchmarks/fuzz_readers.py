@@ -11,8 +11,8 @@ each file under limits, so that a crash is counted and not suffered. Counted are
     failures   another error; a process that died; more than a second of a processor, or 20 by the clock; more
                than the bound of memory; anything that was executed, or tried to be: programs, unpickling, connections
 
-Prints the counts and writes them as JSON; exit status 1 if there is a failure. `--show FORMAT NUMBER` writes one file
-to look at.
+Prints the counts and writes them as JSON, those of another number or seed only with `--output`; exit status 1 if there
+is a failure. `--show FORMAT NUMBER` writes one file to look at.
 """
 
 import argparse
@@ -55,8 +55,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", help="formats that begin so; the others keep their figures")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", nargs=2, metavar=("FORMAT", "NUMBER"), help="write one file to standard output")
-    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
+    parser.add_argument(
+        "--output", type=Path, help="JSON file to write; by default, and of default files and seed, the committed one"
+    )
     args = parser.parse_args(arguments)
+    is_the_committed = (args.files, args.seed) == (parser.get_default("files"), parser.get_default("seed"))
+    output = args.output or (RESULT if is_the_committed else None)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HF_HOME"] = folder  # before `datasets` is imported: its caches go with the folder
         from _fuzz_formats import formats
@@ -72,11 +76,11 @@ def main(arguments: list[str]) -> None:
         each = -(-args.files // len(names))
         start = time.perf_counter()
         figures = _count(names, each, args, Path(folder))
-    if args.only and args.output.exists():
-        figures = _merged(json.loads(args.output.read_text()), figures, names)
+    if args.only and output is not None and output.exists():
+        figures = _merged(json.loads(output.read_text()), figures, names)
     else:
         figures["commands"] = []
-    command = [word for word in sys.argv if word not in ("--output", str(args.output))]
+    command = [word for word in sys.argv if word not in ("--output", str(output))]
     figures["commands"].append({"command": command, "seconds": round(time.perf_counter() - start, 1)})
     figures |= {
         "seed": args.seed,
@@ -86,7 +90,8 @@ def main(arguments: list[str]) -> None:
     for name, counts in figures["formats"].items():
         print(f"{name:34}" + "".join(f"{what} {count:>5}  " for what, count in counts.items()))
     print(", ".join(f"{what} {count:,}" for what, count in figures["all"].items()))
-    write_json(args.output, figures)
+    if output is not None:
+        write_json(output, figures)
     if figures["failures"]:
         raise SystemExit(1)
 

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import re
 import resource
 import runpy
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,28 +48,34 @@ def ended(folder, *words, monkeypatch, capsys):
     return stop.value.code, [line for line in error.splitlines() if line.startswith("error: ")][-1]
 
 
-@pytest.fixture
+@contextmanager
 def largest_file():
-    """Sets how long a file may be: beyond, writing fails midway, as on a full disk."""
+    """Gives what sets how long a file may be: beyond, writing fails midway, as on a full disk.
+
+    No fixture: between a test and its fixtures' end pytest writes to its log, which may be a file too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(
     ("size", "file"),
     [(10, "memory.json"), (1_000_000, "model.safetensors"), (4_000_000, "optimizer.pt")],  # of 30, 3.6 M, 7.2 M bytes
 )
-def test_a_full_disk(size, file, largest_file, monkeypatch, capsys, tmp_path):
+def test_a_full_disk(size, file, monkeypatch, capsys, tmp_path):
     save_model = CheckpointingTrainer.save_model
+    with largest_file() as limit:
 
-    def save_until_full(self, output_dir=None, _internal_call=False):
-        if Path(output_dir or "").name == "checkpoint-2":
-            largest_file(size)
-        save_model(self, output_dir, _internal_call)
+        def save_until_full(self, output_dir=None, _internal_call=False):
+            if Path(output_dir or "").name == "checkpoint-2":
+                limit(size)
+            save_model(self, output_dir, _internal_call)
 
-    monkeypatch.setattr(CheckpointingTrainer, "save_model", save_until_full)
-    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+        monkeypatch.setattr(CheckpointingTrainer, "save_model", save_until_full)
+        status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert status == 1
     assert "cannot be written, most likely since the disk is full" in sentence
     assert sentence.endswith("--resume_from_checkpoint auto.")
@@ -83,6 +91,23 @@ def test_a_folder_that_is_not_ours(monkeypatch, capsys):
         True,
         True,
     )
+
+
+@pytest.mark.parametrize("name", ["file/run", "a" * 300, "loop/run", "/proc/run"])
+def test_a_folder_that_cannot_be(name, monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    status, sentence = ended(tmp_path / name, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 2
+    assert str(tmp_path / name) in sentence
+    assert re.search("name another (place|folder)", sentence)
+
+
+def test_a_folder_where_a_checkpoint_has_a_file(monkeypatch, capsys, tmp_path):
+    (tmp_path / "checkpoint-1" / "config.json").mkdir(parents=True)
+    status, sentence = ended(tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert status == 2
+    assert "checkpoint-1/config.json cannot be used (Is a directory): name another place, or move" in sentence
 
 
 def spoil(monkeypatch, *steps):
@@ -189,6 +214,7 @@ def raise_wrapped(error):
             OSError(errno.ENOSPC, "No space left on device", "/a/b"),
             "/a/b cannot be written, most likely since the disk is full (No space left on device)",
         ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/a/b"), "the disk is full (Disk quota exceeded)"),
         (OSError(errno.EROFS, "Read-only file system", "/a/b"), "/a/b cannot be read or written (Read-only file"),
         (
             SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
@@ -232,14 +258,14 @@ def save_array(path):
     [lambda path: path.write_bytes(bytes(10_000)), save_tensors, save_array],
     ids=["bytes", "tensors", "array"],
 )
-def test_a_full_disk_names_the_file_that_was_to_be_written(write, largest_file, capsys, tmp_path):
-    largest_file(5_000)
-    with pytest.raises(SystemExit) as stop, clean_exit(), atomic_path(tmp_path / "bank.safetensors") as temporary:
-        write(temporary)
+def test_a_full_disk_names_the_file_that_was_to_be_written(write, capsys, tmp_path):
+    path = tmp_path / "bank.safetensors"
+    with largest_file() as limit:
+        limit(5_000)
+        with pytest.raises(SystemExit) as stop, clean_exit(), atomic_path(path) as temporary:
+            write(temporary)
     assert stop.value.code == 1
-    assert (
-        f"error: {tmp_path / 'bank.safetensors'} cannot be written, most likely since the" in capsys.readouterr().err
-    )
+    assert f"error: {path} cannot be written, most likely since the" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,15 +2,23 @@
 
 import json
 import runpy
+from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from hf_noisy_itm.suites import read_table
-from hf_noisy_itm.suites.page import FIGURES, at_the_edge, below, best, draw, judged, render
+from hf_noisy_itm.suites.page import (
+    at_the_edge,
+    below,
+    best,
+    judged,
+    ranked,
+    render,
+)
+from hf_noisy_itm.suites.plan import Noise
 
-from .test_plan import RECIPES
-from .test_tables import SHUFFLED, made  # noqa: F401
+from .test_plan import RECIPES, SHUFFLED
+from .test_tables import left, made  # noqa: F401
 
 
 @pytest.fixture
@@ -35,6 +43,15 @@ def test_what_is_below_the_control_is_said(made):  # noqa: F811
     assert [(noise, line.method) for _, noise, line in below([table])] == [(SHUFFLED, "npc")]
     assert "small, shuffle, 40 %: npc is above the control in 0 of 2 seeds" in render([table], "figures")
     assert {noise: line.method for noise, line, _ in best(table)}[SHUFFLED] == "control_2x"
+
+
+def test_what_is_above_the_control_in_half_of_the_seeds_is_not_below_it(made):  # noqa: F811
+    suite, folder, _ = made
+    file = folder / "shuffle40" / "npc_seed0.json"
+    content = json.loads(file.read_text())
+    content["test"]["rsum"] = 300.0
+    file.write_text(json.dumps(content))
+    assert below([read_table(suite, folder)]) == []
 
 
 def test_a_learning_rate_at_the_edge_of_what_was_tried_is_said(made):  # noqa: F811
@@ -65,7 +82,7 @@ def test_a_gain_that_is_one_of_more_steps_is_said(made):  # noqa: F811
 
 def test_whether_the_default_keeps_its_word_is_computed(made):  # noqa: F811
     suite, folder, _ = made
-    assert all(keeps for *_, keeps in judged(read_table(suite, folder)))
+    assert all(keeps for *_, keeps in judged(read_table(suite, folder), "npc"))
     for lost, keeps in ((4.0, True), (6.0, False)):  # of the control's 500
         for file in folder.glob("clean/npc_seed*.json"):
             told = json.loads(file.read_text())
@@ -73,17 +90,70 @@ def test_whether_the_default_keeps_its_word_is_computed(made):  # noqa: F811
             told["test"]["rsum"] = control["test"]["rsum"] - lost
             file.write_text(json.dumps(told))
         table = read_table(suite, folder)
-        assert {noise.name: kept for noise, _, kept in judged(table)}["clean"] == keeps
+        assert {noise.name: kept for noise, _, kept in judged(table, "npc")}["clean"] == keeps
         more = "" if keeps else "; **not kept**"
         assert f"no noise -{lost} ± 0.0 (0 of 2 seeds{more})" in render([table], "figures")
 
 
-def test_figures_are_drawn(table, tmp_path):
-    draw([table, table], tmp_path / "figures")
-    for name in FIGURES:
-        with Image.open(tmp_path / "figures" / name) as picture:
-            assert picture.width > 2 * picture.height
-            assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
+def test_the_ranking_is_by_the_farthest_from_the_best(made):  # noqa: F811
+    suite, folder, _ = made
+    for file in folder.glob("clean/control_2x_seed*.json"):
+        content = json.loads(file.read_text())
+        content["test"]["rsum"] = 560.0
+        file.write_text(json.dumps(content))
+    table = read_table(suite, folder)
+    npc, longer = ranked([table])
+    assert (npc[0], longer[0]) == ("npc", "control_2x")
+    assert npc[1] == pytest.approx(100 * (560 - table.line(Noise("shuffle", 0.0), "npc").whole.mean) / 560)
+    assert npc[3] == longer[3] == []
+    for file in folder.glob("clean/npc_seed*.json"):
+        content = json.loads(file.read_text())
+        content["test"]["rsum"] = 400.0
+        file.write_text(json.dumps(content))
+    table = read_table(suite, folder)
+    assert [(method, unfit) for method, _, _, unfit in ranked([table])] == [
+        ("control_2x", []),
+        ("npc", [(table, Noise("shuffle", 0.0))]),
+    ]
+    assert "| npc | 28.6 % | 1.50 x | small (no noise) |" in render([table], "figures")
+    assert ranked([]) == []
+
+
+def test_what_is_as_good_as_the_control_does_not_keep_the_word(made):  # noqa: F811
+    suite, folder, _ = made
+    rates = replace(suite, noise=(Noise("shuffle", 0.1),))
+    for file in folder.glob("shuffle40/*_seed*.json"):
+        content = json.loads(file.read_text())
+        content["run"]["noise"]["rate"], content["test"]["rsum"] = 0.1, 400.0
+        (folder / "shuffle10").mkdir(exist_ok=True)
+        (folder / "shuffle10" / file.name).write_text(json.dumps(content))
+    [(_, _, keeps)] = judged(read_table(rates, folder), "npc")
+    assert not keeps
+
+
+def test_only_methods_of_all_suites_of_the_default_are_ranked(made):  # noqa: F811
+    suite, folder, _ = made
+    table = read_table(suite, folder)
+    lines = {noise: [line for line in lines if line.method != "control_2x"] for noise, lines in table.lines.items()}
+    fewer = replace(table, lines=lines)
+    assert [each[0] for each in ranked([table, table])] == ["npc", "control_2x"]
+    assert [each[0] for each in ranked([table, fewer])] == ["npc"]
+
+
+def test_a_gain_over_a_control_that_training_makes_worse_is_told_beside_that_over_the_start(made):  # noqa: F811
+    table = read_table(*made[:2])
+    assert "(+40.5 ± 0.7 to the control), at" in render([replace(table, start=450.0)], "figures")
+    page = render([replace(table, start=470.0)], "figures")
+    assert "(+40.5 ± 0.7 to the control, which training makes worse, and +31.0 to the start), at 1.50 times" in page
+
+
+def test_a_suite_of_one_seed_is_no_evidence(made):  # noqa: F811
+    suite, folder, _ = made
+    one = replace(read_table(suite, folder), suite=replace(suite, seeds=(0,)))
+    page = render([one], "figures")
+    assert "**small**" not in page
+    assert "## small" in page
+    assert "figures/" not in page
 
 
 def test_the_committed_page_is_that_of_the_committed_runs():

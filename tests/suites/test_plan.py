@@ -1,5 +1,6 @@
 """What a suite's file says, and the runs that follow from it."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,26 @@ def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     assert choice.training.learning_rate == 1e-4
 
 
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        ("max_steps: 10\nwarmup_steps: 3", {"max_steps": "15", "warmup_steps": "4"}),
+        ("num_train_epochs: 3\nwarmup_steps: 0.1", {"num_train_epochs": "4.5"}),
+    ],
+)
+def test_a_longer_training_has_more_steps_or_epochs(told, times, tmp_path):
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "scenes_noise40.yaml").write_text(told)
+    methods = {"control": {"folder": "baseline", "steps": 1.5}}
+    suite = suite_of(tmp_path, methods=methods, learning_rates=None)
+    words = words_of(suite, table_runs(suite, {})[0], tmp_path)
+    names = ("max_steps", "num_train_epochs", "warmup_steps")
+    assert {name: words[words.index(f"--{name}") + 1] for name in names if f"--{name}" in words} == times
+    (tmp_path / "baseline" / "scenes_noise40.yaml").write_text("seed: 1")
+    with pytest.raises(InputError, match="says neither max_steps nor num_train_epochs, to have 1.5 times as many"):
+        words_of(suite, table_runs(suite, {})[0], tmp_path)
+
+
 def test_under_one_noise_a_method_may_have_fields_of_its_own_for_each_seed(tmp_path):
     own = {"npc": {"score_cache": "scores/{seed}"}}
     suite = suite_of(tmp_path, noise=[{"rates": [0.4], "fields": own}, {"kind": "partial", "rates": [0.4]}])
@@ -156,6 +177,17 @@ def test_the_suites_hold_together(path):
         ({"fields": {"noise_rate": 0.1}}, "noise_rate is not for `fields`: each run has its own"),
         ({"methods": {"control": {"folder": "baseline", "steps": "2"}}}, "steps is a number, got '2'"),
         ({"methods": {"control": {"folder": "baseline", "steps": 0}}}, "steps are a number above 0, got 0"),
+        ({"methods": {"control": {"folder": "baseline", "steps": math.inf}}}, "steps are a number above 0, got inf"),
+        (
+            {"methods": {"control": {"folder": "baseline", "fields": {"learning_rate": 1e-3}}}},
+            "control: learning_rate would be another than the one chosen",
+        ),
+        ({"fields": {"learning_rate": 1e-3}}, "fields: learning_rate would be another than the one chosen"),
+        ({"fields": {"eval_split": "test", "test_split": "test"}}, "would be chosen on the test split 'test'"),
+        (
+            {"learning_rates": {**SMALL["learning_rates"], "fields": {"eval_split": "test"}}},
+            "would be chosen on the test split 'test'",
+        ),
         ({"methods": {"control": {"folder": 3}}}, "folder is a text, got 3"),
         ({"methods": {"../control": {"folder": "baseline"}}}, "a method's name is of letters, digits"),
         (

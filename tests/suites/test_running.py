@@ -18,6 +18,7 @@ import json, os, pathlib, sys
 folder = pathlib.Path(sys.argv[sys.argv.index("--output_dir") + 1])
 folder.mkdir()
 told = {"metrics": {"rsum": 1.0}, "training": {"output_dir": "x", "seed": 3}, "weights_sha256": "0"}
+told["scores_beside"] = pathlib.Path(sys.argv[sys.argv.index("--score_cache") + 1]).parent == folder.parent
 told["processes"] = int(os.environ.get("WORLD_SIZE", "1"))
 if os.environ.get("RANK", "0") == "0":
     (folder / "metrics.json").write_text(json.dumps(told))
@@ -35,6 +36,7 @@ def test_a_run_is_a_process_whose_metrics_and_cost_are_kept(tmp_path):
     content = one_run(Way().command(path), WORDS, time.monotonic() + 60)
     assert content["metrics"] == {"rsum": 1.0}
     assert content["training"] == {"seed": 3}
+    assert content["scores_beside"]  # of this run alone, which pays for them
     assert "weights_sha256" not in content
     assert content["command"] == ["recipes/train.py", "recipes/npc/scenes_noise40.yaml", "--seed", "3"]
     assert content["cost"]["peak_mb"] > 300

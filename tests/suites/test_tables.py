@@ -2,6 +2,9 @@
 
 import json
 import math
+import time
+from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -17,10 +20,11 @@ from hf_noisy_itm.suites import (
     start,
     table_runs,
 )
+from hf_noisy_itm.suites.markdown import as_markdown
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.process import alone_in
-from hf_noisy_itm.suites.tables import as_markdown
+from hf_noisy_itm.suites.search import _best
 
 from .test_plan import RECIPES, SHUFFLED, SMALL, suite_of
 
@@ -42,7 +46,7 @@ def left(begin, words, end):
         "curve": [{"step": 10, "rsum": 400.0 + seed}, {"step": 20, "rsum": 450.0}, {"step": 20, "rsum": 470.0}],
         "seconds": {"train": 9.0, "train_cpu": 3.0 if is_npc else 2.0},
         "versions": versions(),
-        "cost": {"seconds": 10.0, "cpu_seconds": 5.0, "peak_mb": 150.0 if is_npc else 100.0},
+        "cost": {"seconds": 10.0, "cpu_seconds": 5.0, "peak_mb": 120.0 if is_npc else 100.0},
         "command": ["recipes/train.py", *words],
     }
 
@@ -91,6 +95,29 @@ def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monk
     assert "| shuffle, 80 % | npc | 100.0 | 440.0 | 100.0 |  | 0.0001 |" in page
 
 
+def test_the_search_goes_from_the_middle_to_where_it_is_no_longer_better(tmp_path, monkeypatch):
+    def best_at(begin, words, end):
+        content, rate = left(begin, words, end), float(words[words.index("--learning_rate") + 1])
+        best = 4e-4 if "bank_share" in " ".join(words) else 2e-5
+        content["metrics"]["rsum"] = 500 - abs(math.log(rate / best))
+        return content
+
+    monkeypatch.setattr(running, "one_run", best_at)
+    rates = {**SMALL["learning_rates"], "candidates": [1.5e-3, 2e-5, 6e-5, 1.7e-4, 5e-4, 4e-3]}
+    suite, folder = suite_of(tmp_path, learning_rates=rates), tmp_path / "results"
+    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
+    assert (chosen["npc"][SHUFFLED], chosen["control"][SHUFFLED]) == (5e-4, 2e-5)
+    tried = {method: set() for method in chosen}
+    for file in (folder / "learning_rate").iterdir():
+        run = json.loads(file.read_text())["run"]
+        tried[run["method"]].add(run["learning_rate"])
+    assert tried == {"npc": {1.7e-4, 5e-4, 1.5e-3}, "control": {5e-4, 1.7e-4, 6e-5, 2e-5, 6.7e-6}}
+
+
+def test_of_two_learning_rates_as_good_the_smaller_is_chosen():
+    assert _best({9e-4: [500.0], 3e-4: [499.0, 501.0], 1e-4: [499.0]}) == 3e-4
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_no_more_than_three_rates_beyond_the_candidates_are_tried(sign, tmp_path, monkeypatch):
     def the_further_the_better(begin, words, end):
@@ -118,9 +145,47 @@ def test_smaller_rates_are_tried_where_the_best_is_below_the_start(tmp_path, mon
     suite = suite_of(tmp_path, learning_rates=rates)
     for start_rsum, rate in ((450.0, 3e-4), (485.0, 3.7e-6)):
         (folder := tmp_path / f"results{start_rsum}").mkdir()
-        (folder / "start.json").write_text(json.dumps({"settings": {"model": "x"}, "metrics": {"rsum": start_rsum}}))
+        for name, rsum in (
+            ("start_of_choices.json", start_rsum),
+            ("start.json", 470.0),
+        ):  # of the table: not read
+            (folder / name).write_text(json.dumps({"settings": {"model": "x"}, "metrics": {"rsum": rsum}}))
         chosen = search(suite, folder, lambda runs, to=folder: make_runs(suite, runs, RECIPES, to))
         assert chosen["control"][SHUFFLED] == pytest.approx(rate)
+
+
+def test_of_several_seeds_the_mean_decides(tmp_path, monkeypatch):
+    reached = {(1e-4, 100): 500.0, (1e-4, 101): 400.0, (3e-4, 100): 460.0, (3e-4, 101): 460.0}
+
+    def spread(begin, words, end):
+        content = left(begin, words, end)
+        told = {name: float(words[words.index(f"--{name}") + 1]) for name in ("learning_rate", "seed")}
+        content["metrics"]["rsum"] = reached.get((told["learning_rate"], told["seed"]), 100.0)
+        return content
+
+    monkeypatch.setattr(running, "one_run", spread)
+    suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "seeds": [100, 101]})
+    chosen = search(suite, tmp_path / "results", lambda runs: make_runs(suite, runs, RECIPES, tmp_path / "results"))
+    assert chosen["npc"][SHUFFLED] == 3e-4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["curve"].append({}),
+        lambda content: content["cost"].update(peak_mb="x"),
+        lambda content: content.update(versions=None),
+        lambda content: content.update(weights=3),
+    ],
+)
+def test_a_run_of_other_kinds_of_values_is_refused(change, made):
+    suite, folder, _ = made
+    file = folder / "shuffle40" / "npc_seed0.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="npc_seed0.json is no run of a suite"):
+        read_table(suite, folder)
 
 
 def test_a_search_that_is_not_whole_chooses_nothing(tmp_path):
@@ -138,12 +203,32 @@ def test_differences_and_ratios_are_of_the_same_seed(made):
     assert npc.to_control.told(sign="+") == "+40.5 ± 0.7"
     assert npc.to_equal_compute.values == {0: 30.0, 1: 31.0}
     assert (npc.wins, control.wins, control.to_control) == (2, 0, None)
-    assert (npc.time.mean, npc.memory.mean, npc.auc.mean) == (1.5, 1.5, pytest.approx(0.9))
+    assert (npc.time.mean, npc.memory.mean, npc.auc.mean) == (1.5, 1.2, pytest.approx(0.9))
     assert npc.curve == [(10, 400.5), (20, 450.0)]
     assert {name: set(each.values()) for name, each in table.learning_rates.items()} == {
         name: {1e-4} for name in ("control", "npc", "control_2x")
     }
     assert table.tried[SHUFFLED]["npc"][3e-4].values == {100: pytest.approx(500 - 40 + 140 + 300 - 3 - 1)}
+
+
+def test_runs_that_the_suite_does_not_ask_for_do_not_count(made):
+    suite, folder, _ = made
+    whole = read_table(suite, folder)
+    first = read_table(replace(suite, seeds=(0,)), folder)
+    assert first.line(SHUFFLED, "npc").whole.values == {0: 499.0}
+    assert first.runs == (whole.runs[0] // 2, whole.runs[1] // 2)
+    assert first.hours < whole.hours
+    assert read_table(replace(suite, learning_rates=None), folder).tried == {}
+
+
+def test_a_run_under_the_name_of_another_is_refused(made):
+    suite, folder, _ = made
+    file = folder / "shuffle40" / "npc_seed0.json"
+    file.write_text((folder / "shuffle40" / "control_seed0.json").read_text())
+    with pytest.raises(
+        InputError, match=r"npc_seed0.json is no run of a suite .*of the run shuffle40/control_seed0.json"
+    ):
+        read_table(suite, folder)
 
 
 def test_what_a_scorer_took_counts_as_time(made):
@@ -169,7 +254,7 @@ def test_what_ends_below_the_start_is_told(made):
         read_table(suite, folder)
 
 
-def test_the_start_is_measured_once_on_the_pairs_of_the_table(tmp_path, monkeypatch):
+def test_the_start_is_measured_once_on_the_pairs_of_the_table_and_on_those_of_the_choices(tmp_path, monkeypatch):
     suite = suite_of(tmp_path, fields={"eval_split": "validation", "test_split": "test", "max_eval_pictures": 30})
     folder = tmp_path / "results"
     measure_start(suite, RECIPES, folder)
@@ -177,6 +262,9 @@ def test_the_start_is_measured_once_on_the_pairs_of_the_table(tmp_path, monkeypa
     assert content["settings"]["model"] == "scenes-clip"
     assert (content["settings"]["eval_split"], content["settings"]["max_eval_pictures"]) == ("test", 30)
     assert 0 < content["metrics"]["rsum"] <= 600
+    of_choices = json.loads((folder / "start_of_choices.json").read_text())
+    assert of_choices["settings"]["eval_split"] == "validation"
+    assert of_choices["metrics"]["rsum"] != content["metrics"]["rsum"]
     monkeypatch.setattr(start, "evaluate_model", lambda *given: pytest.fail("it was measured again"))
     measure_start(suite, RECIPES, folder)
     with pytest.raises(InputError, match="start.json is of another model or other pairs: name another --results"):
@@ -193,16 +281,22 @@ def test_a_seed_that_the_control_lacks_does_not_count(made):
     assert npc.to_control.told() == "40.0"
 
 
+def test_a_curve_has_the_steps_that_all_runs_have(made):
+    suite, folder, _ = made
+    file = folder / "shuffle40" / "npc_seed1.json"
+    content = json.loads(file.read_text())
+    content["curve"] = [{"step": 20, "rsum": 460.0}, {"step": 30, "rsum": 480.0}]
+    file.write_text(json.dumps(content))
+    assert read_table(suite, folder).line(SHUFFLED, "npc").curve == [(20, 455.0)]
+
+
 def test_the_table_as_markdown_leaves_empty_columns_out(made):
     lines = as_markdown(read_table(made[0], made[1])).splitlines()
-    assert (
-        lines[0]
-        == "| noise | method | seeds | rSum | to the control | wins | at equal compute | time | memory | AUC |"
-    )
-    assert (
-        "| shuffle, 40 % | npc | 2 | 501.0 ± 2.8 | +40.5 ± 0.7 | 2 of 2 | +30.5 ± 0.7 | 1.50 x | 1.50 x | 0.900 |"
-        in lines
-    )
+    heads = ["noise", "method", "seeds", "rSum", "to the control", "wins", "at equal compute", "time", "memory", "AUC"]
+    npc = ["shuffle, 40 %", "npc", "2", "501.0 ± 2.8", "+40.5 ± 0.7", "2 of 2", "+30.5 ± 0.7"]
+    npc += ["1.50 ± 0.00 x", "1.20 ± 0.00 x", "0.900"]
+    assert lines[0] == f"| {' | '.join(heads)} |"
+    assert f"| {' | '.join(npc)} |" in lines
     assert len(lines) == 2 + 9
 
 
@@ -259,7 +353,29 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(made, monkeypatch):
     monkeypatch.setattr(running, "one_run", failing)
     with pytest.raises(InputError, match=r"run clean/npc_seed0.json failed, and no other begins: the bank is empty"):
         make_runs(suite, runs, RECIPES, folder, told=lambda _: None)
-    assert [(folder / run.file).exists() for run in runs[:3]] == [True, False, True]
+    assert [(folder / run.file).exists() for run in runs[:3]] == [True, False, False]
+
+
+def test_after_one_that_failed_no_other_begins(made, monkeypatch):
+    suite, folder, chosen = made
+    runs = table_runs(suite, chosen)
+    for run in runs:
+        (folder / run.file).unlink()
+    begun, both = [], Barrier(2)
+
+    def failing(begin, words, end):
+        begun.append(words)
+        both.wait(10)
+        if len(begun) > 2 or words is begun[0]:
+            raise InputError("the disk is full")
+        time.sleep(0.5)
+        return left(begin, words, end)
+
+    monkeypatch.setattr(running, "one_run", failing)
+    with pytest.raises(InputError, match="failed, and no other begins: the disk is full"):
+        make_runs(suite, runs, RECIPES, folder, way=Way(2), told=lambda _: None)
+    assert len(begun) == 2  # of which one had begun already: it is kept
+    assert sum((folder / run.file).exists() for run in runs) == 1
 
 
 def test_without_runs_there_is_no_table(tmp_path):
