@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251
-import torch.multiprocessing as mp
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.failures import clean_exit
+
+from .processes import in_two
 
 
 def gradient_of_a_neighbour(exchange):
@@ -70,7 +71,7 @@ def work(rank, folder):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(work, args=(str(folder),), nprocs=2)
+    in_two(work, str(folder))
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 

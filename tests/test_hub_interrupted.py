@@ -102,7 +102,10 @@ def test_a_process_that_is_terminated_while_it_uploads_says_so(noisy, tmp_path):
             while not any(each.startswith("PUT /lfs/") for each in hub.requests) and time.monotonic() < late:
                 time.sleep(0.05)
             process.terminate()
-            out, err = process.communicate(timeout=30)
+            try:
+                out, err = process.communicate(timeout=30)
+            finally:
+                process.kill()  # the end of the block waits for it
         assert process.returncode == 143, err
         assert err.splitlines()[-1].startswith(f"error: {noisy} is whole, but its publishing was interrupted")
         assert "Traceback" not in out + err

@@ -91,7 +91,7 @@ def _within(seconds: float) -> Iterator[None]:
             raise _TooLong(f"it took longer than {seconds:g} seconds, see NOISY_ITM_PICTURE_SECONDS")
 
     handler = signal.signal(signal.SIGALRM, stop)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again: a destructor loses an exception
     try:
         yield
     except _TooLong as error:

@@ -181,7 +181,8 @@ def _aside(work: Callable[[], str]) -> str:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        thread.join(0.5)  # a signal that came just before the wait, or to another thread, is acted on between two
     if "error" in done:
         raise done["error"]
     return done["value"]

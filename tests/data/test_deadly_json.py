@@ -51,7 +51,7 @@ def test_arrow_still_ends_the_process(tmp_path, text):
     (tmp_path / "x.jsonl").write_text(text)
     code = "import sys, pyarrow.json; pyarrow.json.read_json(sys.argv[1])"
     words = [sys.executable, "-c", code, str(tmp_path / "x.jsonl")]
-    assert subprocess.run(words, capture_output=True, env=os.environ).returncode < 0
+    assert subprocess.run(words, capture_output=True, env=os.environ, timeout=60).returncode < 0
 
 
 @pytest.mark.parametrize("text", ["null", "  null\n", '{"a": 1}\n\n \tnull\n', '[{"a": 1},\nnull\n]\nnull'])

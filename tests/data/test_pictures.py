@@ -356,6 +356,22 @@ def test_a_decoder_that_does_not_end_is_stopped(monkeypatch):
     assert signal.getsignal(signal.SIGALRM) is before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_loses_the_alarm_in_a_destructor_is_stopped_by_the_next(monkeypatch):
+    class Slow:
+        def __del__(self):
+            endless()
+
+    def open_and_hang(*_):
+        Slow()
+        endless()
+
+    monkeypatch.setattr(_pictures, "PICTURE_SECONDS", 0.1)
+    monkeypatch.setattr(Image, "open", open_and_hang)
+    with pytest.raises(ValueError, match="it took longer than 0.1 seconds"):
+        decode(b"anything")
+
+
 def test_a_timer_that_somebody_else_set_goes_on(monkeypatch):
     rung = []
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))

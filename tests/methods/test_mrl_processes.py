@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251
-import torch.multiprocessing as mp
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
@@ -17,6 +16,7 @@ from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import MRLConfig, MRLModel
 
 from ..data.test_wikipedia import wikipedia
+from ..processes import in_two
 
 ROOT = Path(__file__).parents[2]
 WIDTHS, STEPS, GLOBAL = {"image": 6, "text": 4, "sound": 3}, 5, 12
@@ -55,7 +55,7 @@ def work(rank, folder):
 
 
 def test_two_processes_do_what_one_does(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    in_two(work, str(tmp_path))
     steps(tmp_path, Exchange(), 0, 1)
     one, first, second = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1"))
     assert first["wrapped"]

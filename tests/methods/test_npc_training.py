@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251
-import torch.multiprocessing as mp
 from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,6 +12,7 @@ from hf_noisy_itm import NoisyITMArguments, NoisyITMTrainer
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import NPCConfig, NPCModel, _virtual_steps, npc
 
+from ..processes import in_two
 from .test_contract import make, make_batch
 
 FORMS = {
@@ -222,7 +222,7 @@ def test_two_processes_are_one_with_the_whole_batch(clip_config, processor, pair
     for form, fields in FORMS.items():
         model, _ = trained(fields, clip_config, processor, pairs)
         given[form] = (model.config, model.state_dict(), batches)
-    mp.spawn(work, args=(str(tmp_path), given), nprocs=2)
+    in_two(work, str(tmp_path), given)
     for form, (config, state, _) in given.items():
         model, optimizer = start(config, state, Exchange())
         wanted = [take(model, optimizer, batch)[0].weight_per_pair for batch in batches]

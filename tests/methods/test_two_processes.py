@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.distributed as dist  # noqa: TID251
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_noisy_itm.exchange import Exchange, ProcessExchange
@@ -18,6 +17,7 @@ from hf_noisy_itm.methods import (
     OSAModel,
 )
 
+from ..processes import in_two
 from .table import CODER, COUPLED
 from .test_contract import known_of
 
@@ -91,7 +91,7 @@ def folder(built_clip, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("processes"))
     plain = built_clip[0].to_dict()
     clip = {key: value for key, value in plain.items() if key not in ("model_type", "architectures")}
-    mp.spawn(work, args=(clip, folder), nprocs=2)
+    in_two(work, clip, folder)
     for case in CASES:
         steps(case, clip, folder, Exchange(), 0, 1)
     return folder
