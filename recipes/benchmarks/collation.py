@@ -10,10 +10,11 @@ in one process; medians over the repeats. Pictures are waves and noise in colour
 import argparse
 import io
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
-from multiprocessing.pool import Pool
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -45,7 +46,9 @@ def main(words: list[str]) -> None:
     args = parser.parse_args(words)
     torch.set_num_threads(1)
     # Forked before there is memory that was used and given back, which a fork would use again, unmeasured.
-    fresh = [multiprocessing.get_context("fork").Pool(1) for _ in WIDE]
+    fresh = [ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) for _ in WIDE]
+    for process in fresh:
+        process.submit(os.getpid).result()
     processor = CLIPProcessor.from_pretrained(ASSETS / "scenes-clip")
     result = {
         "command": sys.argv,
@@ -57,7 +60,9 @@ def main(words: list[str]) -> None:
     for name, (width, height, format) in CASES.items():
         files = [encoded(photograph(width, height, seed), format) for seed in range(args.pictures)]
         result["pictures_per_second"][name] = throughput(processor, files, args.repeats)
-    result["wide"] = [wide(pool, args.width, args.width // part, format) for pool, (format, part) in zip(fresh, WIDE)]
+    result["wide"] = [
+        wide(process, args.width, args.width // part, format) for process, (format, part) in zip(fresh, WIDE)
+    ]
     write_json(args.output, result)
     for name, figures in (*result["pictures_per_second"].items(), ("captions", result["captions_per_second"])):
         print(f"{name}: " + ", ".join(f"{what} {value:,.4g}" for what, value in figures.items()))
@@ -128,14 +133,14 @@ def tokenizing(processor: CLIPProcessor, repeats: int) -> dict[str, float]:
     return {name: len(captions) / median(times) for name, times in seconds.items()}
 
 
-def wide(pool: Pool, width: int, height: int, format: str) -> dict:
+def wide(process: ProcessPoolExecutor, width: int, height: int, format: str) -> dict:
     """Seconds and memory to decode one picture, and how far it is from one that was not reduced."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "wide"
         path.write_bytes(encoded(photograph(width, height, 0), format))
         figures = {"picture": f"{format} {width}x{height}", "file_mb": path.stat().st_size / 1e6}
-        with pool:
-            seconds, megabytes, size = pool.apply(_decode_and_measure, (str(path),))
+        with process:
+            seconds, megabytes, size = process.submit(_decode_and_measure, str(path)).result()
         figures |= {"decoded": size, "seconds": seconds, "peak_mb": megabytes}
         whole, ours = Image.open(path).convert("RGB"), decode(str(path))
         for edge in (224, 336):
