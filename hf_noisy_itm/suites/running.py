@@ -40,14 +40,20 @@ def read_run(file: Path) -> dict:
         numbers += [value for point in content["curve"] for value in (point["step"], whole_in(point))]
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError("a figure is no number")
-        parts = (content["settings"], content["versions"], content["weights"] or {})
+        parts = [content["settings"], content["versions"], content["weights"] or {}]
+        parts += [content.get("pairs") or {}, content.get("noise") or {}]
         if not all(isinstance(part, dict) for part in parts):
-            raise TypeError("settings, versions or weights have no fields")
+            raise TypeError("settings, versions, weights, pairs or noise have no fields")
         if not math.isfinite(whole_of(content)):
             raise ValueError(f"rsum is {whole_of(content)}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is no run of a suite ({type(error).__name__}: {error}).") from error
     return content
+
+
+def data_of(content: dict) -> tuple:
+    """What pairs a run saw and which of them were made wrong: what is compared has both in common."""
+    return content.get("pairs"), (content.get("noise") or {}).get("sha256")
 
 
 def figures_of(content: dict) -> dict[str, float]:

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 from ..errors import InputError
 from .plan import CONTROL, Noise, Suite
-from .running import figures_of, read_run, whole_in, whole_of
+from .running import data_of, figures_of, read_run, whole_in, whole_of
 from .start import FILE, read_start
 
 
@@ -131,12 +131,13 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     """Of the files that `make_runs` left.
 
     Raises:
-        InputError: there are none, or one is not such.
+        InputError: there are none, one is not such, or two of the same noise and seed saw other pairs or wrong ones.
     """
     found: dict[Noise, dict[str, dict[int, dict]]] = {}
     tried: dict[Noise, dict[str, dict[float, dict[int, float]]]] = {}
     rates: dict[str, dict[Noise, float]] = {}
     asked = {False: suite.seeds, True: suite.learning_rates.seeds if suite.learning_rates else ()}
+    firsts: dict[tuple, tuple[Path, tuple]] = {}
     seconds = 0.0
     for file in sorted(Path(folder).glob("*/*.json")):
         content = read_run(file)
@@ -144,6 +145,12 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
         noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
         if run["seed"] not in asked[run["is_choice"]]:
             continue
+        first, data = firsts.setdefault((run["is_choice"], noise, run["seed"]), (file, data_of(content)))
+        if data != data_of(content):
+            raise InputError(
+                f"{file} was made of other pairs, or with other noise, than {first}, so that nothing can be said of "
+                f"their difference: delete the one that is wrong, and make it again with recipes/benchmark.py."
+            )
         seconds += content["cost"]["cpu_seconds"]
         if run["is_choice"]:
             methods = tried.setdefault(noise, {}).setdefault(run["method"], {})

@@ -42,6 +42,8 @@ def left(begin, words, end):
     return {
         "metrics": {"rsum": rsum - 1, "i2t_r@1": 50.0},
         "test": {"rsum": rsum, "i2t_r@1": 51.0} if not is_choice else {},
+        "pairs": {"train": 100, "fingerprint": "ab"},
+        "noise": {"realised": told["noise_rate"], "sha256": f"{told['noise_rate']} {seed}"},
         "weights": {"auc": 0.9} if is_npc else None,
         "curve": [{"step": 10, "rsum": 400.0 + seed}, {"step": 20, "rsum": 450.0}, {"step": 20, "rsum": 470.0}],
         "seconds": {"train": 9.0, "train_cpu": 3.0 if is_npc else 2.0},
@@ -376,6 +378,17 @@ def test_after_one_that_failed_no_other_begins(made, monkeypatch):
         make_runs(suite, runs, RECIPES, folder, way=Way(2), told=lambda _: None)
     assert len(begun) == 2  # of which one had begun already: it is kept
     assert sum((folder / run.file).exists() for run in runs) == 1
+
+
+@pytest.mark.parametrize(("part", "name"), [("pairs", "fingerprint"), ("noise", "sha256")])
+def test_runs_of_other_pairs_or_other_noise_are_not_compared(made, part, name):
+    suite, folder, _ = made
+    file = folder / "shuffle40" / "npc_seed1.json"
+    content = json.loads(file.read_text())
+    content[part][name] = "another"
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"npc_seed1.json was made of other pairs, or with other noise, than .*/cont"):
+        read_table(suite, folder)
 
 
 def test_without_runs_there_is_no_table(tmp_path):
