@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside each other, one thread each
 
 from hf_noisy_itm.failures import clean_exit
+from hf_noisy_itm.files import check_writable
 from hf_noisy_itm.suites import Way, make_runs, measure_start, read_suite, read_table, search, table_runs
 from hf_noisy_itm.suites.markdown import as_markdown
 
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> None:
     way = Way(args.processes, time.monotonic() + args.limit, args.accelerate)
     suite = read_suite(args.suite)
     folder = args.results / suite.name
+    check_writable(folder)
 
     def make(runs) -> bool:
         return make_runs(suite, runs, RECIPES, folder, common, way, lambda line: print(line, flush=True))

@@ -41,6 +41,8 @@ def _suite(content: Any, path: Path) -> Suite:
     for name in wanted:
         if not fields.get(name):
             raise InputError(f"{path} says no {name}.")
+    if not isinstance(fields["methods"], dict):
+        raise InputError(f"{path}, methods are lines of `name: fields`, got {fields['methods']!r}.")
     methods = {name: _method(name, each, f"{path}, {name}") for name, each in fields["methods"].items()}
     if CONTROL not in methods:
         raise InputError(f"{path} has no method {CONTROL!r}, which all others are set beside.")
@@ -48,6 +50,8 @@ def _suite(content: Any, path: Path) -> Suite:
         for other in filter(None, (each.learning_rate_of, each.equal_compute)):
             if other not in methods:
                 raise InputError(f"{path}, {name}: there is no method {other!r}{did_you_mean(other, methods)}.")
+        if each.equal_compute == name:
+            raise InputError(f"{path}, {name}: equal_compute is another method, one that takes as long.")
         if each.learning_rate_of and methods[each.learning_rate_of].learning_rate_of:
             raise InputError(f"{path}, {name}: {each.learning_rate_of} chooses no learning rate itself.")
     seeds, common = _seeds(fields["seeds"], path), _fields(fields, path, ("test_split",))
@@ -55,8 +59,10 @@ def _suite(content: Any, path: Path) -> Suite:
     rates = fields.get("learning_rates")
     if rates is not None:
         rates = _learning_rates(rates, seeds, path, methods)
-        _refuse_choices_on_the_test_split(common | rates.fields, path)
-        for name, own in (("fields", common), *((name, each.fields) for name, each in methods.items())):
+        parts = [("fields", common), ("learning_rates", rates.fields)]
+        parts += [(name, each.fields) for name, each in methods.items()]
+        parts += [(name, own) for each in (*noise, *rates.noise) for name, own in each.fields.items()]
+        for name, own in parts:
             if "learning_rate" in own:
                 raise InputError(f"{path}, {name}: learning_rate would be another than the one chosen; leave it out.")
     return Suite(
@@ -70,11 +76,6 @@ def _suite(content: Any, path: Path) -> Suite:
         _checked(fields, "about", str, path),
         _checked(fields, "comparable", str, path),
     )
-
-
-def _refuse_choices_on_the_test_split(fields: dict[str, Any], path: Path) -> None:
-    if fields.get("test_split") is not None and fields.get("eval_split") == fields["test_split"]:
-        raise InputError(f"{path}: learning rates would be chosen on the test split {fields['test_split']!r}.")
 
 
 def _method(name: str, content: Any, where: str) -> Method:
@@ -138,12 +139,15 @@ def _noise(content: Any, where: str | Path, methods: Collection[str]) -> list[No
     own = _known(told.get("fields", {}), methods, f"{where}, noise")
     of_methods = {name: _fields({"fields": each}, f"{where}, noise, {name}") for name, each in own.items()}
     rates, kind = told.get("rates"), told.get("kind", "shuffle")
-    numbers = isinstance(rates, list) and all(isinstance(rate, int | float) and 0 <= rate <= 1 for rate in rates)
-    if not numbers or not rates:
+    if not isinstance(rates, list) or not rates or not all(_is_number(rate) and 0 <= rate <= 1 for rate in rates):
         raise InputError(f"{where}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
     if not isinstance(kind, str) or not _NAME.fullmatch(kind):
         raise InputError(f"{where}, noise: a kind is one that --noise_kind takes, got {kind!r}.")
     return [Noise(kind, float(rate), of_methods) for rate in rates]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: Collection[str]) -> LearningRates:
@@ -156,7 +160,7 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
     if not isinstance(candidates, list):
         raise InputError(f"{where}: candidates are a list of numbers, got {candidates!r}.")
-    if bad := [rate for rate in candidates if not isinstance(rate, int | float) or not 0 < rate < math.inf]:
+    if bad := [rate for rate in candidates if not _is_number(rate) or not 0 < rate < math.inf]:
         raise InputError(
             f"{where}: candidates are numbers above 0, got {bad[0]!r} (YAML takes 1e-4 for a text: write 1.0e-4)."
         )

@@ -23,11 +23,15 @@ def settings_of(recipe: Recipe) -> dict:
     return json.loads(json.dumps({name: fields[name] for name in sorted(fields) if name not in NO_SETTINGS}))
 
 
-def read_run(file: Path) -> dict:
+def read_run(file: Path, suite: str | None = None) -> dict:
     """What a run left.
 
+    Args:
+        file: of the run.
+        suite: that it is to be of.
+
     Raises:
-        InputError: the file is not such, or of another run than its name says.
+        InputError: the file is not such, or of another run than its name says, or of another suite.
     """
     try:
         content = read_json(file)
@@ -36,10 +40,18 @@ def read_run(file: Path) -> dict:
         own = Run(run["method"], noise, run["seed"], run["learning_rate"], run["is_choice"]).file
         if own != f"{file.parent.name}/{file.name}":
             raise ValueError(f"it is of the run {own}")
-        numbers = [content["seconds"]["train_cpu"], content["cost"]["peak_mb"], content["cost"]["cpu_seconds"]]
-        numbers += [value for point in content["curve"] for value in (point["step"], whole_in(point))]
+        if suite not in (None, run["suite"]):
+            raise ValueError(f"it is of the suite {run['suite']}")
+        if type(run["seed"]) is not int:
+            raise TypeError(f"the seed is {run['seed']!r}")
+        costs = [content["seconds"]["train_cpu"], content["cost"]["peak_mb"], content["cost"]["cpu_seconds"]]
+        numbers = [value for point in content["curve"] for value in (point["step"], whole_in(point))]
+        numbers += [content["seconds"].get("score_cpu", 0), (content["weights"] or {}).get("auc") or 0]
+        numbers += [*costs, figures_of(content).get("fused_rsum", 0)]
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError("a figure is no number")
+        if min(costs) <= 0:
+            raise ValueError("it took neither time nor memory")
         parts = [content["settings"], content["versions"], content["weights"] or {}]
         parts += [content.get("pairs") or {}, content.get("noise") or {}]
         if not all(isinstance(part, dict) for part in parts):
@@ -99,11 +111,11 @@ def make_runs(
             are finished and kept.
     """
     way = way or Way()
-    words = {run: [*words_of(suite, run, recipes), *common] for run in runs}
+    words = {run: all_words(suite, run, recipes, common) for run in runs}
     settings = {run: settings_of(parsed(words[run])) | way.told for run in runs}  # wrong words are refused early
     for run in runs:
         if (folder / run.file).exists():
-            _refuse_other(folder / run.file, settings[run])
+            _refuse_other(folder / run.file, settings[run], suite.name)
     wanted = [run for run in runs if not (folder / run.file).exists()]
     begin, failed, stop = way.command(recipes / "train.py"), None, Event()
 
@@ -135,6 +147,21 @@ def make_runs(
     return all((folder / run.file).exists() for run in runs)
 
 
+def all_words(suite: Suite, run: Run, recipes: Path, common: Sequence[str]) -> list[str]:
+    """`words_of` a run, and those that are given to all.
+
+    Raises:
+        InputError: these say otherwise what the suite says, or where a run is to write.
+    """
+    path, *own = words_of(suite, run, recipes)
+    last, first = (settings_of(parsed(words)) for words in ([path, *own, *common], [path, *common, *own]))
+    changed = [f"--{name}" for name in sorted(last.keys() | first.keys()) if last.get(name) != first.get(name)]
+    changed += [word for word in common if word.split("=")[0] in ("--output_dir", "--score_cache")]
+    if changed:
+        raise InputError(f"{changed[0]} is for the suite {suite.name} to say, and cannot be given to all of its runs.")
+    return [path, *own, *common]
+
+
 def _keep(suite: Suite, run: Run, settings: dict, content: dict, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     noise = {"kind": run.noise.kind, "rate": run.noise.rate}
@@ -148,8 +175,8 @@ def parsed(words: Sequence[str]) -> Recipe:
     return parse_recipe([*words, "--output_dir", ""])
 
 
-def _refuse_other(file: Path, now: dict) -> None:
-    content = read_run(file)
+def _refuse_other(file: Path, now: dict, suite: str) -> None:
+    content = read_run(file, suite)
     for part, then, these in (("", content["settings"], now), ("version of ", content["versions"], versions())):
         if changed := sorted(name for name in then.keys() | these.keys() if then.get(name) != these.get(name)):
             name = changed[0]

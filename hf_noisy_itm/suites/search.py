@@ -37,7 +37,7 @@ def search(suite: Suite, folder: Path, make: Callable[[Sequence[Run]], bool]) ->
             return None
         runs += further
         further = _beyond(suite, runs, folder)
-    reached = _reached(runs, folder)
+    reached = _reached(suite, runs, folder)
     return {method: {noise: _best(rates) for noise, rates in each.items()} for method, each in reached.items()}
 
 
@@ -50,7 +50,7 @@ def _beyond(suite: Suite, runs: Sequence[Run], folder: Path) -> list[Run]:
     up = _outwards(suite.learning_rates.candidates)
     down = _outwards(suite.learning_rates.candidates[::-1])
     found: list[Run] = []
-    for method, noises in _reached(runs, folder).items():
+    for method, noises in _reached(suite, runs, folder).items():
         for noise, rates in noises.items():
             best = _best(rates)
             is_lost = mean(rates[best]) < least
@@ -69,11 +69,11 @@ def _outwards(candidates: Sequence[float]) -> dict[float, float]:
     return dict(pairwise(rates))
 
 
-def _reached(runs: Sequence[Run], folder: Path) -> dict[str, dict[Noise, dict[float, list[float]]]]:
+def _reached(suite: Suite, runs: Sequence[Run], folder: Path) -> dict[str, dict[Noise, dict[float, list[float]]]]:
     reached: dict[str, dict[Noise, dict[float, list[float]]]] = {}
     for run in runs:
         rates = reached.setdefault(run.method, {}).setdefault(run.noise, {})
-        rates.setdefault(run.learning_rate, []).append(whole_of(read_run(folder / run.file)))
+        rates.setdefault(run.learning_rate, []).append(whole_of(read_run(folder / run.file, suite.name)))
     return reached
 
 

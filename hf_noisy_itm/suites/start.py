@@ -12,8 +12,8 @@ from ..evaluation import EvaluationArguments, evaluate_model
 from ..files import read_json, write_json
 from ..loading import NOTHING
 from ..run_record import versions
-from .plan import Suite, choices, table_runs, words_of
-from .running import parsed
+from .plan import Suite, choices, table_runs
+from .running import all_words, parsed
 
 FILE = "start.json"
 CHOICE_FILE = "start_of_choices.json"
@@ -35,11 +35,18 @@ def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[st
         common: words for all runs, as where the data lie.
 
     Raises:
-        InputError: those that are there are of another model or other pairs; or it cannot be evaluated.
+        InputError: those that are there are of another model or other pairs; or it cannot be evaluated; or learning
+            rates would be chosen on the pairs of the table.
     """
-    for file, runs in ((folder / FILE, table_runs(suite, {})), (folder / CHOICE_FILE, choices(suite))):
-        if runs:
-            _measure(parsed([*words_of(suite, runs[0], recipes), *common]), file)
+    both = {FILE: table_runs(suite, {}), CHOICE_FILE: choices(suite)}
+    told = {file: parsed(all_words(suite, runs[0], recipes, common)) for file, runs in both.items() if runs}
+    if CHOICE_FILE in told and _settings(told[FILE]) == _settings(told[CHOICE_FILE]):
+        raise InputError(
+            f"The suite {suite.name} would choose learning rates on the pairs that its table tests on: name a "
+            f"test_split in its fields, or another holdout_offset or eval_split in those of learning_rates."
+        )
+    for file, recipe in told.items():
+        _measure(recipe, folder / file)
 
 
 def _measure(recipe: Recipe, file: Path) -> None:

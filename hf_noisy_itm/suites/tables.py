@@ -140,7 +140,7 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     firsts: dict[tuple, tuple[Path, tuple]] = {}
     seconds = 0.0
     for file in sorted(Path(folder).glob("*/*.json")):
-        content = read_run(file)
+        content = read_run(file, suite.name)
         run = content["run"]
         noise = Noise(run["noise"]["kind"], run["noise"]["rate"])
         if run["seed"] not in asked[run["is_choice"]]:

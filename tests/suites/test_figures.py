@@ -10,8 +10,8 @@ from hf_noisy_itm.suites import make_runs, read_table, running, table_runs
 from hf_noisy_itm.suites.figures import FIGURES, _by_cost, _by_rate, _on_the_way, draw, fingerprint
 from hf_noisy_itm.suites.page import evidence
 
+from .conftest import left
 from .test_plan import RECIPES, suite_of
-from .test_tables import left, made  # noqa: F401
 
 
 def test_figures_are_drawn(made, tmp_path):  # noqa: F811

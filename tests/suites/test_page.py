@@ -18,7 +18,6 @@ from hf_noisy_itm.suites.page import (
 from hf_noisy_itm.suites.plan import Noise
 
 from .test_plan import RECIPES, SHUFFLED
-from .test_tables import left, made  # noqa: F401
 
 
 @pytest.fixture

@@ -183,10 +183,20 @@ def test_the_suites_hold_together(path):
             "control: learning_rate would be another than the one chosen",
         ),
         ({"fields": {"learning_rate": 1e-3}}, "fields: learning_rate would be another than the one chosen"),
-        ({"fields": {"eval_split": "test", "test_split": "test"}}, "would be chosen on the test split 'test'"),
         (
-            {"learning_rates": {**SMALL["learning_rates"], "fields": {"eval_split": "test"}}},
-            "would be chosen on the test split 'test'",
+            {"learning_rates": {**SMALL["learning_rates"], "fields": {"learning_rate": 1e-3}}},
+            "learning_rates: learning_rate would be another than the one chosen",
+        ),
+        (
+            {"noise": [{"rates": [0.4], "fields": {"npc": {"learning_rate": 1e-3}}}]},
+            "npc: learning_rate would be another than the one chosen",
+        ),
+        ({"noise": [{"rates": [True]}]}, r"rates are a list of numbers from 0 to 1, got \[True\]"),
+        ({"learning_rates": {**SMALL["learning_rates"], "candidates": [True]}}, "are numbers above 0, got True"),
+        ({"methods": [3]}, r"methods are lines of `name: fields`, got \[3\]"),
+        (
+            {"methods": {"control": {"folder": "baseline", "equal_compute": "control"}}},
+            "control: equal_compute is another method, one that takes as long",
         ),
         ({"methods": {"control": {"folder": 3}}}, "folder is a text, got 3"),
         ({"methods": {"../control": {"folder": "baseline"}}}, "a method's name is of letters, digits"),

@@ -1,7 +1,9 @@
 """How runs are begun, and what of one that fails is told; the trainings here are scripts of a few lines."""
 
+import os
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,8 +11,8 @@ from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.suites import Way, choices, make_runs, running, table_runs
 from hf_noisy_itm.suites.process import one_run
 
-from .test_plan import RECIPES, suite_of
-from .test_tables import SHUFFLED, left
+from .conftest import left
+from .test_plan import RECIPES, SHUFFLED, suite_of
 
 WORDS = ["/somewhere/recipes/npc/scenes_noise40.yaml", "--seed", "3"]
 TRAINS = """
@@ -42,6 +44,16 @@ def test_a_run_is_a_process_whose_metrics_and_cost_are_kept(tmp_path):
     assert content["cost"]["peak_mb"] > 300
     assert 0 < content["cost"]["cpu_seconds"] < content["cost"]["seconds"] + 1
     assert one_run(Way().command(path), WORDS, time.monotonic() - 1) is None
+
+
+def test_time_is_that_of_programs_and_of_the_system_and_memory_is_in_units_of_two_to_the_twentieth(
+    tmp_path, monkeypatch
+):
+    waited = os.wait4
+    used = SimpleNamespace(ru_utime=3.0, ru_stime=4.0, ru_maxrss=(7 << 20) if sys.platform == "darwin" else 7 << 10)
+    monkeypatch.setattr(os, "wait4", lambda *given: (*waited(*given)[:2], used))
+    cost = one_run(Way().command(script(tmp_path, TRAINS)), WORDS, time.monotonic() + 60)["cost"]
+    assert (cost["cpu_seconds"], cost["peak_mb"]) == (7.0, 7.0)
 
 
 @pytest.mark.parametrize(
