@@ -193,7 +193,7 @@ def read_yaml(path: str | Path) -> Any:
     Raises:
         OSError: it cannot be read.
         ValueError: it is none, is not UTF-8, is longer than 16,384 characters, opens more than 1,000 brackets, is
-            nested too deeply, or would be endless with its aliases written out.
+            nested too deeply, says a name twice, or would be endless with its aliases written out.
     """
     return parse_yaml(Path(path).read_text(encoding="utf-8-sig"))
 
@@ -226,6 +226,11 @@ def _refuse_endless(node: yaml.Node | None, known: dict[int, int]) -> int:
     """How many values a node stands for; those of an alias are counted once, and count at every place."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
+    if isinstance(node, yaml.MappingNode):
+        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode) and name.value != "<<"]
+        if len(set(names)) < len(names):
+            again = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"line {node.start_mark.line + 1} and those below it say {again} twice")
     if id(node) not in known:
         parts = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
         known[id(node)] = 1 + sum(_refuse_endless(part, known) for part in parts)

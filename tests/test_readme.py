@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from safetensors.numpy import load_file
 
 from hf_noisy_itm.comparison import fill_tables
 from hf_noisy_itm.data.scenes import Scenes, ambiguity_ceiling
@@ -26,17 +27,19 @@ def results(seed):
 
 def test_the_table_is_that_of_seed_0():
     for name, row in results(0).items():
-        assert f"{name:24}" + "".join(f"{row['metrics'][key]:9.1f}" for key in KEYS) in README
+        figures = "".join(f"{row['metrics'][key]:9.1f}" for key in KEYS)
+        assert f"{name:24}{figures}{row['seconds']['train']:9.0f}" in README
 
 
 def test_the_means_are_those_of_three_seeds():
-    runs = [results(seed) for seed in range(3)]
-    for name in ("control", "npc", "control, clean captions"):
-        mean = sum(run[name]["metrics"]["rsum"] for run in runs) / 3
-        assert f"{mean:.1f} ±" in README
-    gains = [run["npc"]["metrics"]["rsum"] - run["control"]["metrics"]["rsum"] for run in runs]
-    assert f"NPC gains {sum(gains) / 3:.1f} ±" in README
-    assert all(run["npc"]["metrics"]["rsum"] > run["control"]["metrics"]["rsum"] for run in runs)
+    names = ("control", "npc", "control, clean captions")
+    control, npc, clean = ([results(seed)[name]["metrics"]["rsum"] for seed in range(3)] for name in names)
+    gains = [ours - theirs for ours, theirs in zip(npc, control)]
+    control, npc, clean, gain = (f"{mean(each):.1f} ± {stdev(each):.1f}" for each in (control, npc, clean, gains))
+    text = " ".join(README.split())
+    assert f"the rSum is {control} for the control, {npc} for NPC and {clean} for the control on clean" in text
+    assert f"NPC gains {gain} over the control of the same seed" in text
+    assert min(gains) > 0
 
 
 def told(data, kind, figure="metrics", key="rsum", form=".1f"):
@@ -126,7 +129,12 @@ def test_the_tables_of_the_methods_are_made_of_their_runs():
 
 def test_the_shift_is_mild_and_the_noise_hurts():
     """What the world is tuned for: more than half of R@1 kept without training, and five points to win."""
-    bundled = json.loads((ROOT / "hf_noisy_itm" / "assets" / "scenes-clip" / "metrics.json").read_text())["metrics"]
+    folder = ROOT / "hf_noisy_itm" / "assets" / "scenes-clip"
+    bundled = json.loads((folder / "metrics.json").read_text())["metrics"]
+    text = " ".join(README.split())
+    assert f"reaches {bundled['i2t_r@1']:.1f} and {bundled['t2i_r@1']:.1f} % in its own domain" in text
+    parameters = sum(tensor.size for tensor in load_file(folder / "model.safetensors").values())
+    assert f"a CLIP of {parameters / 1e6:.1f} million parameters" in text
     rows = {name: row["metrics"] for name, row in results(0).items()}
     for key in ("i2t_r@1", "t2i_r@1"):
         assert rows["zero-shot"][key] > bundled[key] / 2
@@ -144,6 +152,16 @@ def test_the_ceiling_and_the_separation_are_those_of_the_world_and_the_runs(tmp_
     assert f"AUC {min(weights):.3f} to {max(weights):.3f}" in text
     losses = [1 - run["bank_scores"]["loss"]["auc"] for run in runs]
     assert {f"almost perfectly (AUC {loss:.3f})" in text for loss in losses} == {True}
+
+
+def test_the_speed_of_a_report_and_of_a_whole_training_are_those_of_their_runs():
+    text = " ".join(README.split())
+    report = json.loads((ROOT / "recipes" / "results" / "benchmark_noise_report.json").read_text())
+    assert f"{report['pairs']:,} pairs it takes {report['report']['seconds']:.0f} seconds on two cores" in text
+    for suite in ("scenes", "emoji"):
+        table = table_of(suite)
+        fne = mean(table.line(noise, "fne").time.mean for noise in table.suite.noise)
+        assert f"a whole training of the small CLIPs {fne:.1f} times" in text
 
 
 def test_the_speed_of_ranks_is_that_of_the_benchmark():

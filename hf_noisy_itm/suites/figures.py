@@ -115,7 +115,7 @@ def _middle(table: Table) -> Noise:
 def _look(number: int, method: str) -> dict:
     return {
         "color": "black" if method == CONTROL else f"C{number % 10}",
-        "marker": "os^Dv<>Pp*"[number % 10],
+        "marker": "os^Dv<>Pp*hX"[number % 12],
         "markersize": 4,
         "linewidth": 1.2,
         "label": method,

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from ..errors import InputError
-from .plan import CONTROL, Noise, Suite
+from .plan import CONTROL, Noise, Suite, table_runs
 from .running import data_of, figures_of, read_run, whole_in, whole_of
+from .search import search
 from .start import FILE, read_start
 
 
@@ -92,6 +93,7 @@ class Table:
         tried: by noise, method and learning rate, what was reached where learning rates were chosen.
         start: rSum of the model that all start from; None where it was not measured.
         hours: of a processor that all runs took, the choices among them.
+        is_searched: all learning rates are those that the search ends with, see `search`.
     """
 
     suite: Suite
@@ -100,6 +102,7 @@ class Table:
     tried: dict[Noise, dict[str, dict[float, Spread]]]
     start: float | None
     hours: float
+    is_searched: bool
 
     @property
     def runs(self) -> tuple[int, int]:
@@ -176,7 +179,22 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     }
     start = read_start(Path(folder) / FILE)
     rates = {name: rates[name] for name in suite.methods if name in rates}
-    return Table(suite, lines, rates, spreads, start["metrics"]["rsum"] if start else None, seconds / 3600)
+    reached = start["metrics"]["rsum"] if start else None
+    return Table(suite, lines, rates, spreads, reached, seconds / 3600, _is_searched(suite, Path(folder), found))
+
+
+def _is_searched(suite: Suite, folder: Path, found: dict[Noise, dict[str, dict[int, dict]]]) -> bool:
+    chosen = search(suite, folder, lambda runs: all((folder / run.file).exists() for run in runs))
+    if chosen is None:
+        return False
+    there = {
+        (method, noise, seed): run["run"]["learning_rate"]
+        for noise, methods in found.items()
+        for method, runs in methods.items()
+        for seed, run in runs.items()
+    }
+    wanted = {(run.method, run.noise, run.seed): run.learning_rate for run in table_runs(suite, chosen)}
+    return all(wanted.get(run) == rate for run, rate in there.items())
 
 
 def _line(suite: Suite, name: str, methods: dict[str, dict[int, dict]]) -> Line:

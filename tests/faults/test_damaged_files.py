@@ -79,6 +79,7 @@ def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path):
         ("&a [*a]", "nested too deeply, or within itself"),
         (LAUGHS, "aliases stand for more than 100,000 values"),
         (MERGED, "aliases stand for more than 100,000 values"),
+        ("a: 1\nseed: 1\nseed: 2", "line 1 and those below it say seed twice"),
         ("seed: 2001-99-99", "month must be in 1..12"),
         (f"seed: {'9' * 5000}", "4300 digits"),
         ("seed: !!timestamp x", "groupdict"),

@@ -143,7 +143,7 @@ def test_a_gain_over_a_control_that_training_makes_worse_is_told_beside_that_ove
     table = read_table(*made[:2])
     assert "(+40.5 ± 0.7 to the control), at" in render([replace(table, start=450.0)], "figures")
     page = render([replace(table, start=470.0)], "figures")
-    assert "(+40.5 ± 0.7 to the control, which training makes worse, and +31.0 to the start), at 1.50 times" in page
+    assert "(+40.5 ± 0.7 to the control, which ends below its start, and +31.0 to the start), at 1.50 times" in page
 
 
 def test_a_suite_of_one_seed_is_no_evidence(made):  # noqa: F811

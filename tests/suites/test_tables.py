@@ -142,6 +142,29 @@ def test_runs_of_other_pairs_or_other_noise_are_not_compared(made, part, name):
         read_table(suite, folder)
 
 
+def test_a_search_that_is_not_whole_or_runs_with_another_rate_are_told(made):
+    suite, folder, _ = made
+    table = read_table(suite, folder)
+    assert table.is_searched
+    assert "Not searched to the end" not in render([table], "figures")
+    file = folder / "shuffle40" / "npc_seed1.json"
+    before = file.read_text()
+    content = json.loads(before)
+    content["run"]["learning_rate"] = 3e-4
+    file.write_text(json.dumps(content))
+    assert not read_table(suite, folder).is_searched
+    file.write_text(before)
+    file.unlink()  # one that is not there yet has no other rate
+    assert read_table(suite, folder).is_searched
+    (folder / "learning_rate" / "shuffle40_npc_0.0001_seed100.json").unlink()
+    table = read_table(suite, folder)
+    assert not table.is_searched
+    assert "**Not searched to the end**" in render([table], "figures")
+    assert (
+        read_table(replace(suite, learning_rates=None), folder).is_searched is False
+    )  # these have rates, it has none
+
+
 def test_without_runs_there_is_no_table(tmp_path):
     with pytest.raises(InputError, match="There are no runs of small in .*recipes/benchmark.py"):
         read_table(suite_of(tmp_path), tmp_path)
