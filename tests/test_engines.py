@@ -29,6 +29,7 @@ from hf_noisy_itm.methods import BaselineConfig, BaselineModel, FNEConfig, FNEMo
 from .data.test_wikipedia import wikipedia
 from .methods.table import concepts
 from .methods.test_contract import make
+from .processes import run
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "accelerate_configs"
@@ -60,7 +61,7 @@ def launch(engine, folder, cases, precision="no"):
     command += ["--num_processes", "2", "--mixed_precision", precision, "-m", "tests.engine_runs", str(folder), *cases]
     wikipedia(folder, train=120, test=60)
     concepts(width=96).save(folder / "concepts.safetensors")
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
+    done = run(command, 1200, environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -211,7 +212,7 @@ def test_fsdp_that_became_something_else_is_no_silence(tmp_path):
     command += ["--num_processes", "2", "--mixed_precision", "no", "recipes/train.py"]
     command += ["recipes/baseline/scenes_noise40.yaml", "--max_train_pictures", "24", "--max_eval_pictures", "12"]
     command += ["--per_device_train_batch_size", "8", "--output_dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = run(command, 300, environment)
     assert done.returncode != 0
     assert "error: FSDP was asked for, and accelerate started MULTI_CPU" in done.stderr
 

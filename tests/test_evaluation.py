@@ -4,7 +4,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 
 import datasets
@@ -21,6 +20,8 @@ from hf_noisy_itm.functional.retrieval import Ranks, bootstrap_recall
 from hf_noisy_itm.loading import ASSETS
 from hf_noisy_itm.methods import NPCModel
 from hf_noisy_itm.report import recall_table
+
+from .processes import run
 
 SMALL = ["--dataset", "scenes", "--max_train_pictures", "10", "--max_eval_pictures", "30"]
 
@@ -235,12 +236,8 @@ def test_a_launcher_of_several_processes_ends_with_the_sentence(tmp_path, monkey
 @pytest.mark.slow
 def test_accelerate_launch_ends_with_the_sentence():
     words = ["--config_file", "accelerate_configs/cpu.yaml", "recipes/evaluate.py", "scenes-clip", *SMALL]
-    done = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", *words],
-        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    done = run([sys.executable, "-m", "accelerate.commands.launch", *words], 300, environment)
     assert done.returncode == 1
     assert "error: An evaluation runs in one process: start it with python" in done.stderr.split("Root Cause")[1]
 

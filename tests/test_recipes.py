@@ -6,7 +6,6 @@ import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 from itertools import permutations
 from pathlib import Path
@@ -23,6 +22,8 @@ from hf_noisy_itm import InputError, NPCConfig
 from hf_noisy_itm.arguments import parse_recipe
 from hf_noisy_itm.data.scenes import draw_row
 from hf_noisy_itm.loading import load_model
+
+from .processes import run as run_command
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--max_train_pictures", "24", "--max_eval_pictures", "12", "--max_steps", "2", "--logging_steps", "1"]
@@ -188,7 +189,7 @@ def test_two_processes_take_the_steps_of_one_and_find_what_it_finds(tmp_path):
     two = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
     for name, launcher, batch in (("one", [sys.executable], "32"), ("two", two, "16")):
         command = [*launcher, *words, "--per_device_train_batch_size", batch, "--output_dir", str(tmp_path / name)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = run_command(command, 300, environment)
         assert done.returncode == 0, done.stderr[-2000:]
         assert ("in 2 processes" in done.stdout) == (name == "two")
         weights[name] = load_file(tmp_path / name / "model.safetensors")
@@ -219,9 +220,7 @@ def test_a_stream_is_trained_on_in_two_processes(tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
     command += ["recipes/train.py", "--model", "scenes-clip", "--dataset", str(tmp_path / "data")]
     command += [*SMALL, *STREAM, "--per_device_train_batch_size", "8", "--output_dir", str(tmp_path / "run")]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
+    done = run_command(command, 300, {**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     assert "on a stream of pairs, in 2 processes" in done.stdout
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from hf_noisy_itm.exchange import Exchange, ProcessExchange
 from hf_noisy_itm.methods import MRLConfig, MRLModel
 
 from ..data.test_wikipedia import wikipedia
-from ..processes import in_two
+from ..processes import in_two, run
 
 ROOT = Path(__file__).parents[2]
 WIDTHS, STEPS, GLOBAL = {"image": 6, "text": 4, "sound": 3}, 5, 12
@@ -85,7 +84,7 @@ def test_a_launched_run_on_labels_is_that_of_one_process(tmp_path):
     for name, launcher, batch in (("one", [], "10"), ("two", launch, "5")):
         output = tmp_path / name
         command = [sys.executable, *launcher, *words, str(output), "--per_device_train_batch_size", batch]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = run(command, 300, environment)
         assert done.returncode == 0, done.stderr[-2000:]
         assert ("in 2 processes" in done.stdout) == (name == "two")
         metrics[name] = json.loads((output / "metrics.json").read_text())
