@@ -17,7 +17,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: runs stand beside
 
 from hf_noisy_itm.failures import clean_exit
 from hf_noisy_itm.files import check_writable
-from hf_noisy_itm.suites import Way, make_runs, measure_start, read_suite, read_table, search, table_runs
+from hf_noisy_itm.suites import (
+    Way,
+    make_runs,
+    measure_start,
+    read_suite,
+    read_table,
+    search_learning_rates,
+    table_runs,
+)
 from hf_noisy_itm.suites.markdown import as_markdown
 
 RECIPES = Path(__file__).parent
@@ -43,7 +51,7 @@ def main(arguments: list[str]) -> None:
         return make_runs(suite, runs, RECIPES, folder, common, way, lambda line: print(line, flush=True))
 
     measure_start(suite, RECIPES, folder, common)
-    chosen = search(suite, folder, make)
+    chosen = search_learning_rates(suite, folder, make)
     if chosen is None:
         print("Learning rates are not chosen yet: give the same command again.")
         return

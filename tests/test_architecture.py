@@ -76,7 +76,7 @@ RULES = {
     ),
     "run": (_LOOKING | {"noise_report", "resuming", "run_record", "scorer", "trainer"}, {"accelerate", "datasets"}),
     "suites": (
-        {"arguments", "evaluation", "loading", "run", "run_record"},
+        {"arguments", "data", "evaluation", "loading", "run", "run_record"},
         {"torch", "accelerate", "datasets", "transformers"},
     ),
     "failures": (set(), {"accelerate", "datasets", "transformers"}),

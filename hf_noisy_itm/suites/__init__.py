@@ -7,7 +7,7 @@ from .plan import CHOICES, Suite, choices, table_runs
 from .process import Way
 from .reading import read_suite
 from .running import make_runs
-from .search import search
+from .search import search_learning_rates
 from .start import measure_start
 from .tables import Table, read_table
 
@@ -21,6 +21,6 @@ __all__ = [
     "measure_start",
     "read_suite",
     "read_table",
-    "search",
+    "search_learning_rates",
     "table_runs",
 ]

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from .plan import Noise
-from .tables import Line, Spread, Table
+from .spread import Spread
+from .tables import Line, Table
 
 
 def told(noise: Noise) -> str:
     """In words."""
-    return f"{noise.kind}, {100 * noise.rate:.0f} %" if noise.rate else "no noise"
+    return f"{noise.kind}, {100 * noise.rate:g} %" if noise.rate else "no noise"
 
 
 def as_markdown(table: Table) -> str:

@@ -28,7 +28,7 @@ class Noise:
     @property
     def name(self) -> str:
         """Of a folder of runs: `shuffle40`; `clean` without noise, of whatever kind."""
-        return f"{self.kind}{100 * self.rate:.0f}" if self.rate else "clean"
+        return f"{self.kind}{100 * self.rate:g}" if self.rate else "clean"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class LearningRates:
     """How each method's learning rate is chosen: the same candidates, noise and seeds for all.
 
     Args:
-        candidates: to try, ascending, from the middle outwards; see `search`.
+        candidates: to try, ascending, from the middle outwards; see `search_learning_rates`.
         noise: under which, one by one: what is best at one rate may end a method at another.
         seeds: which may not be those of the table.
         fields: of these runs alone: where there is no `test_split`, which they do not look at, those that hold other
@@ -131,7 +131,7 @@ class Run:
 
 
 def choices(suite: Suite) -> list[Run]:
-    """The first runs that learning rates are chosen by: with the two candidates in the middle. See `search`."""
+    """The first runs that `search_learning_rates` asks for: with the two candidates in the middle."""
     rates = suite.learning_rates
     if rates is None:
         return []
@@ -151,7 +151,7 @@ def table_runs(suite: Suite, chosen: dict[str, dict[Noise, float]]) -> list[Run]
 
     Args:
         suite: with its methods.
-        chosen: learning rates by method and noise, see `search`; empty leaves those of the recipes.
+        chosen: learning rates by method and noise, see `search_learning_rates`; empty leaves those of the recipes.
     """
 
     def rate(method: str, noise: Noise) -> float | None:
@@ -198,10 +198,14 @@ def words_of(suite: Suite, run: Run, recipes: Path) -> list[str]:
 
 def _longer(fields: dict[str, Any], times: float, where: str) -> dict[str, Any]:
     """Length and warm-up of a training that is so many times as long; a warm-up below 1 is a share, and stays."""
-    length = next((name for name in ("max_steps", "num_train_epochs") if fields.get(name)), None)
+    told = {name: fields.get(name) or 0 for name in ("max_steps", "num_train_epochs", "warmup_steps")}
+    for name, value in told.items():
+        if not isinstance(value, int | float):
+            raise InputError(f"{where} must say {name} as a number, to have {times:g} times as many; got {value!r}.")
+    length = next((name for name in ("max_steps", "num_train_epochs") if told[name] > 0), None)
     if length is None:
         raise InputError(f"{where} says neither max_steps nor num_train_epochs, to have {times:g} times as many.")
-    longer = {length: fields[length] * times}
-    if fields.get("warmup_steps", 0) >= 1:
-        longer["warmup_steps"] = fields["warmup_steps"] * times
+    longer = {length: told[length] * times}
+    if told["warmup_steps"] >= 1:
+        longer["warmup_steps"] = told["warmup_steps"] * times
     return {name: value if name == "num_train_epochs" else round(value) for name, value in longer.items()}

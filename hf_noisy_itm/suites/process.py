@@ -1,6 +1,7 @@
 """One training in a process of its own, or in those of a launcher; what it left and what it took."""
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -46,6 +47,8 @@ class Way:
     def __post_init__(self):
         if self.processes < 1:
             raise InputError(f"--processes must be at least 1, got {self.processes}.")
+        if math.isnan(self.end):
+            raise InputError("--limit is a number of seconds, got nan.")
         if self.accelerate and self.processes > 1:
             raise InputError("accelerate launch takes all devices for a run: leave --processes out.")
         _ = self.told

@@ -4,9 +4,11 @@ import dataclasses
 import math
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..data._noise import TRAINING_KINDS
 from ..errors import InputError, did_you_mean
 from ..files import read_yaml
 from .plan import CONTROL, LearningRates, Method, Noise, Suite
@@ -33,6 +35,7 @@ def read_suite(path: str | Path) -> Suite:
 
 _OWN = ("noise_kind", "noise_rate", "seed", "noise_seed", "output_dir", "test_split")  # of each run, or of no suite
 _NAME = re.compile(r"[\w.-]+")  # of files
+_LEAST, _MOST, _APART = 1e-12, 100.0, 1.2  # of learning rates
 
 
 def _suite(content: Any, path: Path) -> Suite:
@@ -141,8 +144,8 @@ def _noise(content: Any, where: str | Path, methods: Collection[str]) -> list[No
     rates, kind = told.get("rates"), told.get("kind", "shuffle")
     if not isinstance(rates, list) or not rates or not all(_is_number(rate) and 0 <= rate <= 1 for rate in rates):
         raise InputError(f"{where}, noise: rates are a list of numbers from 0 to 1, got {rates!r}.")
-    if not isinstance(kind, str) or not _NAME.fullmatch(kind):
-        raise InputError(f"{where}, noise: a kind is one that --noise_kind takes, got {kind!r}.")
+    if kind not in TRAINING_KINDS:
+        raise InputError(f"{where}, noise: there is no kind {kind!r}{did_you_mean(str(kind), TRAINING_KINDS)}.")
     return [Noise(kind, float(rate), of_methods) for rate in rates]
 
 
@@ -160,10 +163,14 @@ def _learning_rates(content: Any, seeds: tuple[int, ...], path: Path, methods: C
         raise InputError(f"{where}: seed {min(again)} is of the table, and what is chosen there is chosen for it.")
     if not isinstance(candidates, list):
         raise InputError(f"{where}: candidates are a list of numbers, got {candidates!r}.")
-    if bad := [rate for rate in candidates if not _is_number(rate) or not 0 < rate < math.inf]:
+    if bad := [rate for rate in candidates if not _is_number(rate) or not _LEAST <= rate <= _MOST]:
         raise InputError(
-            f"{where}: candidates are numbers above 0, got {bad[0]!r} (YAML takes 1e-4 for a text: write 1.0e-4)."
+            f"{where}: candidates are numbers from {_LEAST:g} to {_MOST:g}, got {bad[0]!r} (YAML takes 1e-4 for a "
+            f"text: write 1.0e-4)."
         )
-    if len({f"{rate:g}" for rate in candidates}) < len(candidates):
-        raise InputError(f"{where}: a candidate is asked for twice in {candidates!r}.")
-    return LearningRates(tuple(sorted(candidates)), _noises(told["noise"], where, methods), own, _fields(told, where))
+    candidates = tuple(sorted(candidates))
+    if near := [pair for pair in pairwise(candidates) if pair[1] < _APART * pair[0]]:  # beyond them two digits count
+        raise InputError(
+            f"{where}: candidates are at least {_APART:g} times apart, got {near[0][0]!r} and {near[0][1]!r}."
+        )
+    return LearningRates(candidates, _noises(told["noise"], where, methods), own, _fields(told, where))

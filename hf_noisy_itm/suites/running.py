@@ -44,7 +44,10 @@ def read_run(file: Path, suite: str | None = None) -> dict:
             raise ValueError(f"it is of the suite {run['suite']}")
         if type(run["seed"]) is not int:
             raise TypeError(f"the seed is {run['seed']!r}")
-        costs = [content["seconds"]["train_cpu"], content["cost"]["peak_mb"], content["cost"]["cpu_seconds"]]
+        costs = [
+            content["seconds"]["train_cpu"],
+            *(content["cost"][name] for name in ("peak_mb", "cpu_seconds", "seconds")),
+        ]
         numbers = [value for point in content["curve"] for value in (point["step"], whole_in(point))]
         numbers += [content["seconds"].get("score_cpu", 0), (content["weights"] or {}).get("auc") or 0]
         numbers += [*costs, figures_of(content).get("fused_rsum", 0)]

@@ -14,7 +14,9 @@ from .start import CHOICE_FILE, read_start
 _BEYOND = 3  # rates, at most, on either side of the candidates
 
 
-def search(suite: Suite, folder: Path, make: Callable[[Sequence[Run]], bool]) -> dict[str, dict[Noise, float]] | None:
+def search_learning_rates(
+    suite: Suite, folder: Path, make: Callable[[Sequence[Run]], bool]
+) -> dict[str, dict[Noise, float]] | None:
     """Makes the runs that learning rates are chosen by.
 
     The two candidates in the middle are tried first. Where a method does best under a noise with the smallest rate

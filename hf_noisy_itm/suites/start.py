@@ -17,10 +17,9 @@ from .running import all_words, parsed
 
 FILE = "start.json"
 CHOICE_FILE = "start_of_choices.json"
-_DECIDES = (
-    *("dataset", "dataset_config", "eval_split", "max_eval_pictures"),
-    *("holdout_every", "holdout_offset", "holdout_by", "where"),
-)
+_SOURCE = ("dataset", "dataset_config", "eval_split")
+_HELD = ("holdout_every", "holdout_by", "where")
+_DECIDES = (*_SOURCE, *_HELD, "holdout_offset", "max_eval_pictures")
 
 
 def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[str] = ()) -> None:
@@ -40,13 +39,22 @@ def measure_start(suite: Suite, recipes: Path, folder: Path, common: Sequence[st
     """
     both = {FILE: table_runs(suite, {}), CHOICE_FILE: choices(suite)}
     told = {file: parsed(all_words(suite, runs[0], recipes, common)) for file, runs in both.items() if runs}
-    if CHOICE_FILE in told and _settings(told[FILE]) == _settings(told[CHOICE_FILE]):
+    if CHOICE_FILE in told and not _are_apart(_settings(told[FILE]), _settings(told[CHOICE_FILE])):
         raise InputError(
             f"The suite {suite.name} would choose learning rates on the pairs that its table tests on: name a "
             f"test_split in its fields, or another holdout_offset or eval_split in those of learning_rates."
         )
     for file, recipe in told.items():
         _measure(recipe, folder / file)
+
+
+def _are_apart(table: dict, choice: dict) -> bool:
+    """Whether two sets of held out pairs are sure to share none: of other splits, or other parts of one division."""
+    if any(table.get(name) != choice.get(name) for name in _SOURCE):
+        return True
+    return table.get("holdout_offset") != choice.get("holdout_offset") and all(
+        table.get(name) == choice.get(name) for name in _HELD
+    )
 
 
 def _measure(recipe: Recipe, file: Path) -> None:

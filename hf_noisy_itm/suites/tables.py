@@ -3,49 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from ..errors import InputError
 from .plan import CONTROL, Noise, Suite, table_runs
 from .running import data_of, figures_of, read_run, whole_in, whole_of
-from .search import search
+from .search import search_learning_rates
+from .spread import Spread
 from .start import FILE, read_start
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and deviation (n - 1) of one figure over seeds.
-
-    Args:
-        values: by seed.
-    """
-
-    values: dict[int, float]
-
-    @property
-    def mean(self) -> float:
-        """Over all seeds."""
-        return mean(self.values.values())
-
-    @property
-    def deviation(self) -> float | None:
-        """None of one seed."""
-        return stdev(self.values.values()) if len(self.values) > 1 else None
-
-    def less(self, other: "Spread") -> "Spread | None":
-        """Differences of the seeds that both have; None if these are none."""
-        both = {seed: self.values[seed] - other.values[seed] for seed in self.values if seed in other.values}
-        return Spread(both) if both else None
-
-    def over(self, other: "Spread") -> "Spread | None":
-        """Ratios likewise."""
-        both = {seed: self.values[seed] / other.values[seed] for seed in self.values if seed in other.values}
-        return Spread(both) if both else None
-
-    def told(self, digits: int = 1, sign: str = "") -> str:
-        """`578.0 ± 0.1`."""
-        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
-        return f"{self.mean:{sign}.{digits}f}{spread}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +58,8 @@ class Table:
         tried: by noise, method and learning rate, what was reached where learning rates were chosen.
         start: rSum of the model that all start from; None where it was not measured.
         hours: of a processor that all runs took, the choices among them.
-        is_searched: all learning rates are those that the search ends with, see `search`.
+        elapsed: hours that they took by the clock, one after the other.
+        is_searched: all learning rates are those that the search ends with, see `search_learning_rates`.
     """
 
     suite: Suite
@@ -102,6 +68,7 @@ class Table:
     tried: dict[Noise, dict[str, dict[float, Spread]]]
     start: float | None
     hours: float
+    elapsed: float
     is_searched: bool
 
     @property
@@ -119,6 +86,17 @@ class Table:
     def candidates(self) -> list[float]:
         """Learning rates that were tried, of any method."""
         return sorted({rate for methods in self.tried.values() for rates in methods.values() for rate in rates})
+
+    @property
+    def trials(self) -> dict[str, int]:
+        """By method, how many runs its learning rates were chosen by."""
+        counts = {
+            name: sum(
+                len(spread.values) for methods in self.tried.values() for spread in methods.get(name, {}).values()
+            )
+            for name in self.suite.methods
+        }
+        return {name: count for name, count in counts.items() if count}
 
     @property
     def borrowed(self) -> dict[str, str]:
@@ -141,7 +119,7 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     rates: dict[str, dict[Noise, float]] = {}
     asked = {False: suite.seeds, True: suite.learning_rates.seeds if suite.learning_rates else ()}
     firsts: dict[tuple, tuple[Path, tuple]] = {}
-    seconds = 0.0
+    processor, elapsed = 0.0, 0.0
     for file in sorted(Path(folder).glob("*/*.json")):
         content = read_run(file, suite.name)
         run = content["run"]
@@ -154,7 +132,8 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
                 f"{file} was made of other pairs, or with other noise, than {first}, so that nothing can be said of "
                 f"their difference: delete the one that is wrong, and make it again with recipes/benchmark.py."
             )
-        seconds += content["cost"]["cpu_seconds"]
+        processor += content["cost"]["cpu_seconds"] / 3600
+        elapsed += content["cost"]["seconds"] / 3600
         if run["is_choice"]:
             methods = tried.setdefault(noise, {}).setdefault(run["method"], {})
             methods.setdefault(run["learning_rate"], {})[run["seed"]] = whole_of(content)
@@ -180,11 +159,12 @@ def read_table(suite: Suite, folder: str | Path) -> Table:
     start = read_start(Path(folder) / FILE)
     rates = {name: rates[name] for name in suite.methods if name in rates}
     reached = start["metrics"]["rsum"] if start else None
-    return Table(suite, lines, rates, spreads, reached, seconds / 3600, _is_searched(suite, Path(folder), found))
+    is_searched = _is_searched(suite, Path(folder), found)
+    return Table(suite, lines, rates, spreads, reached, processor, elapsed, is_searched)
 
 
 def _is_searched(suite: Suite, folder: Path, found: dict[Noise, dict[str, dict[int, dict]]]) -> bool:
-    chosen = search(suite, folder, lambda runs: all((folder / run.file).exists() for run in runs))
+    chosen = search_learning_rates(suite, folder, lambda runs: all((folder / run.file).exists() for run in runs))
     if chosen is None:
         return False
     there = {

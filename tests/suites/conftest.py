@@ -3,7 +3,7 @@
 import pytest
 
 from hf_noisy_itm.run_record import versions
-from hf_noisy_itm.suites import make_runs, running, search, table_runs
+from hf_noisy_itm.suites import make_runs, running, search_learning_rates, table_runs
 
 from .test_plan import RECIPES, suite_of
 
@@ -36,7 +36,9 @@ def left(begin, words, end):
 def made(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "one_run", left)
     suite, folder, told = suite_of(tmp_path), tmp_path / "results", []
-    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder, told=told.append))
+    chosen = search_learning_rates(
+        suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder, told=told.append)
+    )
     assert make_runs(suite, table_runs(suite, chosen), RECIPES, folder, told=told.append)
     assert len(told) == 6 + 18
     return suite, folder, chosen

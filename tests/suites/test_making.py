@@ -9,7 +9,7 @@ import pytest
 
 from hf_noisy_itm.errors import InputError
 from hf_noisy_itm.run_record import versions
-from hf_noisy_itm.suites import Way, make_runs, read_table, running, search, table_runs
+from hf_noisy_itm.suites import Way, make_runs, read_table, running, search_learning_rates, table_runs
 from hf_noisy_itm.suites.process import alone_in
 
 from .conftest import left
@@ -33,7 +33,7 @@ def test_a_run_of_another_suite_is_none_of_this(made, tmp_path):
     for look in (
         lambda: read_table(other, folder),
         lambda: make_runs(other, table_runs(other, chosen), RECIPES, folder),
-        lambda: search(other, folder, lambda runs: True),
+        lambda: search_learning_rates(other, folder, lambda runs: True),
     ):
         with pytest.raises(InputError, match="it is of the suite small"):
             look()

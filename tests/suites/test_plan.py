@@ -94,6 +94,7 @@ def test_a_run_is_told_what_recipe_suite_and_method_say_in_this_order(tmp_path):
     [
         ("max_steps: 10\nwarmup_steps: 3", {"max_steps": "15", "warmup_steps": "4"}),
         ("num_train_epochs: 3\nwarmup_steps: 0.1", {"num_train_epochs": "4.5"}),
+        ("max_steps: -1\nnum_train_epochs: 3", {"num_train_epochs": "4.5"}),
     ],
 )
 def test_a_longer_training_has_more_steps_or_epochs(told, times, tmp_path):
@@ -106,6 +107,9 @@ def test_a_longer_training_has_more_steps_or_epochs(told, times, tmp_path):
     assert {name: words[words.index(f"--{name}") + 1] for name in names if f"--{name}" in words} == times
     (tmp_path / "baseline" / "scenes_noise40.yaml").write_text("seed: 1")
     with pytest.raises(InputError, match="says neither max_steps nor num_train_epochs, to have 1.5 times as many"):
+        words_of(suite, table_runs(suite, {})[0], tmp_path)
+    (tmp_path / "baseline" / "scenes_noise40.yaml").write_text("max_steps: 10\nwarmup_steps: '3'")
+    with pytest.raises(InputError, match="must say warmup_steps as a number, to have 1.5 times as many; got '3'"):
         words_of(suite, table_runs(suite, {})[0], tmp_path)
 
 
@@ -165,11 +169,14 @@ def test_the_suites_hold_together(path):
         ({"learning_rates": {**SMALL["learning_rates"], "seeds": [1]}}, "seed 1 is of the table"),
         ({"learning_rates": {"candidates": [1e-4], "seeds": [100]}}, "learning_rates says no noise"),
         ({"learning_rates": {**SMALL["learning_rates"], "candidates": ["1e-4"]}}, "got '1e-4' .*: write 1.0e-4"),
-        ({"learning_rates": {**SMALL["learning_rates"], "candidates": [0.0]}}, "are numbers above 0, got 0.0"),
+        (
+            {"learning_rates": {**SMALL["learning_rates"], "candidates": [0.0]}},
+            "are numbers from 1e-12 to 100, got 0.0",
+        ),
         ({"noise": [{"rates": [0, 0.4]}, {"kind": "partial", "rates": [0]}]}, "the noise clean is asked for twice"),
-        ({"noise": [{"rates": [0.4, 0.404]}]}, "the noise shuffle40 is asked for twice"),
+        ({"noise": [{"rates": [0.4, 0.400000001]}]}, "the noise shuffle40 is asked for twice"),
         ({"noise": [{"rates": []}]}, r"rates are a list of numbers from 0 to 1, got \[\]"),
-        ({"noise": [{"kind": "../x", "rates": [0.4]}]}, "one that --noise_kind takes, got '../x'"),
+        ({"noise": [{"kind": "../x", "rates": [0.4]}]}, "there is no kind '../x'"),
         ({"seeds": [0, 0]}, "a seed is asked for twice"),
         ({"seeds": 3}, "seeds are a list of whole numbers, got 3"),
         ({"recipe": 3}, "recipe is a text, got 3"),
@@ -192,7 +199,10 @@ def test_the_suites_hold_together(path):
             "npc: learning_rate would be another than the one chosen",
         ),
         ({"noise": [{"rates": [True]}]}, r"rates are a list of numbers from 0 to 1, got \[True\]"),
-        ({"learning_rates": {**SMALL["learning_rates"], "candidates": [True]}}, "are numbers above 0, got True"),
+        (
+            {"learning_rates": {**SMALL["learning_rates"], "candidates": [True]}},
+            "are numbers from 1e-12 to 100, got True",
+        ),
         ({"methods": [3]}, r"methods are lines of `name: fields`, got \[3\]"),
         (
             {"methods": {"control": {"folder": "baseline", "equal_compute": "control"}}},
@@ -202,8 +212,14 @@ def test_the_suites_hold_together(path):
         ({"methods": {"../control": {"folder": "baseline"}}}, "a method's name is of letters, digits"),
         (
             {"learning_rates": {**SMALL["learning_rates"], "candidates": [1e-4, 1e-4]}},
-            "a candidate is asked for twice",
+            "at least 1.2 times apart, got 0.0001 and 0.0001",
         ),
+        (
+            {"learning_rates": {**SMALL["learning_rates"], "candidates": [1e-4, 1e300]}},
+            r"from 1e-12 to 100, got 1e\+300",
+        ),
+        ({"noise": [{"kind": "shufle", "rates": [0.4]}]}, "there is no kind 'shufle' .did you mean 'shuffle'"),
+        ({"noise": [{"kind": ["shuffle"], "rates": [0.4]}]}, "there is no kind"),
         ({"learning_rates": {**SMALL["learning_rates"], "candidates": 1e-4}}, "candidates are a list of numbers"),
     ],
 )

@@ -106,6 +106,8 @@ def test_a_choice_is_told_to_look_at_no_test_split(tmp_path, monkeypatch):
 def test_ways_that_do_not_hold_together_are_refused(tmp_path):
     with pytest.raises(InputError, match="--processes must be at least 1, got 0"):
         Way(0)
+    with pytest.raises(InputError, match="--limit is a number of seconds, got nan"):
+        Way(end=float("nan"))
     with pytest.raises(InputError, match="accelerate launch takes all devices"):
         Way(2, accelerate=tmp_path / "two.yaml")
     with pytest.raises(InputError, match=r"two.yaml is no config of accelerate: .*No such file"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hf_noisy_itm.errors import InputError
-from hf_noisy_itm.suites import make_runs, measure_start, read_table, running, search, start, table_runs
+from hf_noisy_itm.suites import make_runs, measure_start, read_table, running, search_learning_rates, start, table_runs
 from hf_noisy_itm.suites.page import render
 from hf_noisy_itm.suites.plan import Noise
 from hf_noisy_itm.suites.search import _best
@@ -36,7 +36,7 @@ def test_what_is_best_at_one_rate_of_noise_is_chosen_for_no_other(tmp_path, monk
     rates = {**SMALL["learning_rates"], "noise": {"rates": [0.4, 0.8]}}
     noise = [{"kind": "shuffle", "rates": [0.4, 0.8]}]
     suite, folder = suite_of(tmp_path, learning_rates=rates, noise=noise), tmp_path / "results"
-    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
+    chosen = search_learning_rates(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
     most = Noise("shuffle", 0.8)
     assert chosen["npc"] == {SHUFFLED: 3e-4, most: 1e-4}
     make_runs(suite, table_runs(suite, chosen), RECIPES, folder)
@@ -60,7 +60,7 @@ def test_the_search_goes_from_the_middle_to_where_it_is_no_longer_better(tmp_pat
     monkeypatch.setattr(running, "one_run", best_at)
     rates = {**SMALL["learning_rates"], "candidates": [1.5e-3, 2e-5, 6e-5, 1.7e-4, 5e-4, 4e-3]}
     suite, folder = suite_of(tmp_path, learning_rates=rates), tmp_path / "results"
-    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
+    chosen = search_learning_rates(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
     assert (chosen["npc"][SHUFFLED], chosen["control"][SHUFFLED]) == (5e-4, 2e-5)
     tried = {method: set() for method in chosen}
     for file in (folder / "learning_rate").iterdir():
@@ -82,7 +82,7 @@ def test_no_more_than_three_rates_beyond_the_candidates_are_tried(sign, tmp_path
 
     monkeypatch.setattr(running, "one_run", the_further_the_better)
     suite, folder = suite_of(tmp_path), tmp_path / "results"
-    chosen = search(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
+    chosen = search_learning_rates(suite, folder, lambda runs: make_runs(suite, runs, RECIPES, folder))
     assert chosen["npc"][SHUFFLED] == pytest.approx(8.1e-3 if sign > 0 else 3.7e-6)
     assert len(list((folder / "learning_rate").iterdir())) == 2 * (2 + 3)
 
@@ -105,7 +105,7 @@ def test_smaller_rates_are_tried_where_the_best_is_below_the_start(tmp_path, mon
             ("start.json", 470.0),
         ):  # of the table: not read
             (folder / name).write_text(json.dumps({"settings": {"model": "x"}, "metrics": {"rsum": rsum}}))
-        chosen = search(suite, folder, lambda runs, to=folder: make_runs(suite, runs, RECIPES, to))
+        chosen = search_learning_rates(suite, folder, lambda runs, to=folder: make_runs(suite, runs, RECIPES, to))
         assert chosen["control"][SHUFFLED] == pytest.approx(rate)
 
 
@@ -120,14 +120,16 @@ def test_of_several_seeds_the_mean_decides(tmp_path, monkeypatch):
 
     monkeypatch.setattr(running, "one_run", spread)
     suite = suite_of(tmp_path, learning_rates={**SMALL["learning_rates"], "seeds": [100, 101]})
-    chosen = search(suite, tmp_path / "results", lambda runs: make_runs(suite, runs, RECIPES, tmp_path / "results"))
+    chosen = search_learning_rates(
+        suite, tmp_path / "results", lambda runs: make_runs(suite, runs, RECIPES, tmp_path / "results")
+    )
     assert chosen["npc"][SHUFFLED] == 3e-4
 
 
 def test_a_search_that_is_not_whole_chooses_nothing(tmp_path):
     suite = suite_of(tmp_path)
-    assert search(suite, tmp_path, lambda runs: False) is None
-    assert search(suite_of(tmp_path, learning_rates=None), tmp_path, lambda runs: False) == {}
+    assert search_learning_rates(suite, tmp_path, lambda runs: False) is None
+    assert search_learning_rates(suite_of(tmp_path, learning_rates=None), tmp_path, lambda runs: False) == {}
 
 
 def test_the_start_is_measured_once_on_the_pairs_of_the_table_and_on_those_of_the_choices(tmp_path, monkeypatch):
@@ -150,6 +152,15 @@ def test_the_start_is_measured_once_on_the_pairs_of_the_table_and_on_those_of_th
     assert not (tmp_path / "other").exists()
 
 
+HELD = {"holdout_every": 5, "holdout_offset": 0}
+
+
+def test_another_part_of_the_same_division_shares_no_pair(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "_measure", lambda recipe, file: None)
+    rates = {**SMALL["learning_rates"], "fields": {"holdout_offset": 1}}
+    measure_start(suite_of(tmp_path, fields=HELD, learning_rates=rates), RECIPES, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("fields", "of_choices"),
     [
@@ -157,6 +168,10 @@ def test_the_start_is_measured_once_on_the_pairs_of_the_table_and_on_those_of_th
         ({"eval_split": "test", "test_split": "test"}, {}),
         ({"eval_split": "validation"}, {}),
         ({"eval_strategy": "no"}, {"eval_strategy": "no"}),
+        ({"eval_split": "validation"}, {"max_eval_pictures": 10}),
+        (HELD, {"max_eval_pictures": 10}),
+        (HELD, {"holdout_every": 10}),
+        (HELD, {"holdout_every": 4, "holdout_offset": 1}),
     ],
 )
 def test_no_learning_rate_is_chosen_on_the_pairs_of_the_table(fields, of_choices, tmp_path):
