@@ -53,7 +53,7 @@ def draw(tables: Sequence[Table], folder: str | Path) -> None:
 
 def fingerprint(tables: Sequence[Table]) -> str:
     """The sha256 of all that is drawn."""
-    return hashlib.sha256(repr([(table.suite.name, table.lines) for table in tables]).encode()).hexdigest()
+    return hashlib.sha256(repr([(table.suite.name, table.lines, table.start) for table in tables]).encode()).hexdigest()
 
 
 def _figure_name(table: Table) -> str:
@@ -78,6 +78,8 @@ def _by_rate(table: Table, axis, looks: dict[str, dict]) -> None:
                 **looks[method],
                 capsize=2,
             )
+    if table.start is not None:
+        axis.axhline(table.start, color="0.6", linewidth=0.8, linestyle=":", label="without training")
     axis.set_xlabel(f"{kind}, % of the training pairs".replace("_", " "))
     axis.set_ylabel(_figure_name(table))
 
