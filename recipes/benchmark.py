@@ -58,8 +58,10 @@ def main(arguments: list[str]) -> None:
     for method, rates in chosen.items():
         told = ", ".join(f"{rate:g} ({noise.name})" for noise, rate in rates.items())
         print(f"learning rate of {method}: {told}", flush=True)
-    is_whole = make(table_runs(suite, chosen))
-    print(as_markdown(read_table(suite, folder)))
+    runs = table_runs(suite, chosen)
+    is_whole = make(runs)
+    if any((folder / run.file).exists() for run in runs):
+        print(as_markdown(read_table(suite, folder)))
     if not is_whole:
         print("Not all runs are there yet: give the same command again.")
 

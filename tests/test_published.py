@@ -19,6 +19,13 @@ def test_the_table_of_cost_is_that_of_the_json():
         minutes = " | ".join(f"{value:.0f} min" for value in line["minutes"].values())
         assert f"| {name} | {operations} | {minutes} |" in PAGE
         assert f"| {line['pairs']:,} |" in PAGE
+    steps = COST["times the control's step"]
+    npc = [
+        " CC120K ".join([f"{steps['Flickr30K'][form]:.1f},", f"{steps['CC120K'][form]:.1f}, and a pass"])
+        for form in ("NPC, each pair alone", "NPC, full form")
+    ]
+    fne = f"{steps['MSCOCO']['FNE']:.1f}"
+    assert f"| times the control's step | | 1 | 1, and a pass | {npc[0]} | {fne} | {npc[1]} |" in PAGE
     picture, caption = (COST["forward"][name] / 1e9 for name in ("picture", "caption"))
     assert f"{picture + caption:.1f} x 10⁹ operations forward (picture {picture:.1f}, " in PAGE
     assert f"a caption of 32 tokens {caption:.1f}," in PAGE

@@ -44,7 +44,7 @@ def draw(tables: Sequence[Table], folder: str | Path) -> None:
             plot(table, axis, looks)
             axis.set_title(table.suite.name)
             axis.spines[["top", "right"]].set_visible(False)
-            axis.legend(frameon=False, fontsize=8)
+            axis.legend(framealpha=0.8, edgecolor="none", fontsize=8)
         figure.tight_layout()
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, dpi=110, format="png", metadata=metadata)
@@ -53,7 +53,8 @@ def draw(tables: Sequence[Table], folder: str | Path) -> None:
 
 def fingerprint(tables: Sequence[Table]) -> str:
     """The sha256 of all that is drawn."""
-    return hashlib.sha256(repr([(table.suite.name, table.lines, table.start) for table in tables]).encode()).hexdigest()
+    drawn = [(table.suite.name, table.lines, table.start) for table in tables]
+    return hashlib.sha256(repr(drawn).encode()).hexdigest()
 
 
 def _figure_name(table: Table) -> str:

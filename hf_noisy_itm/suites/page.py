@@ -42,6 +42,7 @@ def render(tables: Sequence[Table], figures: str) -> str:
         "duration": duration,
         "default": DEFAULT,
         "judged": judged,
+        "hardly_trained": hardly_trained,
         "ranked": ranked,
         "summary": summary,
         "told": told,
@@ -140,6 +141,20 @@ def below_start(tables: Sequence[Table]) -> list[tuple[Table, Noise, list[str]]]
         for noise, lines in table.lines.items()
     ]
     return [each for each in found if each[2]]
+
+
+def hardly_trained(tables: Sequence[Table]) -> list[tuple[Table, Noise, Line, float]]:
+    """Where no rate was of use: methods that chose one below all candidates, and the smallest of all."""
+    return [
+        (table, noise, line, rate)
+        for table in tables
+        if table.suite.learning_rates
+        for noise, methods in table.tried.items()
+        for line in table.lines.get(noise, ())
+        if (rate := chosen(table, line.method, noise)) is not None
+        and rate < min(table.suite.learning_rates.candidates)
+        and rate == min(methods.get(line.method, {rate: None}))
+    ]
 
 
 def counted(seeds: Sequence[int]) -> str:

@@ -112,7 +112,7 @@ def _fields(told: dict[str, Any], where: str | Path, allowed: Collection[str] = 
 
 
 def _seeds(content: Any, where: str | Path) -> tuple[int, ...]:
-    if not isinstance(content, list) or not all(type(seed) is int and seed >= 0 for seed in content):
+    if not isinstance(content, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in content):
         raise InputError(f"{where}: seeds are a list of whole numbers, got {content!r}.")
     if len(set(content)) < len(content):
         raise InputError(f"{where}: a seed is asked for twice in {content!r}.")

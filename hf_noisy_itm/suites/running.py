@@ -44,26 +44,37 @@ def read_run(file: Path, suite: str | None = None) -> dict:
             raise ValueError(f"it is of the suite {run['suite']}")
         if type(run["seed"]) is not int:
             raise TypeError(f"the seed is {run['seed']!r}")
-        costs = [
-            content["seconds"]["train_cpu"],
-            *(content["cost"][name] for name in ("peak_mb", "cpu_seconds", "seconds")),
-        ]
-        numbers = [value for point in content["curve"] for value in (point["step"], whole_in(point))]
-        numbers += [content["seconds"].get("score_cpu", 0), (content["weights"] or {}).get("auc") or 0]
-        numbers += [*costs, figures_of(content).get("fused_rsum", 0)]
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise TypeError("a figure is no number")
-        if min(costs) <= 0:
-            raise ValueError("it took neither time nor memory")
+        _refuse_unsound(content)
         parts = [content["settings"], content["versions"], content["weights"] or {}]
         parts += [content.get("pairs") or {}, content.get("noise") or {}]
         if not all(isinstance(part, dict) for part in parts):
             raise TypeError("settings, versions, weights, pairs or noise have no fields")
-        if not math.isfinite(whole_of(content)):
-            raise ValueError(f"rsum is {whole_of(content)}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is no run of a suite ({type(error).__name__}: {error}).") from error
     return content
+
+
+def _refuse_unsound(content: dict) -> None:
+    """Figures that are no numbers, or that no run can have."""
+    costs = [content["seconds"]["train_cpu"]]
+    costs += [content["cost"][name] for name in ("peak_mb", "cpu_seconds", "seconds")]
+    wholes = [(whole_of(content), _most(figures_of(content))), (figures_of(content).get("fused_rsum", 0), 600)]
+    wholes += [(whole_in(point), _most(point)) for point in content["curve"]]
+    rest = [content["seconds"].get("score_cpu", 0), *(point["step"] for point in content["curve"])]
+    auc = (content["weights"] or {}).get("auc")
+    ranges = [*wholes, *((number, math.inf) for number in (*costs, *rest)), (0 if auc is None else auc, 1)]
+    for number, most in ranges:
+        if type(number) not in (int, float):
+            raise TypeError(f"{number!r} is no number")
+        if not (0 <= number <= most and math.isfinite(number)):
+            raise ValueError(f"{number!r} is no such figure")
+    if min(costs) == 0:
+        raise ValueError("it took neither time nor memory")
+
+
+def _most(figures: dict[str, float]) -> int:
+    """Six recalls, or one mean average precision."""
+    return 600 if "rsum" in figures else 100
 
 
 def data_of(content: dict) -> tuple:

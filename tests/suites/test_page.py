@@ -12,6 +12,7 @@ from hf_noisy_itm.suites.page import (
     best,
     blind,
     duration,
+    hardly_trained,
     judged,
     ranked,
     render,
@@ -71,15 +72,14 @@ def test_a_suite_that_is_not_whole_says_so(made):  # noqa: F811
 
 def test_a_gain_that_is_one_of_more_steps_is_said(made):  # noqa: F811
     suite, folder, _ = made
-    assert "a control of 1.8 times the steps is" not in render([read_table(suite, folder)], "figures")
+    assert "at equal compute the longer control" not in render([read_table(suite, folder)], "figures")
     for file in folder.glob("shuffle40/control_2x_seed*.json"):
         content = json.loads(file.read_text())
         content["test"]["rsum"] += 31
         file.write_text(json.dumps(content))
     text = render([read_table(suite, folder)], "figures")
     assert (
-        "- small, shuffle, 40 %: a control of 1.8 times the steps is as good as or better than npc (-0.5 ± 0.7)."
-        in text
+        "- small, shuffle, 40 %: at equal compute the longer control is as good or better: npc (-0.5 ± 0.7)." in text
     )
 
 
@@ -158,11 +158,24 @@ def test_weights_that_see_next_to_nothing_of_the_noise_are_told(made):  # noqa: 
     assert "with an AUC of 0.60 (npc)." in text
 
 
+def test_where_only_the_smallest_learning_rate_is_left_it_is_told(made):  # noqa: F811
+    suite, folder, _ = made
+    table = replace(read_table(suite, folder), start=450.0)
+    assert hardly_trained([table]) == []
+    table.tried[SHUFFLED]["control"].clear()
+    table.tried[SHUFFLED]["control"][3.7e-6] = table.line(SHUFFLED, "control").whole
+    table.learning_rates["control"].update(dict.fromkeys(table.learning_rates["control"], 3.7e-6))
+    [(_, noise, line, rate)] = hardly_trained([table])
+    assert (noise, line.method, rate) == (SHUFFLED, "control", 3.7e-6)
+    assert (
+        "- small, shuffle, 40 %: the best learning rate of control is the smallest that was tried, 3.7e-06, at which "
+        "training hardly changes the model (+10.5 to the start): gains over it are gains over no training at all."
+    ) in render([table], "figures")
+
+
 def test_what_choices_took_is_told(made):  # noqa: F811
     page = render([read_table(*made[:2])], "figures")
-    assert (
-        "2 minutes of a processor, and\n2 minutes by the clock with two at a time" in page
-    )  # 24 of 5 and of 10 seconds
+    assert "2 minutes of a processor, and\n2 minutes on two shared cores" in page  # 24 of 5 and of 10 seconds
     assert "Each figure is of one seed (100)" in page
     assert "Runs that this took: control 3, npc 3." in page
     assert [duration(hours) for hours in (1.04, 0.99)] == ["1.0 hours", "59 minutes"]
